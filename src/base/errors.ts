@@ -1,0 +1,84 @@
+// The one error type of Holdfast: what happened, where, why, and how to fix it.
+//
+// Every failure a person can meet has a stable code from ERROR_CODES, documented in docs/errors.md
+// (test/tidy.test.ts keeps the two equal). The CLI turns a code into an exit status; a loop looks at
+// `retryable`. Messages never carry a credential.
+
+export const ERROR_CODES = {
+  BUG: "a defect in Holdfast itself",
+  USAGE: "the command line or an environment variable is not valid",
+  CANCELLED: "stopped by a signal or by the caller",
+  INCOMPLETE: "finished, but some items could not be processed",
+  REPO_NOT_FOUND: "there is no repository at this location",
+  REPO_EXISTS: "a repository, or what is left of one, already exists at this location",
+  REPO_UNSUPPORTED: "the repository uses a format or feature that is not supported",
+  REPO_CONFIG_DAMAGED: "the repository's config cannot be decrypted or understood",
+  REPO_LOCKED: "another process holds a conflicting lock",
+  LOCK_LOST: "our own lock could not be refreshed, so writing had to stop",
+  LOCK_DAMAGED: "a lock file cannot be decrypted or understood",
+  WRONG_PASSWORD: "no key of the repository opens with this password",
+  KEY_DAMAGED: "a key file cannot be understood",
+  INDEX_DAMAGED: "an index file cannot be decrypted or understood",
+  PACK_DAMAGED: "a pack file is truncated or its header does not add up",
+  BLOB_DAMAGED: "a blob's content does not match its name in any copy",
+  BLOB_MISSING: "a blob is in no index",
+  TREE_DAMAGED: "a directory listing in the repository is not valid",
+  TREE_HOSTILE: "a directory listing in the repository names a path outside its directory",
+  SNAPSHOT_DAMAGED: "a snapshot file cannot be decrypted or understood",
+  SNAPSHOT_NOT_FOUND: "no snapshot matches",
+  FILE_DAMAGED: "a repository file does not match its name or its authentication code",
+  PATH_NOT_FOUND: "the path is not in the snapshot",
+  SOURCE_MISSING: "nothing to back up: the source does not exist",
+  SOURCE_EMPTY: "nothing to back up: the source directory is empty",
+  SOURCE_UNREADABLE: "a source file or directory cannot be read",
+  TARGET_UNWRITABLE: "the restore target cannot be written",
+  RESTORE_DIFFERS: "restored files do not match the snapshot",
+  CHECK_FAILED: "the repository has errors",
+  STORAGE_NOT_FOUND: "the object does not exist",
+  STORAGE_EXISTS: "an object of that name exists with different content",
+  STORAGE_DENIED: "the storage refused access",
+  STORAGE_FULL: "the storage has no space left",
+  STORAGE_UNAVAILABLE: "the storage did not answer, or answered with a passing fault",
+  STORAGE_FAILED: "the storage failed permanently",
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+export interface ErrorFields {
+  /** How to fix it: one imperative sentence for a person. */
+  hint?: string;
+  /** True when trying the same thing again may succeed. */
+  retryable?: boolean;
+  cause?: unknown;
+}
+
+/** An expected failure. `message` says what and where, `hint` what to do about it. */
+export class HoldfastError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly retryable: boolean;
+
+  constructor(code: ErrorCode, message: string, fields: ErrorFields = {}) {
+    super(message, fields.cause === undefined ? undefined : { cause: fields.cause });
+    this.name = "HoldfastError";
+    this.code = code;
+    this.hint = fields.hint;
+    this.retryable = fields.retryable ?? false;
+  }
+}
+
+/** True when `error` is a HoldfastError, of one of the given codes if any are given. */
+export function isHoldfastError(error: unknown, ...codes: ErrorCode[]): error is HoldfastError {
+  return error instanceof HoldfastError && (codes.length === 0 || codes.includes(error.code));
+}
+
+/** The errno name (`ENOENT`, `EACCES`, …) of a Node system error, or undefined. */
+export function errnoOf(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
+}
+
+/** One line for a person: the message of any thrown value. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,62 @@
+// The one interface to every object store, and its contract. A backend is correct when it passes
+// src/storage/conformance.ts.
+//
+// Keys are relative paths of plain ASCII segments joined by "/" ("data/ab/ab12…", "config"); never "", ".", "..",
+// an absolute path or a backslash. A backend maps them below its own root.
+//
+// put     is atomic and durable: when it resolves, the whole object is stored and survives a crash; until then no
+//         reader sees a part of it under that key. It is create-only: an existing object with equal content is
+//         success (a lost reply was repeated), one with different content is STORAGE_EXISTS, unchanged. The body is
+//         not modified, and is not read after put settles: callers reuse the memory.
+// get     returns exactly the bytes asked for. A range that reaches beyond the end is STORAGE_FAILED (a truncated
+//         object must never look like a short read). Absence is STORAGE_NOT_FOUND.
+// stat    returns the size, or STORAGE_NOT_FOUND.
+// list    yields every object below a prefix (a whole-segment prefix such as "data/"; "" lists everything) exactly
+//         once, in no particular order, whatever the number of pages. Temporary objects of the backend are invisible.
+//         Absence of the prefix is an empty list; any doubt (a denied folder, a failed page) is an error, never a
+//         shorter list.
+// delete  is idempotent: deleting what does not exist is success.
+// Errors  are HoldfastErrors with a STORAGE_* code naming the key; `retryable` is true only when the same call may
+//         succeed later. Credentials appear in no message.
+// signal  an aborted signal rejects with CANCELLED and leaves nothing half-visible.
+
+export interface StoredObject {
+  readonly key: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface StorageTraits {
+  /** Objects are files of this machine: caching them locally gains nothing. */
+  readonly local: boolean;
+  /** A list started after a put or delete resolved always reflects it (local disk, GCS, S3). */
+  readonly strongLists: boolean;
+  /** How many requests at once this backend serves well. */
+  readonly connections: number;
+}
+
+export interface GetOptions {
+  /** First byte, 0 by default. */
+  offset?: number;
+  /** Number of bytes; to the end by default. */
+  length?: number;
+  /** Memory to read into (at least `length` bytes; requires `length`); the result is a view of its start. */
+  into?: Uint8Array;
+  signal?: AbortSignal | undefined;
+}
+
+export interface CallOptions {
+  signal?: AbortSignal | undefined;
+}
+
+export interface Storage {
+  /** Where it is, for people: never with a credential. */
+  readonly location: string;
+  readonly traits: StorageTraits;
+  put(key: string, body: Uint8Array, options?: CallOptions): Promise<void>;
+  get(key: string, options?: GetOptions): Promise<Uint8Array>;
+  stat(key: string, options?: CallOptions): Promise<StoredObject>;
+  list(prefix: string, options?: CallOptions): AsyncIterable<StoredObject>;
+  delete(key: string, options?: CallOptions): Promise<void>;
+  close(): Promise<void>;
+}
