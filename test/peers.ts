@@ -1,0 +1,139 @@
+// The real programs our formats are tested against: which exist here, and where. `npm run peers` installs them and
+// records what it found in .peers/peers.json; without that record whatever is on PATH serves. A missing peer is a
+// skip with its reason, and a failure when REQUIRE_PEERS=1. This file never installs anything.
+
+import { execFileSync } from "node:child_process";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+
+/** Folder of installed peers, and the record of where each one is. */
+export const PEERS_FOLDER: string = join(import.meta.dirname, "..", ".peers");
+export const PEERS_RECORD: string = join(PEERS_FOLDER, "peers.json");
+
+export interface PeerNeed {
+  /** Name of the program on PATH. */
+  readonly program: string;
+  /** Arguments that print its version. */
+  readonly versionArguments: readonly string[];
+  /** Oldest version that serves, and the version from which it no longer does. */
+  readonly from: string;
+  readonly before?: string;
+  /** What it is for; "benchmark" peers are never required. */
+  readonly use: "interop" | "benchmark";
+}
+
+const restic = { program: "restic", versionArguments: ["version"], use: "interop" } as const;
+
+/** Every peer by the name the tests use. */
+export const PEERS = {
+  "restic-oldest": { ...restic, from: "0.14.0", before: "0.15.0" },
+  "restic-newest": { ...restic, from: "0.18.0" },
+  rclone: { program: "rclone", versionArguments: ["version"], from: "1.60.0", use: "interop" },
+  getfattr: { program: "getfattr", versionArguments: ["--version"], from: "2.4.0", use: "interop" },
+  setfattr: { program: "setfattr", versionArguments: ["--version"], from: "2.4.0", use: "interop" },
+  rustic: { program: "rustic", versionArguments: ["--version"], from: "0.9.0", use: "benchmark" },
+  kopia: { program: "kopia", versionArguments: ["--version"], from: "0.17.0", use: "benchmark" },
+  borg: { program: "borg", versionArguments: ["--version"], from: "1.2.0", use: "benchmark" },
+} as const satisfies Record<string, PeerNeed>;
+
+export type PeerName = keyof typeof PEERS;
+
+/** A peer that answered with a version that serves, or the reason why there is none. */
+export type PeerStatus =
+  | { readonly path: string; readonly version: string; readonly source: string }
+  | { readonly missing: string };
+
+/** Negative, zero or positive as dotted version `a` is older than, equal to or newer than `b`. */
+export function compareVersions(a: string, b: string): number {
+  const left = a.split(".").map(Number);
+  const right = b.split(".").map(Number);
+  for (let i = 0; i < Math.max(left.length, right.length); i++) {
+    const difference = (left[i] ?? 0) - (right[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+/** Asks the program at `path` for its version and judges whether it serves as `name`. */
+export function probePeer(name: PeerName, path: string, source: string): PeerStatus {
+  const need: PeerNeed = PEERS[name];
+  let version: string | undefined;
+  try {
+    const output = execFileSync(path, need.versionArguments, {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+      timeout: 30_000,
+    });
+    version = /\d+\.\d+(?:\.\d+)?/.exec(output)?.[0];
+  } catch (error) {
+    return { missing: `${path} does not run: ${(error as Error).message.split("\n")[0]}` };
+  }
+  if (version === undefined) return { missing: `${path} does not tell its version` };
+  const tooOld = compareVersions(version, need.from) < 0;
+  const tooNew = need.before !== undefined && compareVersions(version, need.before) >= 0;
+  if (!tooOld && !tooNew) return { path, version, source };
+  const wanted = need.before ? `${need.from} up to, not including, ${need.before}` : `${need.from} or newer`;
+  return { missing: `${path} is ${version}, wanted ${wanted}` };
+}
+
+/** Looks for `name` on PATH. */
+export function locatePeer(name: PeerName): PeerStatus {
+  const { program } = PEERS[name];
+  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
+    const path = join(folder, program);
+    try {
+      accessSync(path, constants.X_OK);
+    } catch {
+      continue;
+    }
+    return probePeer(name, path, "PATH");
+  }
+  return { missing: `no ${program} on PATH` };
+}
+
+let recorded: Partial<Record<string, PeerStatus>> | undefined;
+
+/** Where `name` is, from the record or else from PATH. */
+export function peerStatus(name: PeerName): PeerStatus {
+  recorded ??= existsSync(PEERS_RECORD)
+    ? (JSON.parse(readFileSync(PEERS_RECORD, "utf8")) as Partial<Record<string, PeerStatus>>)
+    : {};
+  const known = recorded[name];
+  if (known !== undefined && "path" in known && existsSync(known.path)) return known;
+  return (recorded[name] = locatePeer(name));
+}
+
+/** A peer as a test needs it: `path` to run, or `skip`, the reason to hand to `test(name, { skip }, …)`. */
+export interface Peer {
+  /** Throws with the reason when the peer is missing. */
+  readonly path: string;
+  readonly version: string;
+  /** False when the peer is here, or when it is required, so that the test runs and fails on `path`. */
+  readonly skip: string | false;
+}
+
+/** The peer called `name`. */
+export function peer(name: PeerName): Peer {
+  const status = peerStatus(name);
+  if ("path" in status) return { path: status.path, version: status.version, skip: false };
+  const reason = `${name}: ${status.missing}; \`npm run peers\` installs it`;
+  return {
+    get path(): string {
+      throw new Error(`missing peer ${reason}`);
+    },
+    get version(): string {
+      throw new Error(`missing peer ${reason}`);
+    },
+    skip: process.env["REQUIRE_PEERS"] === "1" ? false : reason,
+  };
+}
+
+/** Path of the oldest restic that knows repository format 2, or of the newest one. Throws when it is missing. */
+export function resticPath(which: "oldest" | "newest"): string {
+  return peer(`restic-${which}`).path;
+}
+
+/** The reason to skip a test that needs all of `names`, or false. */
+export function skipWithout(...names: PeerName[]): string | false {
+  return names.map((name) => peer(name).skip).find((skip) => skip !== false) ?? false;
+}
