@@ -22,21 +22,31 @@ export interface PeerNeed {
   readonly use: "interop" | "benchmark";
 }
 
+export type PeerName =
+  | "restic-oldest"
+  | "restic-newest"
+  | "rclone"
+  | "getfattr"
+  | "setfattr"
+  | "rustic"
+  | "kopia"
+  | "borg";
+
 const restic = { program: "restic", versionArguments: ["version"], use: "interop" } as const;
+const attr = { versionArguments: ["--version"], from: "2.4.0", use: "interop" } as const;
+const benchmark = { versionArguments: ["--version"], use: "benchmark" } as const;
 
 /** Every peer by the name the tests use. */
-export const PEERS = {
+export const PEERS: Readonly<Record<PeerName, PeerNeed>> = {
   "restic-oldest": { ...restic, from: "0.14.0", before: "0.15.0" },
   "restic-newest": { ...restic, from: "0.18.0" },
   rclone: { program: "rclone", versionArguments: ["version"], from: "1.60.0", use: "interop" },
-  getfattr: { program: "getfattr", versionArguments: ["--version"], from: "2.4.0", use: "interop" },
-  setfattr: { program: "setfattr", versionArguments: ["--version"], from: "2.4.0", use: "interop" },
-  rustic: { program: "rustic", versionArguments: ["--version"], from: "0.9.0", use: "benchmark" },
-  kopia: { program: "kopia", versionArguments: ["--version"], from: "0.17.0", use: "benchmark" },
-  borg: { program: "borg", versionArguments: ["--version"], from: "1.2.0", use: "benchmark" },
-} as const satisfies Record<string, PeerNeed>;
-
-export type PeerName = keyof typeof PEERS;
+  getfattr: { ...attr, program: "getfattr" },
+  setfattr: { ...attr, program: "setfattr" },
+  rustic: { ...benchmark, program: "rustic", from: "0.9.0" },
+  kopia: { ...benchmark, program: "kopia", from: "0.17.0" },
+  borg: { ...benchmark, program: "borg", from: "1.2.0" },
+};
 
 /** A peer that answered with a version that serves, or the reason why there is none. */
 export type PeerStatus =
@@ -56,7 +66,7 @@ export function compareVersions(a: string, b: string): number {
 
 /** Asks the program at `path` for its version and judges whether it serves as `name`. */
 export function probePeer(name: PeerName, path: string, source: string): PeerStatus {
-  const need: PeerNeed = PEERS[name];
+  const need = PEERS[name];
   let version: string | undefined;
   try {
     const output = execFileSync(path, need.versionArguments, {
@@ -72,7 +82,9 @@ export function probePeer(name: PeerName, path: string, source: string): PeerSta
   const tooOld = compareVersions(version, need.from) < 0;
   const tooNew = need.before !== undefined && compareVersions(version, need.before) >= 0;
   if (!tooOld && !tooNew) return { path, version, source };
-  const wanted = need.before ? `${need.from} up to, not including, ${need.before}` : `${need.from} or newer`;
+  const wanted = need.before
+    ? `${need.from} up to, not including, ${need.before}`
+    : `${need.from} or newer`;
   return { missing: `${path} is ${version}, wanted ${wanted}` };
 }
 

@@ -1,0 +1,178 @@
+// The ways to get a peer program: a Debian package unpacked into .peers/, a Go or Rust program built into it, or a
+// package of the machine's own system. Each returns the program's path or throws one line that says why not.
+
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { PEERS_FOLDER } from "../test/peers.ts";
+
+/** Runs a program quietly; throws its last line of complaint. */
+function run(program: string, args: readonly string[], options: RunOptions = {}): void {
+  try {
+    execFileSync(program, args, {
+      stdio: ["ignore", "ignore", "pipe"],
+      timeout: 15 * 60_000,
+      maxBuffer: 64 << 20,
+      ...options,
+      env: { ...process.env, ...options.env },
+    });
+  } catch (error) {
+    const { code, stderr } = error as { code?: string; stderr?: Buffer };
+    if (code === "ENOENT") throw new Error(`no ${program} on this machine`, { cause: error });
+    const lines = (stderr?.toString() ?? "").trim().split("\n");
+    const complaint = lines.find((line) => line.startsWith("E: ")) ?? lines.at(-1);
+    throw new Error(`${program} failed: ${complaint?.trim() || "no reason given"}`, {
+      cause: error,
+    });
+  }
+}
+
+interface RunOptions {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** One stanza or line of an apt source, as far as we need it. */
+interface AptSource {
+  readonly uri: string;
+  readonly suites: readonly string[];
+  readonly components: readonly string[];
+  readonly signedBy: string | undefined;
+}
+
+const APT = "/etc/apt";
+
+/** All package sources of the machine, of both forms. */
+function aptSources(): AptSource[] {
+  const parts = join(APT, "sources.list.d");
+  const files = [
+    join(APT, "sources.list"),
+    ...(existsSync(parts) ? readdirSync(parts).map((name) => join(parts, name)) : []),
+  ].filter((path) => existsSync(path));
+  return files.flatMap((path) => {
+    const text = readFileSync(path, "utf8").replace(/^\s*#.*\n?/gm, "");
+    if (path.endsWith(".sources")) return text.split(/\n\s*\n/).flatMap(parseStanza);
+    return path.endsWith(".list") ? text.split("\n").flatMap(parseLine) : [];
+  });
+}
+
+function parseStanza(stanza: string): AptSource[] {
+  const field = (name: string): string[] =>
+    new RegExp(`^${name}:\\s*(.*(?:\\n\\s+.*)*)`, "mi").exec(stanza)?.[1]?.split(/\s+/) ?? [];
+  if (!field("Types").includes("deb")) return [];
+  const key = field("Signed-By");
+  return field("URIs").map((uri) => ({
+    uri,
+    suites: field("Suites"),
+    components: field("Components"),
+    signedBy: key.length === 1 ? key[0] : undefined,
+  }));
+}
+
+function parseLine(line: string): AptSource[] {
+  const match = /^deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+(.+)$/.exec(line.trim());
+  if (!match) return [];
+  return [
+    {
+      uri: match[2]!,
+      suites: [match[3]!],
+      components: match[4]!.split(/\s+/),
+      signedBy: /signed-by=(\S+)/.exec(match[1] ?? "")?.[1],
+    },
+  ];
+}
+
+/** The machine's own source of Debian's main archive: the one that serves the release it runs. */
+function debianArchive(): AptSource {
+  const release = existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : "";
+  if (!/^ID=debian$/m.test(release)) throw new Error("this machine does not run Debian");
+  const codename = /^VERSION_CODENAME=(\S+)$/m.exec(release)?.[1] ?? "sid";
+  const names = new Set([codename, "stable", "testing", "unstable", "sid"]);
+  const archive = aptSources().find(
+    ({ suites, components, uri }) =>
+      components.includes("main") &&
+      suites.some((suite) => names.has(suite)) &&
+      !uri.includes("security"),
+  );
+  if (!archive) throw new Error("no source of Debian's main archive in apt's configuration");
+  return archive;
+}
+
+const updated = new Map<string, readonly string[]>();
+
+/** Options of an apt that knows only the main archive of `suite` and keeps its state in .peers/. */
+function privateApt(suite: string): readonly string[] {
+  const known = updated.get(suite);
+  if (known) return known;
+  const { uri, signedBy } = debianArchive();
+  const state = join(PEERS_FOLDER, "apt", suite);
+  for (const folder of ["lists/partial", "cache/archives/partial"]) {
+    mkdirSync(join(state, folder), { recursive: true });
+  }
+  const list = join(state, "sources.list");
+  const key = signedBy ? `[signed-by=${signedBy}] ` : "";
+  writeFileSync(list, `deb ${key}${uri} ${suite} main\n`);
+  const settings = {
+    "Dir::Etc::sourcelist": list,
+    "Dir::Etc::sourceparts": "/dev/null",
+    "Dir::Etc::preferencesparts": "/dev/null",
+    "Dir::State::Lists": join(state, "lists"),
+    "Dir::Cache": join(state, "cache"),
+    "Acquire::Languages": "none",
+    "Acquire::Retries": "3",
+    // The unprivileged user that apt fetches as cannot enter a folder of ours.
+    "APT::Sandbox::User": "root",
+    // Hooks of the machine are about its own cache.
+    "APT::Update::Post-Invoke": "",
+    "APT::Update::Post-Invoke-Success": "",
+  };
+  const options = Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+  run("apt-get", [...options, "update"]);
+  updated.set(suite, options);
+  return options;
+}
+
+/** Unpacks package `name` of Debian `suite` below .peers/; the path of `program` in it. */
+export function debianPackage(wanted: { suite: string; name: string; program: string }): string {
+  const options = privateApt(wanted.suite);
+  const folder = join(PEERS_FOLDER, `debian-${wanted.suite}`);
+  mkdirSync(folder, { recursive: true });
+  const archives = (): string[] =>
+    readdirSync(folder).filter(
+      (name) => name.startsWith(`${wanted.name}_`) && name.endsWith(".deb"),
+    );
+  for (const earlier of archives()) rmSync(join(folder, earlier));
+  run("apt-get", [...options, "download", wanted.name], { cwd: folder });
+  const [archive] = archives();
+  if (!archive) throw new Error(`apt-get downloaded no ${wanted.name}`);
+  const tree = join(folder, archive.slice(0, -".deb".length));
+  run("dpkg-deb", ["-x", join(folder, archive), tree]);
+  return join(tree, wanted.program);
+}
+
+/** Builds a Go program below .peers/; its path. */
+export function goInstall(wanted: { module: string; version: string }): string {
+  const folder = join(PEERS_FOLDER, `go-${wanted.version}`);
+  run("go", ["install", `${wanted.module}@${wanted.version}`], {
+    env: { GOBIN: folder, CGO_ENABLED: "0", GOFLAGS: "" },
+  });
+  return join(folder, wanted.module.split("/").at(-1)!);
+}
+
+/** Builds a Rust program below .peers/; its path. */
+export function cargoInstall(crate: string, program: string): string {
+  const folder = join(PEERS_FOLDER, "cargo");
+  run("cargo", ["install", "--locked", "--root", folder, crate]);
+  return join(folder, "bin", program);
+}
+
+/** Installs a package of the machine's own system, for programs that cannot be unpacked elsewhere; its path. */
+export function systemPackage(name: string, program: string): string {
+  if (process.getuid?.() !== 0) {
+    throw new Error(`needs root: run \`apt-get install ${name}\` as root, then again`);
+  }
+  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  run("apt-get", ["update"], { env });
+  run("apt-get", ["install", "-y", "--no-install-recommends", name], { env });
+  return join("/usr/bin", program);
+}

@@ -1,0 +1,111 @@
+// `npm run peers`: finds or installs the real programs our formats are tested against (test/peers.ts names them) into
+// .peers/, and prints one table. Nothing outside .peers/ changes: Debian's packages are fetched with an apt state of
+// our own and unpacked, Go programs are built into it. So it needs no root, except for Borg, a Python program.
+//
+//   --locate     look only at .peers/ and PATH, install nothing
+//   --refresh    fetch again what an earlier run installed
+//   --benchmark  also rustic, Kopia and Borg, for `npm run bench`
+//   --require    exit 1 when a peer of the interop tests is missing
+
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import {
+  locatePeer,
+  PEERS,
+  PEERS_FOLDER,
+  PEERS_RECORD,
+  peerStatus,
+  probePeer,
+  type PeerName,
+  type PeerStatus,
+} from "../test/peers.ts";
+import { cargoInstall, debianPackage, goInstall, systemPackage } from "./peer-sources.ts";
+
+/** A way to get a peer: resolves to the program's path, or throws with the reason why not. */
+interface Source {
+  readonly name: string;
+  readonly install: () => string;
+}
+
+function debian(suite: string, name: string, program: string): Source {
+  return { name: `Debian ${suite}`, install: () => debianPackage({ suite, name, program }) };
+}
+
+function go(module: string, version: string): Source {
+  return { name: `Go ${version}`, install: () => goInstall({ module, version }) };
+}
+
+/** Where each peer comes from, best first. */
+const SOURCES: Readonly<Record<PeerName, readonly Source[]>> = {
+  "restic-oldest": [
+    debian("bookworm", "restic", "usr/bin/restic"),
+    go("github.com/restic/restic/cmd/restic", "v0.14.0"),
+  ],
+  "restic-newest": [
+    debian("sid", "restic", "usr/bin/restic"),
+    go("github.com/restic/restic/cmd/restic", "latest"),
+  ],
+  rclone: [debian("sid", "rclone", "usr/bin/rclone"), go("github.com/rclone/rclone", "latest")],
+  getfattr: [debian("bookworm", "attr", "usr/bin/getfattr")],
+  setfattr: [debian("bookworm", "attr", "usr/bin/setfattr")],
+  rustic: [{ name: "crates", install: () => cargoInstall("rustic-rs", "rustic") }],
+  kopia: [go("github.com/kopia/kopia", "latest")],
+  borg: [{ name: "apt-get install", install: () => systemPackage("borgbackup", "borg") }],
+};
+
+const { values: options } = parseArgs({
+  options: {
+    locate: { type: "boolean", default: false },
+    refresh: { type: "boolean", default: false },
+    benchmark: { type: "boolean", default: false },
+    require: { type: "boolean", default: false },
+  },
+});
+
+/** What is known about `name` after trying all that the options allow. */
+function obtain(name: PeerName): PeerStatus {
+  const here = options.refresh ? locatePeer(name) : peerStatus(name);
+  if ("path" in here || options.locate) return here;
+  if (PEERS[name].use === "benchmark" && !options.benchmark) {
+    return { missing: `${here.missing}; --benchmark installs it` };
+  }
+  const reasons = [here.missing];
+  for (const source of SOURCES[name]) {
+    console.error(`${name}: trying ${source.name} …`);
+    try {
+      const status = probePeer(name, source.install(), source.name);
+      if ("path" in status) return status;
+      reasons.push(`${source.name}: ${status.missing}`);
+    } catch (error) {
+      reasons.push(`${source.name}: ${(error as Error).message}`);
+    }
+  }
+  return { missing: reasons.join("; ") };
+}
+
+/** Writes the record whole or not at all: tests may be reading it. */
+function record(found: Readonly<Record<string, PeerStatus>>): void {
+  mkdirSync(PEERS_FOLDER, { recursive: true });
+  const temporary = `${PEERS_RECORD}.${process.pid}`;
+  writeFileSync(temporary, `${JSON.stringify(found, undefined, 2)}\n`);
+  renameSync(temporary, PEERS_RECORD);
+}
+
+const names = Object.keys(PEERS) as PeerName[];
+const found = Object.fromEntries(names.map((name) => [name, obtain(name)]));
+record(found);
+
+console.log(`${"peer".padEnd(14)} ${"version".padEnd(9)} from`);
+for (const [name, status] of Object.entries(found)) {
+  const [version, from] =
+    "path" in status
+      ? [status.version, `${status.source}: ${status.path}`]
+      : ["missing", status.missing];
+  console.log(`${name.padEnd(14)} ${version.padEnd(9)} ${from}`);
+}
+
+const missing = names.filter((name) => PEERS[name].use === "interop" && "missing" in found[name]!);
+if (options.require && missing.length > 0) {
+  console.error(`Missing, and required: ${missing.join(", ")}.`);
+  process.exitCode = 1;
+}
