@@ -1,0 +1,22 @@
+// `npm test`: every test there is, from the units beside the code to the real peers. Arguments go to `node --test`
+// after the files, so `npm test -- --test-name-pattern=lock` works; arguments that name files replace the default.
+
+import { spawnSync } from "node:child_process";
+
+const FILES = ["src/**/*.test.ts", "test/**/*.test.ts", "bench/**/*.test.ts"] as const;
+
+const given = process.argv.slice(2);
+const files = given.filter((argument) => !argument.startsWith("-"));
+const flags = given.filter((argument) => argument.startsWith("-"));
+
+const { status, signal } = spawnSync(
+  process.execPath,
+  [
+    "--disable-warning=ExperimentalWarning",
+    "--test",
+    ...flags,
+    ...(files.length > 0 ? files : FILES),
+  ],
+  { stdio: "inherit" },
+);
+process.exitCode = status ?? (signal ? 1 : 0);
