@@ -1,0 +1,35 @@
+// Where each kind of repository file lives (docs/formats/restic.md#layout).
+
+import type { Id } from "../base/bytes.ts";
+import { isId } from "../base/bytes.ts";
+import type { StoredObject } from "../storage/storage.ts";
+
+/** The kinds of files named by the hash of their content. */
+export type FileKind = "key" | "snapshot" | "index" | "lock" | "pack";
+
+const FOLDERS: Record<FileKind, string> = {
+  key: "keys",
+  snapshot: "snapshots",
+  index: "index",
+  lock: "locks",
+  pack: "data",
+};
+
+/** The one file that is not named by a hash. */
+export const CONFIG_KEY = "config";
+
+/** Prefix under which all files of a kind are listed. */
+export function prefixOf(kind: FileKind): string {
+  return `${FOLDERS[kind]}/`;
+}
+
+/** Storage key of a file. */
+export function keyOf(kind: FileKind, id: Id): string {
+  return kind === "pack" ? `data/${id.slice(0, 2)}/${id}` : `${FOLDERS[kind]}/${id}`;
+}
+
+/** The id at the end of a listed key, or undefined for a stranger that readers ignore. */
+export function idOfKey(object: StoredObject): Id | undefined {
+  const name = object.key.slice(object.key.lastIndexOf("/") + 1);
+  return isId(name) ? name : undefined;
+}

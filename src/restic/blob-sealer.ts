@@ -1,0 +1,208 @@
+// Seals blobs in place, one after the other, and checks each one before anybody relies on it
+// (docs/formats/restic.md#crypto, #packs; docs/decisions/nonces.md).
+//
+// Writing: one AES-256-CTR stream for the life of the sealer, each blob's nonce the counter where the stream stands.
+// Checking: starts from the stored bytes alone. It has its own counter, MAC key stream, decryption stream and zstd
+// context, so a mistake or a flipped bit on the writing side cannot repeat itself here.
+// Must never: be cloned, saved or restored; a nonce used twice reveals content.
+
+import { createCipheriv, hash } from "node:crypto";
+import type { Cipheriv } from "node:crypto";
+import { HoldfastError } from "../base/errors.ts";
+import { equalBytes, toHex } from "../base/bytes.ts";
+import { NONCE_BYTES, SEAL_BYTES, TAG_BYTES } from "./crypto.ts";
+import type { MasterKey } from "./crypto.ts";
+import { ZstdContext } from "./compression.ts";
+import type { Kernels } from "./kernels.ts";
+import { BLOCK_BYTES, NonceCounter, blocksOf } from "./nonce-counter.ts";
+
+/** Bytes of kernel memory that a sealer needs for itself, beside `scratch`. */
+export const SEALER_BYTES = 128;
+
+/** Room that sealing may need beyond the plaintext: nonce, tag and the worst growth of a small tree in zstd. */
+export const SEAL_MARGIN: number = SEAL_BYTES + 64;
+
+export interface SealerOptions {
+  kernels: Kernels;
+  key: MasterKey;
+  /** Repository format: version 1 never compresses. */
+  version: 1 | 2;
+  /** zstd level for data blobs, 0 to store them as they are. Trees are always compressed (version 2). */
+  level: number;
+  /** 16 fresh random bytes. */
+  start: Uint8Array;
+  /** Where SEALER_BYTES of kernel memory are ours. */
+  at: number;
+  /** Kernel memory for the check's decompression: as large as the largest compressible blob. */
+  scratch: { at: number; bytes: number };
+  /** Check what was sealed (the default). */
+  verify?: boolean;
+}
+
+export interface SealedBlob {
+  /** Stored bytes, SEAL_BYTES included. */
+  length: number;
+  /** Plaintext length when compressed, 0 when stored as it is. */
+  uncompressedLength: number;
+}
+
+const TREE_LEVEL = 3;
+const PADDING = Buffer.alloc(BLOCK_BYTES);
+
+/** Seals blobs that lie in kernel memory into other kernel memory. Not reentrant. */
+export class BlobSealer {
+  readonly #kernels: Kernels;
+  readonly #version: 1 | 2;
+  readonly #level: number;
+  readonly #counter: NonceCounter;
+  readonly #cipher: Cipheriv;
+  readonly #mac: MacKeys;
+  readonly #zstd: ZstdContext;
+  #treeZstd: ZstdContext | undefined;
+  readonly #check: SealCheck | undefined;
+
+  constructor(options: SealerOptions) {
+    this.#kernels = options.kernels;
+    this.#version = options.version;
+    this.#level = options.level;
+    this.#counter = new NonceCounter(options.start);
+    this.#cipher = createCipheriv("aes-256-ctr", options.key.encrypt, options.start);
+    this.#mac = new MacKeys(options.kernels, options.key, options.at);
+    this.#zstd = new ZstdContext(options.level || TREE_LEVEL);
+    this.#check = options.verify === false ? undefined : new SealCheck(options);
+  }
+
+  /**
+   * Seals `length` bytes at `plain` into memory at `target`, which has room for length + SEAL_MARGIN.
+   * `id` is the SHA-256 of the plaintext. Throws BUG when the check fails: memory or code cannot be trusted then.
+   */
+  seal(type: "data" | "tree", id: Uint8Array, plain: number, length: number, target: number): SealedBlob {
+    const { bytes } = this.#kernels;
+    const at = target + NONCE_BYTES;
+    const compressed = this.#compress(type, plain, length, at);
+    const stored = compressed === 0 ? length : compressed;
+    if (compressed === 0) bytes.copyWithin(at, plain, plain + length);
+
+    if (this.#counter.isZero) this.#skip(1);
+    this.#counter.write(bytes, target);
+    const ciphertext = this.#cipher.update(bytes.subarray(at, at + stored));
+    bytes.set(ciphertext, at);
+    release(ciphertext);
+    this.#skip(blocksOf(stored), stored);
+    this.#mac.tag(target, at, stored, at + stored);
+
+    const sealed = {
+      length: stored + SEAL_BYTES,
+      uncompressedLength: compressed === 0 ? 0 : length,
+    };
+    this.#check?.run(id, target, sealed);
+    return sealed;
+  }
+
+  /** Compressed length at `at`, or 0 when the blob is to be stored as it is. */
+  #compress(type: "data" | "tree", plain: number, length: number, at: number): number {
+    if (this.#version === 1 || length === 0) return 0;
+    const { bytes } = this.#kernels;
+    const input = bytes.subarray(plain, plain + length);
+    if (type === "tree") {
+      this.#treeZstd ??= new ZstdContext(TREE_LEVEL);
+      return this.#treeZstd.compress(input, bytes.subarray(at, at + length + 64));
+    }
+    if (this.#level === 0 || this.#kernels.looksIncompressible(plain, length)) return 0;
+    return this.#zstd.compress(input, bytes.subarray(at, at + length));
+  }
+
+  /** Moves counter and stream to the next block boundary after `used` bytes, `blocks` in all. */
+  #skip(blocks: number, used = 0): void {
+    const padding = blocks * BLOCK_BYTES - used;
+    if (padding > 0) this.#cipher.update(PADDING.subarray(0, padding));
+    this.#counter.advance(blocks);
+  }
+}
+
+/** Computes tags: Poly1305 under r ‖ AES-128(mac.k, nonce). */
+class MacKeys {
+  readonly #kernels: Kernels;
+  readonly #ecb: Cipheriv;
+  readonly #at: number;
+
+  constructor(kernels: Kernels, key: MasterKey, at: number) {
+    this.#kernels = kernels;
+    this.#ecb = createCipheriv("aes-128-ecb", key.macK, null).setAutoPadding(false);
+    this.#at = at;
+    kernels.bytes.set(key.macR, at);
+  }
+
+  /** Writes the tag of `length` bytes at `message` under the nonce at `nonce` to `tag`. */
+  tag(nonce: number, message: number, length: number, tag: number): void {
+    const { bytes } = this.#kernels;
+    bytes.set(this.#ecb.update(bytes.subarray(nonce, nonce + NONCE_BYTES)), this.#at + 16);
+    this.#kernels.poly1305(message, length, this.#at, tag);
+  }
+}
+
+/** Opens again what was just sealed, from the stored bytes and the key alone. */
+class SealCheck {
+  readonly #kernels: Kernels;
+  readonly #cipher: Cipheriv;
+  readonly #mac: MacKeys;
+  readonly #zstd: ZstdContext = new ZstdContext(1);
+  readonly #tagAt: number;
+  readonly #scratch: { at: number; bytes: number };
+  #next: bigint;
+
+  constructor(options: SealerOptions) {
+    this.#kernels = options.kernels;
+    // In CTR mode decryption is encryption; this stream shares nothing with the sealer's.
+    this.#cipher = createCipheriv("aes-256-ctr", options.key.encrypt, options.start);
+    this.#mac = new MacKeys(options.kernels, options.key, options.at + 48);
+    this.#tagAt = options.at + 96;
+    this.#scratch = options.scratch;
+    this.#next = BigInt(`0x${toHex(options.start)}`);
+  }
+
+  run(id: Uint8Array, target: number, sealed: SealedBlob): void {
+    const { bytes } = this.#kernels;
+    const at = target + NONCE_BYTES;
+    const length = sealed.length - SEAL_BYTES;
+    this.#nonce(bytes.subarray(target, at), length);
+    this.#mac.tag(target, at, length, this.#tagAt);
+    const tag = bytes.subarray(at + length, at + length + TAG_BYTES);
+    if (!equalBytes(tag, bytes.subarray(this.#tagAt, this.#tagAt + TAG_BYTES))) broken("its tag");
+
+    const opened = this.#cipher.update(bytes.subarray(at, at + length));
+    const padding = blocksOf(length) * BLOCK_BYTES - length;
+    if (padding > 0) this.#cipher.update(PADDING.subarray(0, padding));
+    const plain = sealed.uncompressedLength === 0 ? opened : this.#decompress(opened, sealed);
+    if (!equalBytes(hash("sha256", plain, "buffer"), id)) broken("its content");
+    release(opened);
+  }
+
+  #nonce(stored: Uint8Array, length: number): void {
+    if (this.#next === 0n) {
+      this.#next = 1n;
+      this.#cipher.update(PADDING);
+    }
+    if (toHex(stored) !== this.#next.toString(16).padStart(32, "0")) broken("its nonce");
+    this.#next = BigInt.asUintN(128, this.#next + BigInt(blocksOf(length)));
+  }
+
+  #decompress(opened: Uint8Array, sealed: SealedBlob): Uint8Array {
+    const { at, bytes } = this.#scratch;
+    if (sealed.uncompressedLength > bytes) broken("its length");
+    const output = this.#kernels.bytes.subarray(at, at + sealed.uncompressedLength);
+    if (!this.#zstd.decompress(opened, output)) broken("its compressed form");
+    return output;
+  }
+}
+
+function broken(what: string): never {
+  throw new HoldfastError("BUG", `a blob just sealed does not open again: ${what} is wrong`, {
+    hint: "Nothing damaged was stored. Check this machine's memory, then report this.",
+  });
+}
+
+/** Gives a cipher output's memory back at once instead of at the next garbage collection. */
+function release(output: Buffer): void {
+  if (output.buffer.byteLength === output.length) (output.buffer as ArrayBuffer).transfer(0);
+}

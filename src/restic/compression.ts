@@ -1,0 +1,181 @@
+// zstd for blobs and for the small repository files (docs/formats/restic.md#packs, #crypto).
+//
+// Node's one-shot functions build and throw away a whole zstd context for each call, which costs more than
+// compressing a small file does. `ZstdContext` keeps one context and writes into memory of the caller instead. It
+// uses the `_handle` of Node's zlib stream, which is not a documented interface: the constructor therefore tries it on
+// known data and falls back to the documented functions when anything is not as expected.
+// No checksum is added to the frames: every blob and file has a SHA-256 and a MAC of its own.
+
+import zlib from "node:zlib";
+import { asBuffer } from "../base/bytes.ts";
+import { HoldfastError } from "../base/errors.ts";
+
+/** restic's names of its compression settings. */
+export const COMPRESSION_MODES = ["auto", "off", "max", "fastest", "better"] as const;
+export type CompressionMode = (typeof COMPRESSION_MODES)[number];
+
+const LEVELS: Record<CompressionMode, number> = { off: 0, fastest: 1, auto: 1, better: 6, max: 15 };
+
+/** The zstd level for a mode; 0 means that data blobs are stored as they are. */
+export function compressionLevel(mode: CompressionMode): number {
+  return LEVELS[mode];
+}
+
+/** Largest plaintext that any well-formed repository file or blob decompresses to: 1 GiB. */
+export const MAX_PLAINTEXT = 1 << 30;
+
+/** `bytes` as one zstd frame. */
+export function compressZstd(bytes: Uint8Array, level = 3): Uint8Array {
+  return zlib.zstdCompressSync(bytes, {
+    params: { [zlib.constants.ZSTD_c_compressionLevel]: level },
+    pledgedSrcSize: bytes.length,
+    chunkSize: Math.max(64, bytes.length + (bytes.length >> 7) + 512),
+  });
+}
+
+/**
+ * The content of the zstd frames in `bytes`; at most `maxBytes`, which is also the output size to expect when it is
+ * known. Throws FILE_DAMAGED when the data is not zstd or larger than allowed.
+ */
+export function decompressZstd(bytes: Uint8Array, maxBytes: number = MAX_PLAINTEXT): Uint8Array {
+  const expected = Math.min(maxBytes, Math.max(4096, bytes.length * 8));
+  try {
+    return zlib.zstdDecompressSync(bytes, {
+      maxOutputLength: Math.max(1, maxBytes),
+      chunkSize: Math.max(64, expected + 64),
+    });
+  } catch (error) {
+    throw new HoldfastError("FILE_DAMAGED", "compressed data is damaged or larger than stated", {
+      cause: error,
+    });
+  }
+}
+
+interface ZlibHandle {
+  /** Called synchronously when the data is damaged. */
+  onerror: (message: string) => void;
+  reset(): void;
+  writeSync(
+    flush: number,
+    input: Uint8Array,
+    inputOffset: number,
+    inputLength: number,
+    output: Uint8Array,
+    outputOffset: number,
+    outputLength: number,
+  ): void;
+}
+
+interface ZlibStream {
+  _handle: ZlibHandle;
+  /** [output bytes left, input bytes left] after each write. */
+  _writeState: Uint32Array;
+}
+
+const FLUSH_END = zlib.constants.ZSTD_e_end;
+
+/** Keeps one zstd context of Node alive and runs it to the end on one input at a time. */
+class ReusedStream {
+  readonly #create: () => unknown;
+  #stream: ZlibStream | undefined;
+  #failed = false;
+
+  constructor(create: () => unknown) {
+    this.#create = create;
+  }
+
+  /** Bytes written, or undefined when the input is damaged or the output was too small. */
+  run(input: Uint8Array, output: Uint8Array): number | undefined {
+    const stream = (this.#stream ??= this.#open());
+    this.#failed = false;
+    stream._handle.reset();
+    stream._handle.writeSync(FLUSH_END, input, 0, input.length, output, 0, output.length);
+    const [outputLeft = 0, inputLeft = 0] = stream._writeState;
+    // An error sticks to the context, and so does input that found no room: start afresh.
+    if (this.#failed || inputLeft > 0) {
+      this.#stream = undefined;
+      return undefined;
+    }
+    return output.length - outputLeft;
+  }
+
+  #open(): ZlibStream {
+    const stream = this.#create() as ZlibStream;
+    if (typeof stream._handle?.writeSync !== "function") throw new TypeError("no zlib handle");
+    if (!(stream._writeState instanceof Uint32Array)) throw new TypeError("no write state");
+    stream._handle.onerror = () => (this.#failed = true);
+    return stream;
+  }
+}
+
+/**
+ * One zstd compressor and one decompressor for the life of a thread. Not reentrant. Outputs go into memory of the
+ * caller, so a run of a million blobs allocates nothing.
+ */
+export class ZstdContext {
+  readonly #level: number;
+  readonly #compressor: ReusedStream;
+  readonly #decompressor: ReusedStream;
+  /** True when Node's handle behaves as expected and is used; otherwise the documented functions are. */
+  readonly reuses: boolean;
+
+  constructor(level: number) {
+    this.#level = level;
+    const params = { [zlib.constants.ZSTD_c_compressionLevel]: level };
+    this.#compressor = new ReusedStream(() => zlib.createZstdCompress({ params }));
+    this.#decompressor = new ReusedStream(() => zlib.createZstdDecompress());
+    this.reuses = this.#works();
+  }
+
+  /** Compresses `input` into `output`; the number of bytes, or 0 when that does not fit. */
+  compress(input: Uint8Array, output: Uint8Array): number {
+    if (this.reuses) {
+      const length = this.#compressor.run(input, output) ?? 0;
+      // A full output may be one that was cut short.
+      return length < output.length ? length : 0;
+    }
+    const frame = compressZstd(input, this.#level);
+    if (frame.length >= output.length) return 0;
+    output.set(frame);
+    return frame.length;
+  }
+
+  /**
+   * Decompresses `input`, which must give exactly `output.length` bytes. False when it does not, for whatever
+   * reason: the data is damaged. (A frame of more bytes than that may pass; the caller's hash tells.)
+   */
+  decompress(input: Uint8Array, output: Uint8Array): boolean {
+    if (this.reuses) return this.#decompressor.run(input, output) === output.length;
+    try {
+      const plain = decompressZstd(input, output.length);
+      if (plain.length !== output.length) return false;
+      output.set(plain);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #works(): boolean {
+    const plain = Buffer.from("holdfast ".repeat(50), "latin1");
+    const frame = Buffer.alloc(plain.length);
+    const output = Buffer.alloc(plain.length);
+    try {
+      for (let round = 0; round < 2; round++) {
+        const length = this.#compressor.run(plain, frame);
+        if (length === undefined || length === 0) return false;
+        const good = frame.subarray(0, length);
+        if (!asBuffer(decompressZstd(good, plain.length)).equals(plain)) return false;
+        output.fill(0);
+        if (this.#decompressor.run(good, output) !== plain.length) return false;
+        if (!output.equals(plain)) return false;
+        const damaged = Buffer.from(good);
+        damaged[0] = damaged[0]! ^ 0xff;
+        if (this.#decompressor.run(damaged, output) === plain.length) return false;
+      }
+    } catch {
+      return false;
+    }
+    return true;
+  }
+}
