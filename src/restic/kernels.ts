@@ -1,0 +1,86 @@
+// The WASM kernels of the hot path: Poly1305, restic's chunker, the compressibility test
+// (docs/decisions/kernels.md). Each worker creates its own; the memory is shared so that another thread
+// may look at it, the functions are called by one thread only. Sources in kernels/, compiled by
+// scripts/build-kernels.ts. What a kernel computes, poly1305.ts and chunker.ts compute in plain TypeScript.
+
+import { KERNELS_WASM } from "./kernels-wasm.ts";
+
+/** The part of the WebAssembly API used here; the types of Node do not declare it. */
+declare const WebAssembly: {
+  Module: new (bytes: Uint8Array) => object;
+  Memory: new (limits: { initial: number; maximum: number; shared: true }) => KernelMemory;
+  Instance: new (module: object, imports: object) => { readonly exports: object };
+};
+
+/** A shared WebAssembly memory of fixed size. */
+export interface KernelMemory {
+  readonly buffer: SharedArrayBuffer;
+}
+
+/** Pointers are byte offsets into `bytes`; none is checked beyond the end of the memory. */
+export interface Kernels {
+  readonly memory: KernelMemory;
+  /** The whole memory. Never write below `base`. */
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
+  /** First byte the caller may lay out, a multiple of 4096. */
+  readonly base: number;
+  /**
+   * Writes the 16-byte Poly1305 tag (RFC 8439) of `length` bytes at `message` to `tag`. `key` points to
+   * r ‖ s, 32 bytes; r may be raw. Any alignment; `tag` must not overlap message or key.
+   */
+  poly1305(message: number, length: number, key: number, tag: number): void;
+  /** Prepares findCut for an irreducible polynomial of degree 53. */
+  initChunker(polynomial: bigint): void;
+  /**
+   * Length of the chunk that begins at `start`, or -1 when its end is not among the `available` bytes (the
+   * end of the file then ends it). `scanned` bytes are known to hold no cut from an earlier call; the last
+   * 64 of them must still be in place.
+   */
+  findCut(start: number, scanned: number, available: number): number;
+  /** True when compressing these bytes is surely not worth the time; see docs/decisions/kernels.md. */
+  looksIncompressible(pointer: number, length: number): boolean;
+}
+
+interface KernelExports {
+  readonly heapBase: { readonly value: number };
+  poly1305(message: number, length: number, key: number, tag: number): void;
+  initChunker(polynomial: bigint): void;
+  findCut(start: number, scanned: number, available: number): number;
+  looksIncompressible(pointer: number, length: number): number;
+}
+
+const PAGE_BYTES = 65536;
+
+let compiled: object | undefined;
+
+/**
+ * New kernels over a new memory that never grows, with at least `bytes` free bytes from `base` on.
+ * Throws RangeError when the machine cannot reserve it.
+ */
+export function createKernels(options: { bytes: number }): Kernels {
+  compiled ??= new WebAssembly.Module(Buffer.from(KERNELS_WASM, "base64"));
+  const pages = Math.ceil((STATIC_BYTES + options.bytes) / PAGE_BYTES);
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const exports = new WebAssembly.Instance(compiled, { env: { memory } }).exports as KernelExports;
+  if (exports.heapBase.value !== STATIC_BYTES) throw new Error("the kernels' module is stale");
+  let chunkerReady = false;
+  return {
+    memory,
+    bytes: new Uint8Array(memory.buffer),
+    base: STATIC_BYTES,
+    poly1305: exports.poly1305,
+    initChunker(polynomial) {
+      if (polynomial >> 53n !== 1n) throw new RangeError("the polynomial's degree is not 53");
+      exports.initChunker(polynomial);
+      chunkerReady = true;
+    },
+    findCut(start, scanned, available) {
+      if (!chunkerReady) throw new Error("findCut before initChunker");
+      return exports.findCut(start, scanned, available);
+    },
+    looksIncompressible: (pointer, length) => exports.looksIncompressible(pointer, length) === 1,
+  };
+}
+
+/** What the kernels keep for themselves at the bottom of the memory; kernels/layout.ts says the same. */
+const STATIC_BYTES = 0x4000;
