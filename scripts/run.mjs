@@ -40,10 +40,14 @@ function install() {
   const npm = process.env.npm_execpath;
   const [program, first] = npm?.endsWith(".js") ? [process.execPath, [npm]] : ["npm", []];
   // Our standard output may be read by a program: npm speaks on standard error.
-  const { status, error } = spawnSync(program, [...first, "ci", "--no-audit", "--no-fund"], {
-    cwd: root,
-    stdio: ["ignore", 2, 2],
-  });
+  const { status, error } = spawnSync(
+    program,
+    [...first, "ci", "--no-audit", "--no-fund", "--loglevel=error"],
+    {
+      cwd: root,
+      stdio: ["ignore", 2, 2],
+    },
+  );
   if (error) fail(`npm does not run: ${error.message}`);
   if (status !== 0) fail("npm ci failed; its own words are above.");
 }
