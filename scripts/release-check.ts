@@ -1,0 +1,55 @@
+// `npm run release-check`: builds the package, lints its manifest, packs it, installs the tarball in an empty folder
+// and uses it there as a stranger would: every public module loads, and the command answers. TypeScript sources never
+// run from node_modules, so only this shows that what we publish works.
+
+import { execFileSync } from "node:child_process";
+import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+
+const root = join(import.meta.dirname, "..");
+
+function run(program: string, args: readonly string[], cwd: string): string {
+  return execFileSync(program, args, {
+    cwd,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, HOLDFAST_NODE: process.execPath },
+  });
+}
+
+/** The specifiers of all public modules: what the patterns in `exports` match in dist/. */
+function publicModules(): string[] {
+  const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    name: string;
+    exports: Record<string, string>;
+  };
+  return Object.entries(manifest.exports).flatMap(([subpath, target]) =>
+    globSync(target, { cwd: root }).map((file) =>
+      join(manifest.name, subpath.replace("*", basename(file, ".js"))),
+    ),
+  );
+}
+
+const folder = mkdtempSync(join(tmpdir(), "holdfast-package-"));
+try {
+  run(process.execPath, [join(root, "scripts", "build.ts")], root);
+  run("publint", ["--strict", "--level", "warning"], root);
+  run("npm", ["pack", "--silent", "--pack-destination", folder], root);
+  const tarball = readdirSync(folder).find((name) => name.endsWith(".tgz"))!;
+
+  writeFileSync(join(folder, "package.json"), '{ "private": true, "type": "module" }\n');
+  const quiet = ["--no-audit", "--no-fund", "--loglevel=error"];
+  run("npm", ["install", ...quiet, `./${tarball}`], folder);
+
+  const modules = publicModules();
+  if (modules.length === 0) throw new Error("the package exports nothing");
+  const loader = modules.map((name) => `await import(${JSON.stringify(name)});`).join("\n");
+  writeFileSync(join(folder, "load.js"), loader);
+  run(process.execPath, ["load.js"], folder);
+
+  const version = run(join("node_modules", ".bin", "holdfast"), ["version"], folder).trim();
+  console.log(`${tarball}: ${modules.length} public modules load, and it says: ${version}`);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
