@@ -40,8 +40,8 @@ test("a web address in a string is no comment", () => {
 });
 
 test("relative specifiers become project paths", () => {
-  assert.equal(resolveImport("src/files/scan.ts", "../base/errors.ts"), "src/base/errors.ts");
-  assert.equal(resolveImport("src/cli/main.ts", "./commands/init.ts"), "src/cli/commands/init.ts");
+  assert.equal(resolveImport("test/tidy.test.ts", "../src/base/errors.ts"), "src/base/errors.ts");
+  assert.equal(resolveImport("src/base/retry.ts", "./errors.ts"), "src/base/errors.ts");
 });
 
 test("anchors are those of headings outside of code blocks", () => {
