@@ -1,24 +1,29 @@
 // The one interface to every object store, and its contract. A backend is correct when it passes
 // src/storage/conformance.ts.
 //
-// Keys are relative paths of plain ASCII segments joined by "/" ("data/ab/ab12…", "config"); never "", ".", "..",
-// an absolute path or a backslash. A backend maps them below its own root.
+// Keys are relative paths of printable ASCII segments joined by "/" ("data/ab/ab12…", "config"); never "", ".", "..",
+// an absolute path or a backslash, and the last segment never ends in "-tmp-" and hex digits (temporary objects).
+// A backend maps them below its own root. A key, prefix or range that cannot be is a BUG of the caller.
 //
 // put     is atomic and durable: when it resolves, the whole object is stored and survives a crash; until then no
 //         reader sees a part of it under that key. It is create-only: an existing object with equal content is
 //         success (a lost reply was repeated), one with different content is STORAGE_EXISTS, unchanged. The body is
 //         not modified, and is not read after put settles: callers reuse the memory.
-// get     returns exactly the bytes asked for. A range that reaches beyond the end is STORAGE_FAILED (a truncated
-//         object must never look like a short read). Absence is STORAGE_NOT_FOUND.
+// get     returns exactly the bytes asked for, in memory of its own or in `into`, which it does not touch after it
+//         settled. A range that reaches beyond the end is STORAGE_FAILED (a truncated object must never look like a
+//         short read); an empty one at the very end is not. Absence is STORAGE_NOT_FOUND.
 // stat    returns the size, or STORAGE_NOT_FOUND.
-// list    yields every object below a prefix (a whole-segment prefix such as "data/"; "" lists everything) exactly
-//         once, in no particular order, whatever the number of pages. Temporary objects of the backend are invisible.
+// list    yields every object below a prefix (whole segments: "data/" or "data" mean what lies in data/; "" lists
+//         everything) exactly once, in no particular order, whatever the number of pages. Temporary objects of the
+//         backend are invisible, and so is what is no object (names that are no keys, pipes, devices).
 //         Absence of the prefix is an empty list; any doubt (a denied folder, a failed page) is an error, never a
-//         shorter list.
-// delete  is idempotent: deleting what does not exist is success.
+//         shorter list. What is put or deleted meanwhile may or may not be seen; nothing else depends on it.
+// delete  is idempotent: deleting what does not exist is success. A crash of the machine may undo a deletion, but
+//         not one and keep a later one (docs/decisions/storage.md#deletions).
 // Errors  are HoldfastErrors with a STORAGE_* code naming the key; `retryable` is true only when the same call may
 //         succeed later. Credentials appear in no message.
-// signal  an aborted signal rejects with CANCELLED and leaves nothing half-visible.
+// signal  an aborted signal rejects with CANCELLED and leaves nothing half-visible. A put that was past the point of
+//         no return may still succeed.
 
 export interface StoredObject {
   readonly key: string;
