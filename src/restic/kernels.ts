@@ -3,6 +3,7 @@
 // may look at it, the functions are called by one thread only. Sources in kernels/, compiled by
 // scripts/build-kernels.ts. What a kernel computes, poly1305.ts and chunker.ts compute in plain TypeScript.
 
+import { HoldfastError } from "../base/errors.ts";
 import { KERNELS_WASM } from "./kernels-wasm.ts";
 
 /** The part of the WebAssembly API used here; the types of Node do not declare it. */
@@ -17,7 +18,10 @@ export interface KernelMemory {
   readonly buffer: SharedArrayBuffer;
 }
 
-/** Pointers are byte offsets into `bytes`; none is checked beyond the end of the memory. */
+/**
+ * Pointers are byte offsets into `bytes`. An access beyond the end of the memory throws a
+ * WebAssembly.RuntimeError, nothing else about pointers is checked.
+ */
 export interface Kernels {
   readonly memory: KernelMemory;
   /** The whole memory. Never write below `base`. */
@@ -43,44 +47,47 @@ export interface Kernels {
 
 interface KernelExports {
   readonly heapBase: { readonly value: number };
-  poly1305(message: number, length: number, key: number, tag: number): void;
-  initChunker(polynomial: bigint): void;
-  findCut(start: number, scanned: number, available: number): number;
-  looksIncompressible(pointer: number, length: number): number;
+  readonly poly1305: Kernels["poly1305"];
+  readonly initChunker: Kernels["initChunker"];
+  readonly findCut: Kernels["findCut"];
+  readonly looksIncompressible: (pointer: number, length: number) => number;
 }
 
 const PAGE_BYTES = 65536;
 
+/** What the kernels keep for themselves at the bottom of the memory; the module says the same. */
+const STATIC_BYTES = 16384;
+
 let compiled: object | undefined;
 
 /**
- * New kernels over a new memory that never grows, with at least `bytes` free bytes from `base` on.
- * Throws RangeError when the machine cannot reserve it.
+ * New kernels over a new memory that never grows, with at least `bytes` free bytes from `base` on. The module is
+ * compiled once per thread. Throws RangeError when the memory cannot be reserved.
  */
 export function createKernels(options: { bytes: number }): Kernels {
   compiled ??= new WebAssembly.Module(Buffer.from(KERNELS_WASM, "base64"));
   const pages = Math.ceil((STATIC_BYTES + options.bytes) / PAGE_BYTES);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  const exports = new WebAssembly.Instance(compiled, { env: { memory } }).exports as KernelExports;
-  if (exports.heapBase.value !== STATIC_BYTES) throw new Error("the kernels' module is stale");
+  const instance = new WebAssembly.Instance(compiled, { env: { memory } });
+  const exports = instance.exports as KernelExports;
+  if (exports.heapBase.value !== STATIC_BYTES) {
+    throw new HoldfastError("BUG", "kernels.ts and the kernels disagree about their static area");
+  }
   let chunkerReady = false;
   return {
     memory,
     bytes: new Uint8Array(memory.buffer),
     base: STATIC_BYTES,
-    poly1305: exports.poly1305,
+    poly1305: (message, length, key, tag) => exports.poly1305(message, length, key, tag),
     initChunker(polynomial) {
       if (polynomial >> 53n !== 1n) throw new RangeError("the polynomial's degree is not 53");
       exports.initChunker(polynomial);
       chunkerReady = true;
     },
     findCut(start, scanned, available) {
-      if (!chunkerReady) throw new Error("findCut before initChunker");
+      if (!chunkerReady) throw new HoldfastError("BUG", "findCut before initChunker");
       return exports.findCut(start, scanned, available);
     },
     looksIncompressible: (pointer, length) => exports.looksIncompressible(pointer, length) === 1,
   };
 }
-
-/** What the kernels keep for themselves at the bottom of the memory; kernels/layout.ts says the same. */
-const STATIC_BYTES = 0x4000;
