@@ -6,24 +6,18 @@ const UTF8_MARK = "\xef\xbb\xbf";
 const UTF16_LITTLE = "\xff\xfe";
 const UTF16_BIG = "\xfe\xff";
 
-/** UTF-8 bytes of `text` as a byte string. */
-export function toByteString(text: string): string {
-  return Buffer.from(text, "utf8").toString("latin1");
-}
-
-/** Text of a byte string; bytes that are not UTF-8 become U+FFFD. */
-export function fromByteString(bytes: string): string {
-  return Buffer.from(bytes, "latin1").toString("utf8");
-}
-
 /** A text file's content as a byte string of UTF-8, without byte order mark; UTF-16 is recognised by its mark. */
 export function decodeTextFile(content: Uint8Array): string {
   const bytes = Buffer.from(content.buffer, content.byteOffset, content.length);
   const head = bytes.toString("latin1", 0, 3);
   if (head.startsWith(UTF8_MARK)) return bytes.toString("latin1", 3);
-  if (head.startsWith(UTF16_LITTLE)) return toByteString(new TextDecoder("utf-16le").decode(bytes));
-  if (head.startsWith(UTF16_BIG)) return toByteString(new TextDecoder("utf-16be").decode(bytes));
+  if (head.startsWith(UTF16_LITTLE)) return fromUtf16("utf-16le", bytes);
+  if (head.startsWith(UTF16_BIG)) return fromUtf16("utf-16be", bytes);
   return bytes.toString("latin1");
+}
+
+function fromUtf16(encoding: "utf-16le" | "utf-16be", bytes: Uint8Array): string {
+  return Buffer.from(new TextDecoder(encoding).decode(bytes), "utf8").toString("latin1");
 }
 
 // Every character with the Unicode property White_Space, as UTF-8.

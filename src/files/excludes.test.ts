@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { isHoldfastError } from "../base/errors.ts";
-import { toByteString } from "../base/text-file.ts";
+import { textToByteString } from "../restic/byte-string.ts";
 import { compileExcluder } from "./excludes.ts";
 import type { ExcludeIo, ExcludeOptions, Excluder } from "./excludes.ts";
 import { parsePatternFile } from "./pattern-file.ts";
@@ -64,7 +64,7 @@ test("a pattern file knows comments, white space, variables and its encoding", (
     "/home/odoo/x",
     "/home/odooy",
     "$HOME",
-    `v--${toByteString("ü")}`,
+    `v--${textToByteString("ü")}`,
   ]);
   assert.deepEqual(parse("cost $\na$/b\n$(x)\n${}z\n${HOME\n$1$*-\n${$}"), [
     "cost $",
@@ -75,7 +75,7 @@ test("a pattern file knows comments, white space, variables and its encoding", (
     "-",
     "$",
   ]);
-  assert.deepEqual(parse(Buffer.from("\ufeffé\r\nb", "utf16le")), [toByteString("é"), "b"]);
+  assert.deepEqual(parse(Buffer.from("\ufeffé\r\nb", "utf16le")), [textToByteString("é"), "b"]);
   assert.deepEqual(parse(Buffer.from([0xe9, 0x0a, 0xff])), ["\xe9", "\xff"]);
 });
 

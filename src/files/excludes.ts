@@ -6,7 +6,7 @@
 
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import { parseByteSize } from "../base/byte-size.ts";
-import { fromByteString, toByteString } from "../base/text-file.ts";
+import { byteStringToText, textToByteString } from "../restic/byte-string.ts";
 import { parsePatternFile } from "./pattern-file.ts";
 import type { Variables } from "./pattern-file.ts";
 import { compilePatterns, matches } from "./patterns.ts";
@@ -101,7 +101,7 @@ export async function loadPatterns(
     const given = (ignoreCase ? sources.ignoreCase : sources.patterns) ?? [];
     const files = (ignoreCase ? sources.ignoreCaseFiles : sources.files) ?? [];
     compilePatterns(given, { source: option });
-    const patterns = given.map(toByteString);
+    const patterns = given.map(textToByteString);
     for (const name of files) {
       const found = parsePatternFile(
         await readPatternFile(name, `${option}-file`, io),
@@ -138,7 +138,7 @@ class TagRule {
   readonly #known = new Map<string, boolean>();
 
   constructor(specification: string, io: ExcludeIo) {
-    const bytes = toByteString(specification);
+    const bytes = textToByteString(specification);
     const colon = bytes.indexOf(":");
     this.#name = colon < 0 ? bytes : bytes.slice(0, colon);
     this.#header = colon < 0 ? "" : bytes.slice(colon + 1);
@@ -173,7 +173,7 @@ class TagRule {
     } catch (error) {
       problem = messageOf(error);
     }
-    this.#io.warn(`exclusion tag file "${fromByteString(path)}" is ignored: ${problem}`);
+    this.#io.warn(`exclusion tag file "${byteStringToText(path)}" is ignored: ${problem}`);
     return false;
   }
 }

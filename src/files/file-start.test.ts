@@ -4,14 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import assert from "node:assert/strict";
-import { toByteString } from "../base/text-file.ts";
+import { textToByteString } from "../restic/byte-string.ts";
 import { readFileStart } from "./file-start.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "holdfast-file-start-"));
 after(() => rmSync(folder, { recursive: true }));
 
 function start(name: string, length: number): string | undefined {
-  const bytes = readFileStart(toByteString(join(folder, name)), length);
+  const bytes = readFileStart(textToByteString(join(folder, name)), length);
   return bytes && Buffer.from(bytes).toString();
 }
 

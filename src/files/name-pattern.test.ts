@@ -1,11 +1,11 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { toByteString } from "../base/text-file.ts";
+import { textToByteString } from "../restic/byte-string.ts";
 import { compileName, lowerCase } from "./name-pattern.ts";
 
 function fits(pattern: string, name: string): boolean {
-  return compileName(toByteString(pattern))(toByteString(name));
+  return compileName(textToByteString(pattern))(textToByteString(name));
 }
 
 const MATCHING: [pattern: string, ...names: string[]][] = [
@@ -86,7 +86,7 @@ test("a malformed pattern is refused, wherever its mistake stands", () => {
     "x*[",
     "*[z-",
   ]) {
-    assert.throws(() => compileName(toByteString(pattern)), SyntaxError, pattern);
+    assert.throws(() => compileName(textToByteString(pattern)), SyntaxError, pattern);
   }
   assert.throws(() => compileName("[\xff]"), SyntaxError);
   assert.throws(() => compileName("[a-\xc3]"), SyntaxError);
@@ -98,9 +98,9 @@ test("bytes that are not UTF-8 count one each, as U+FFFD for classes", () => {
   assert.equal(compileName("?")("\xed\xa0\x80"), false); // a surrogate: three bytes, not one character
   assert.equal(compileName("???")("\xed\xa0\x80"), true);
   assert.equal(compileName("??")("\xc0\x80"), true); // overlong
-  assert.equal(compileName(toByteString("[\ufffd]"))("\xff"), true);
+  assert.equal(compileName(textToByteString("[\ufffd]"))("\xff"), true);
   assert.equal(compileName("caf\xe9*")("caf\xe9.txt"), true);
-  assert.equal(compileName("*\xa9")(toByteString("é")), true); // a star may stop inside a character
+  assert.equal(compileName("*\xa9")(textToByteString("é")), true); // a star may stop inside a character
 });
 
 test("a literal matches itself and nothing else", () => {
@@ -117,11 +117,11 @@ test("a literal matches itself and nothing else", () => {
 });
 
 test("lower case goes character by character and replaces what is not UTF-8", () => {
-  const lower = (text: string) => lowerCase(toByteString(text));
-  assert.equal(lower("ABC-é"), toByteString("abc-é"));
-  assert.equal(lower("ÀÉÎ Ω Д"), toByteString("àéî ω д"));
-  assert.equal(lower("ΟΔΟΣ"), toByteString("οδοσ"));
+  const lower = (text: string) => lowerCase(textToByteString(text));
+  assert.equal(lower("ABC-é"), textToByteString("abc-é"));
+  assert.equal(lower("ÀÉÎ Ω Д"), textToByteString("àéî ω д"));
+  assert.equal(lower("ΟΔΟΣ"), textToByteString("οδοσ"));
   assert.equal(lower("İ"), "i");
-  assert.equal(lower("ẞ"), toByteString("ß"));
-  assert.equal(lowerCase("A\xff\xc3"), toByteString("a\ufffd\ufffd"));
+  assert.equal(lower("ẞ"), textToByteString("ß"));
+  assert.equal(lowerCase("A\xff\xc3"), textToByteString("a\ufffd\ufffd"));
 });

@@ -3,6 +3,8 @@
 // work on bytes, `?` and classes on UTF-8 characters, where a byte that belongs to none counts as U+FFFD.
 // Names and patterns are byte strings (one character per byte).
 
+import { codePointAt, isAscii, textToByteString, utf8Width } from "../restic/byte-string.ts";
+
 /** True when the name matches. The name has no "/", except the marker "/" that stands for the root. */
 export type NameMatcher = (name: string) => boolean;
 
@@ -148,30 +150,14 @@ function inClass(step: CharacterClass, rune: number): boolean {
 
 /** Bytes of the UTF-8 character at `at`; 1 when there is none that is valid. */
 function runeWidth(bytes: string, at: number): number {
-  const first = bytes.charCodeAt(at);
-  if (!(first >= 0xc2 && first <= 0xf4)) return 1;
-  const width = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-  for (let i = 1; i < width; i++) {
-    const next = bytes.charCodeAt(at + i);
-    if (!(next >= 0x80 && next <= 0xbf)) return 1;
-  }
-  // Overlong forms, surrogates and code points beyond U+10FFFF show in the second byte.
-  const second = bytes.charCodeAt(at + 1);
-  if (first === 0xe0 && second < 0xa0) return 1;
-  if (first === 0xed && second > 0x9f) return 1;
-  if (first === 0xf0 && second < 0x90) return 1;
-  if (first === 0xf4 && second > 0x8f) return 1;
-  return width;
+  const point = codePointAt(bytes, at);
+  return point < 0 ? 1 : utf8Width(point);
 }
 
 /** Code point of the UTF-8 character at `at`; U+FFFD when there is none that is valid. */
 function runeAt(bytes: string, at: number): number {
-  const first = bytes.charCodeAt(at);
-  const width = runeWidth(bytes, at);
-  if (width === 1) return first < 0x80 ? first : REPLACEMENT;
-  let rune = first & (0xff >> (width + 1));
-  for (let i = 1; i < width; i++) rune = (rune << 6) | (bytes.charCodeAt(at + i) & 0x3f);
-  return rune;
+  const point = codePointAt(bytes, at);
+  return point < 0 ? REPLACEMENT : point;
 }
 
 /**
@@ -179,13 +165,12 @@ function runeAt(bytes: string, at: number): number {
  * that is not ASCII, each byte that is not UTF-8 becomes U+FFFD.
  */
 export function lowerCase(bytes: string): string {
-  // oxlint-disable-next-line no-control-regex
-  if (/^[\0-\x7f]*$/.test(bytes)) return bytes.toLowerCase();
+  if (isAscii(bytes)) return bytes.toLowerCase();
   let text = "";
   for (let at = 0; at < bytes.length; at += runeWidth(bytes, at)) {
     const rune = runeAt(bytes, at);
     // JavaScript turns U+0130 into two characters, Go into a plain "i".
     text += rune === 0x130 ? "i" : String.fromCodePoint(rune).toLowerCase();
   }
-  return Buffer.from(text, "utf8").toString("latin1");
+  return textToByteString(text);
 }

@@ -1,7 +1,8 @@
 // Files of patterns, for --exclude-file and its relatives: one pattern per line, white space around it ignored, lines
 // that are empty or begin with "#" skipped, and $NAME or ${NAME} replaced by variables as restic does ("$$" is a "$").
 
-import { decodeTextFile, toByteString, trimByteString } from "../base/text-file.ts";
+import { decodeTextFile, trimByteString } from "../base/text-file.ts";
+import { textToByteString } from "../restic/byte-string.ts";
 
 /** Value of an environment variable. */
 export type Variables = (name: string) => string | undefined;
@@ -23,6 +24,6 @@ const REFERENCE = /\$(?:\{([^}]*)\}|([*#$@!?\-0-9])|([A-Za-z0-9_]+)|\{)/g;
 function expand(text: string, variables: Variables): string {
   return text.replace(REFERENCE, (_, braced?: string, special?: string, plain?: string) => {
     const name = braced ?? special ?? plain ?? "";
-    return name === "$" ? "$" : toByteString((name && variables(name)) ?? "");
+    return name === "$" ? "$" : textToByteString((name && variables(name)) ?? "");
   });
 }

@@ -2,15 +2,15 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isHoldfastError } from "../base/errors.ts";
-import { toByteString } from "../base/text-file.ts";
+import { textToByteString } from "../restic/byte-string.ts";
 import { compilePatterns, matches } from "./patterns.ts";
 
 function matched(patterns: string[], path: string): boolean {
-  return matches(compilePatterns(patterns), toByteString(path)).matched;
+  return matches(compilePatterns(patterns), textToByteString(path)).matched;
 }
 
 function childMayMatch(patterns: string[], path: string): boolean {
-  return matches(compilePatterns(patterns), toByteString(path)).childMayMatch;
+  return matches(compilePatterns(patterns), textToByteString(path)).childMayMatch;
 }
 
 /** Pattern, paths it matches, paths it does not match. */
@@ -113,7 +113,7 @@ test("a directory is entered when something below it may match", () => {
 test("case can be ignored, in patterns and in paths", () => {
   const list = compilePatterns(["*.LOG", "/Srv/[A-C]x", "été"], { ignoreCase: true });
   for (const path of ["/a.log", "/A.Log", "/SRV/Bx/y", "/a/ÉTÉ", "/É/été"]) {
-    assert.equal(matches(list, toByteString(path)).matched, true, path);
+    assert.equal(matches(list, textToByteString(path)).matched, true, path);
   }
   assert.equal(matches(list, "/srv/dx").matched, false);
   assert.equal(matched(["*.LOG"], "/a.log"), false);
@@ -151,7 +151,7 @@ test("what was asked before does not change an answer", () => {
       fc.boolean(),
       (list, paths, ignoreCase) => {
         const used = compilePatterns(list, { ignoreCase });
-        for (const each of paths.map(toByteString)) {
+        for (const each of paths.map(textToByteString)) {
           const fresh = compilePatterns(list, { ignoreCase });
           assert.deepEqual(matches(used, each), matches(fresh, each), `${list.join(" ")}: ${each}`);
         }
@@ -164,8 +164,8 @@ test("below a match everything matches, and above it every directory may contain
   fc.assert(
     fc.property(pattern, path, component, (raw, parent, name) => {
       const list = compilePatterns([raw.replace("!", "")]);
-      const child = matches(list, toByteString(`${parent}/${name}`));
-      const above = matches(list, toByteString(parent));
+      const child = matches(list, textToByteString(`${parent}/${name}`));
+      const above = matches(list, textToByteString(parent));
       if (above.matched) assert.ok(child.matched);
       if (child.matched) assert.ok(above.matched || above.childMayMatch);
     }),

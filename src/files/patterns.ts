@@ -5,7 +5,7 @@
 
 import { posix } from "node:path";
 import { HoldfastError } from "../base/errors.ts";
-import { toByteString } from "../base/text-file.ts";
+import { textToByteString } from "../restic/byte-string.ts";
 import { compileName, lowerCase } from "./name-pattern.ts";
 import type { NameMatcher } from "./name-pattern.ts";
 
@@ -73,7 +73,7 @@ export function compilePatterns(
   const faults: string[] = [];
   for (const pattern of patterns) {
     if (pattern === "") continue;
-    const bytes = encoding === "text" ? toByteString(pattern) : pattern;
+    const bytes = encoding === "text" ? textToByteString(pattern) : pattern;
     try {
       compiled.push(compilePattern(ignoreCase ? lowerCase(bytes) : bytes));
     } catch (error) {

@@ -2,7 +2,7 @@
 // snapshot, and which extended attributes. With restic's meaning. Paths are byte strings that begin with "/".
 
 import { HoldfastError } from "../base/errors.ts";
-import { toByteString } from "../base/text-file.ts";
+import { textToByteString } from "../restic/byte-string.ts";
 import { loadPatterns } from "./excludes.ts";
 import type { ExcludeIo, PatternSources } from "./excludes.ts";
 import { compilePatterns, matches } from "./patterns.ts";
@@ -91,8 +91,8 @@ export function compileAttributeFilter(options: {
   }
   if (include.length > 0) {
     const list = compilePatterns(include, { source: "--include-xattr" });
-    return (name) => matches(list, toByteString(name)).matched;
+    return (name) => matches(list, textToByteString(name)).matched;
   }
   const list = compilePatterns(exclude, { source: "--exclude-xattr" });
-  return (name) => !matches(list, toByteString(name)).matched;
+  return (name) => !matches(list, textToByteString(name)).matched;
 }
