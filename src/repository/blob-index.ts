@@ -179,6 +179,17 @@ export class BlobIndexBuilder {
     this.#count++;
   }
 
+  /** What was added so far, for `rollback`. */
+  mark(): { blobs: number; packs: number } {
+    return { blobs: this.#count, packs: this.#packs.length };
+  }
+
+  /** Forgets everything added since the mark: a file turned out to be damaged halfway. */
+  rollback(mark: { blobs: number; packs: number }): void {
+    this.#count = mark.blobs;
+    this.#packs.length = mark.packs;
+  }
+
   /** The finished index; the builder must not be used afterwards. */
   build(): BlobIndex {
     const buckets = sortEntries(this.#idBytes, this.#fieldWords, this.#count);

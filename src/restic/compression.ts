@@ -11,8 +11,7 @@ import { asBuffer } from "../base/bytes.ts";
 import { HoldfastError } from "../base/errors.ts";
 
 /** restic's names of its compression settings. */
-export const COMPRESSION_MODES = ["auto", "off", "max", "fastest", "better"] as const;
-export type CompressionMode = (typeof COMPRESSION_MODES)[number];
+export type CompressionMode = "auto" | "off" | "fastest" | "better" | "max";
 
 const LEVELS: Record<CompressionMode, number> = { off: 0, fastest: 1, auto: 1, better: 6, max: 15 };
 
@@ -22,7 +21,7 @@ export function compressionLevel(mode: CompressionMode): number {
 }
 
 /** Largest plaintext that any well-formed repository file or blob decompresses to: 1 GiB. */
-export const MAX_PLAINTEXT = 1 << 30;
+export const MAX_PLAINTEXT: number = 1 << 30;
 
 /** `bytes` as one zstd frame. */
 export function compressZstd(bytes: Uint8Array, level = 3): Uint8Array {

@@ -1,0 +1,118 @@
+// From the paths a person names to the shape of the snapshot's root (docs/formats/restic.md#snapshots).
+//
+// `/data/a` becomes the directories data and a; `.` becomes its entries at the root, as VolSync's repositories need.
+// All paths are byte strings.
+
+import { lstatSync, readdirSync } from "node:fs";
+import type { HoldfastError } from "../base/errors.ts";
+import { HoldfastError as Failure, errnoOf, messageOf } from "../base/errors.ts";
+import { byteStringToText } from "../restic/byte-string.ts";
+import { joinPath, nativePath } from "./entry-table.ts";
+
+/** A place in the snapshot: either a path of the file system, or a directory made of further places. */
+export interface Target {
+  name: string;
+  /** Path whose metadata (and, without children, content) it has; undefined at the root. */
+  path: string | undefined;
+  /** Set for the directories above what was named. */
+  children: Map<string, Target> | undefined;
+}
+
+export interface Targets {
+  root: Target;
+  /** Absolute paths, as the snapshot records them. */
+  paths: string[];
+  missing: HoldfastError[];
+}
+
+/** `cwd` is absolute. SOURCE_MISSING when none of the paths exists. */
+export function resolveTargets(paths: readonly string[], cwd: string): Targets {
+  const root: Target = { name: "", path: undefined, children: new Map() };
+  const missing: HoldfastError[] = [];
+  const absolute: string[] = [];
+  for (const given of paths) {
+    const path = cleanPath(given);
+    try {
+      lstatSync(nativePath(path));
+    } catch (error) {
+      missing.push(cannotRead(path, error));
+      continue;
+    }
+    absolute.push(path.startsWith("/") ? path : cleanPath(joinPath(cwd, path)));
+    addTarget(root, path);
+  }
+  if (absolute.length === 0) {
+    if (missing.length > 0) throw missing[0]!;
+    throw new Failure("SOURCE_MISSING", "nothing to back up: no path was given", {
+      hint: "Name at least one file or directory.",
+    });
+  }
+  return { root, paths: [...new Set(absolute)].sort(), missing };
+}
+
+function cannotRead(path: string, error: unknown): HoldfastError {
+  const shown = byteStringToText(path);
+  if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") {
+    return new Failure("SOURCE_MISSING", `${shown} does not exist`, {
+      hint: "Is the volume mounted, and the path spelled right?",
+    });
+  }
+  return new Failure("SOURCE_UNREADABLE", `${shown} cannot be read: ${messageOf(error)}`, {
+    cause: error,
+  });
+}
+
+function addTarget(root: Target, path: string): void {
+  const parts = components(path);
+  if (parts.length > 0) return insert(root, path, parts);
+  // `.`, `..` and `/` have no name of their own: their entries go to the root.
+  const entries = readdirSync(nativePath(path), { encoding: "latin1" }).sort();
+  for (const name of entries) {
+    const entry = path === "." ? name : joinPath(path, name);
+    insert(root, entry, [name]);
+  }
+}
+
+/** Puts a path into the tree of targets; what a named directory holds already is not named again. */
+function insert(root: Target, path: string, parts: readonly string[]): void {
+  let at = root;
+  for (const [depth, name] of parts.entries()) {
+    if (at.children === undefined) return;
+    const last = depth === parts.length - 1;
+    const prefix = last ? path : ancestor(path, parts.length - 1 - depth);
+    const known = at.children.get(name);
+    if (known === undefined) {
+      const target: Target = { name, path: prefix, children: last ? undefined : new Map() };
+      at.children.set(name, target);
+      at = target;
+    } else if (last) {
+      known.children = undefined;
+      known.path = path;
+    } else at = known;
+  }
+}
+
+/** The path `levels` directories up. */
+function ancestor(path: string, levels: number): string {
+  let end = path.length;
+  for (let i = 0; i < levels; i++) end = path.lastIndexOf("/", end - 1);
+  return end <= 0 ? "/" : path.slice(0, end);
+}
+
+/** The named parts of a cleaned path; leading `..` have no place in a snapshot. */
+function components(path: string): string[] {
+  return path.split("/").filter((part) => part !== "" && part !== "." && part !== "..");
+}
+
+/** The path without empty, `.` and inner `..` parts, as Go's filepath.Clean makes it. */
+export function cleanPath(path: string): string {
+  const rooted = path.startsWith("/");
+  const kept: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "" || part === ".") continue;
+    if (part !== "..") kept.push(part);
+    else if (kept.length > 0 && kept.at(-1) !== "..") kept.pop();
+    else if (!rooted) kept.push(part);
+  }
+  return (rooted ? "/" : "") + (kept.join("/") || (rooted ? "" : "."));
+}

@@ -1,0 +1,504 @@
+// Walks the sources of a backup and turns every directory into a tree (docs/decisions/scan-cache.md).
+//
+// One directory at a time: list, lstat all entries, compare their fingerprint with the scan cache. Equal: its files are
+// not looked at again. Otherwise its tree of the parent snapshot tells which files are unchanged; the others go to
+// the workers. A directory's tree is made once all its entries are known, so memory holds the open directories only.
+// The repository may still be opening: the walk waits for it only where it needs it.
+
+import { readdirSync } from "node:fs";
+import { setImmediate as yieldOnce } from "node:timers/promises";
+import type { Id } from "../base/bytes.ts";
+import { fromHex, toHex } from "../base/bytes.ts";
+import { throwIfCancelled } from "../base/cancellation.ts";
+import { HoldfastError, errnoOf, messageOf } from "../base/errors.ts";
+import { byteStringToText } from "../restic/byte-string.ts";
+import { parseTime } from "../restic/go-time.ts";
+import { TreeBuilder, decodeTree } from "../restic/tree.ts";
+import { encodeNode } from "../restic/tree-node.ts";
+import type { TreeNode } from "../restic/tree-node.ts";
+import type { BatchResult } from "./backup-messages.ts";
+import type { BackupStore } from "./backup-store.ts";
+import type { Target } from "./backup-targets.ts";
+import { EntryTable, joinPath, nativePath } from "./entry-table.ts";
+import type { Excluder } from "./excludes.ts";
+import type { MetadataContext } from "./metadata.ts";
+import { nodeOf, timeText } from "./metadata.ts";
+import type { DirectoryRecord, ScanCache } from "./scan-cache.ts";
+import { ScanCacheBuilder, hashEntries, hashSubtrees } from "./scan-cache.ts";
+
+const BATCH_FILES = 64;
+const BATCH_BYTES = 4 << 20;
+/** How long the walk may keep the thread before messages are handled. */
+const SLICE_MS = 3;
+const SLICE_ENTRIES = 32;
+/** An entry that changed this shortly before the walk may change again without a new time. */
+const RACY_NS = 2_000_000_000n;
+/** The walk pauses while this many bytes of trees wait to be stored. */
+const TREE_BYTES_MAX = 32 << 20;
+
+export type Change = "new" | "changed" | "unmodified";
+
+export interface WalkCounts {
+  files: Record<Change, number>;
+  dirs: Record<Change, number>;
+  totalFiles: number;
+  totalBytes: number;
+}
+
+export interface WalkEvents {
+  /** Entries found: files and their bytes. */
+  found(files: number, bytes: number): void;
+  /** Files dealt with. */
+  done(files: number, bytes: number): void;
+  current(path: string): void;
+  /** A file or directory that is left out because it cannot be read. */
+  failed(path: string, error: HoldfastError): void;
+  /** One file or directory that is settled; only for those who asked for every item. */
+  item?(change: Change, kind: "file" | "dir", path: string, bytes: number): void;
+}
+
+export interface WalkOptions {
+  root: Target;
+  /** Absolute; relative sources are below it. */
+  cwd: string;
+  excluder: Excluder | undefined;
+  oneFileSystem: boolean;
+  ignoreCtime: boolean;
+  ignoreInode: boolean;
+  metadata: MetadataContext;
+  cache: ScanCache | undefined;
+  /** Nanoseconds since 1970 at the start. */
+  startedAt: bigint;
+  store: BackupStore;
+  events: WalkEvents;
+  signal: AbortSignal | undefined;
+}
+
+/** A directory being made into a tree. */
+interface Frame {
+  /** Path in the snapshot, "/" for its root. */
+  snapshotPath: string;
+  path: string | undefined;
+  targets: Map<string, Target> | undefined;
+  /** Device of the source it belongs to. */
+  device: number | bigint | undefined;
+  table: EntryTable;
+  nodes: (string | undefined)[];
+  subtrees: Map<number, Id>;
+  record: DirectoryRecord | undefined;
+  /** Entries are as the cache says. */
+  same: boolean;
+  previousTree: Id | undefined;
+  previous: Map<string, TreeNode> | undefined;
+  entriesHash: string;
+  pending: number;
+  scanned: boolean;
+  /** Not to be remembered: an entry failed, or may still be changing. */
+  uncertain: boolean;
+  files: number;
+  bytes: number;
+  finish: (tree: Id | undefined, change: Change) => void;
+}
+
+interface QueuedFile {
+  frame: Frame;
+  entry: number;
+  change: Change;
+}
+
+/** The tree of the whole snapshot, and what was seen on the way. */
+export interface WalkResult {
+  tree: Id;
+  counts: WalkCounts;
+  cache: ScanCacheBuilder;
+}
+
+export class BackupWalk {
+  readonly #options: WalkOptions;
+  readonly #cacheBuilder = new ScanCacheBuilder();
+  readonly #counts: WalkCounts = {
+    files: { new: 0, changed: 0, unmodified: 0 },
+    dirs: { new: 0, changed: 0, unmodified: 0 },
+    totalFiles: 0,
+    totalBytes: 0,
+  };
+  #queue: { files: QueuedFile[]; paths: string[]; bytes: number } = emptyQueue();
+  readonly #batches = new Map<number, QueuedFile[]>();
+  #batchCount = 0;
+  #sliceEnd = 0;
+  #entriesInSlice = 0;
+  #failure: unknown;
+
+  constructor(options: WalkOptions) {
+    this.#options = options;
+  }
+
+  async run(): Promise<WalkResult> {
+    const { root, store } = this.#options;
+    let tree: Id | undefined;
+    const done = new Promise<void>((resolve, reject) => {
+      const frame = this.#frame("/", root.path, root.children, undefined, (id) => {
+        tree = id;
+        resolve();
+      });
+      this.#visitRoot(frame).catch(reject);
+    });
+    await done;
+    if (this.#failure !== undefined) throw this.#failure;
+    await store.settle();
+    return { tree: tree!, counts: this.#counts, cache: this.#cacheBuilder };
+  }
+
+  async #visitRoot(frame: Frame): Promise<void> {
+    frame.previousTree = frame.record?.tree;
+    await this.#visit(frame);
+    await this.#flush();
+    await this.#options.store.finishFiles();
+  }
+
+  #frame(
+    snapshotPath: string,
+    path: string | undefined,
+    targets: Map<string, Target> | undefined,
+    device: number | bigint | undefined,
+    finish: Frame["finish"],
+  ): Frame {
+    const record = this.#options.cache?.get(snapshotPath);
+    return {
+      snapshotPath,
+      path,
+      targets,
+      device,
+      table: new EntryTable(64),
+      nodes: [],
+      subtrees: new Map(),
+      record,
+      same: false,
+      previousTree: undefined,
+      previous: undefined,
+      entriesHash: "",
+      pending: 0,
+      scanned: false,
+      uncertain: false,
+      files: 0,
+      bytes: 0,
+      finish,
+    };
+  }
+
+  async #visit(frame: Frame): Promise<void> {
+    await this.#list(frame);
+    frame.entriesHash = hashEntries(frame.table);
+    frame.same = frame.record !== undefined && frame.record.entries === frame.entriesHash;
+    this.#count(frame);
+    if (!frame.same) await this.#loadPrevious(frame);
+    const { table } = frame;
+    for (let entry = 0; entry < table.length; entry++) {
+      switch (table.kind(entry)) {
+        case "dir":
+          await this.#visitChild(frame, entry);
+          break;
+        case "file":
+          if (!frame.same) await this.#visitFile(frame, entry);
+          break;
+        case "socket":
+          break;
+        default:
+          if (!frame.same) this.#encode(frame, entry, {});
+      }
+      await this.#breathe();
+    }
+    if (frame.same) {
+      this.#counts.files.unmodified += frame.files;
+      this.#options.events.done(frame.files, frame.bytes);
+    }
+    frame.scanned = true;
+    await this.#finishIfComplete(frame);
+  }
+
+  /** Reads names and numbers of all entries, without the excluded ones. */
+  async #list(frame: Frame): Promise<void> {
+    const { metadata, startedAt } = this.#options;
+    const { table } = frame;
+    for (const name of this.#names(frame)) {
+      await this.#breathe();
+      const target = frame.targets?.get(name);
+      const path = target === undefined ? joinPath(frame.path ?? "", name) : (target.path ?? name);
+      if (target === undefined && this.#excludesPath(path)) continue;
+      try {
+        table.addFrom(name, path, metadata.withAtime);
+      } catch (error) {
+        // Gone since it was listed: as if it had never been there.
+        if (errnoOf(error) !== "ENOENT") this.#fail(frame, path, error);
+        continue;
+      }
+      const entry = table.length - 1;
+      if (target === undefined && this.#excludesEntry(frame, entry, path)) table.removeLast();
+      else if (table.ctime(entry) > startedAt - RACY_NS) frame.uncertain = true;
+    }
+  }
+
+  #names(frame: Frame): string[] {
+    if (frame.targets !== undefined) return [...frame.targets.keys()].sort();
+    try {
+      return readdirSync(nativePath(frame.path!), { encoding: "latin1" }).sort();
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT") this.#fail(frame, frame.path!, error);
+      return [];
+    }
+  }
+
+  #excludesPath(path: string): boolean {
+    const { excluder, cwd } = this.#options;
+    return excluder !== undefined && excluder.excludesPath(absolute(path, cwd));
+  }
+
+  #excludesEntry(frame: Frame, entry: number, path: string): boolean {
+    const { excluder, cwd, oneFileSystem } = this.#options;
+    const { table } = frame;
+    const isDirectory = table.kind(entry) === "dir";
+    if (oneFileSystem && !isDirectory && table.deviceId(entry) !== frame.device) return true;
+    if (excluder === undefined) return false;
+    return excluder.excludesEntry(absolute(path, cwd), { isDirectory, size: table.size(entry) });
+  }
+
+  #count(frame: Frame): void {
+    const { table } = frame;
+    for (let entry = 0; entry < table.length; entry++) {
+      if (table.kind(entry) !== "file") continue;
+      frame.files++;
+      frame.bytes += table.size(entry);
+    }
+    this.#options.events.found(frame.files, frame.bytes);
+  }
+
+  async #visitChild(parent: Frame, entry: number): Promise<void> {
+    const { table } = parent;
+    const name = table.names[entry]!;
+    const target = parent.targets?.get(name);
+    const path = target === undefined ? joinPath(parent.path ?? "", name) : target.path;
+    const snapshotPath = joinPath(parent.snapshotPath, name);
+    const isSource = parent.targets !== undefined && target?.children === undefined;
+    const device = isSource ? table.deviceId(entry) : parent.device;
+    parent.pending++;
+    const frame = this.#frame(snapshotPath, path, target?.children, device, (tree, change) => {
+      parent.pending--;
+      if (tree === undefined) parent.uncertain = true;
+      else {
+        parent.subtrees.set(entry, tree);
+        this.#counts.dirs[change]++;
+        this.#options.events.item?.(change, "dir", snapshotPath, 0);
+        if (!parent.same) this.#encode(parent, entry, { subtree: tree });
+      }
+      void this.#finishIfComplete(parent);
+    });
+    const { oneFileSystem } = this.#options;
+    // Another file system is mounted here: its mount point is kept, empty.
+    if (oneFileSystem && device !== undefined && table.deviceId(entry) !== device) {
+      frame.targets = new Map();
+    }
+    frame.previousTree = parent.previous?.get(name)?.subtree ?? frame.record?.tree;
+    await this.#visit(frame);
+  }
+
+  async #visitFile(frame: Frame, entry: number): Promise<void> {
+    const { table } = frame;
+    const previous = frame.previous?.get(table.names[entry]!);
+    const size = table.size(entry);
+    if (previous !== undefined && this.#isUnchanged(table, entry, previous)) {
+      this.#encode(frame, entry, { content: previous.content!, size: Number(previous.size) });
+      this.#settled(frame, entry, "unmodified", size);
+      return;
+    }
+    const change = previous?.type === "file" ? "changed" : "new";
+    frame.pending++;
+    const queue = this.#queue;
+    queue.files.push({ frame, entry, change });
+    queue.paths.push(this.#pathOf(frame, entry));
+    queue.bytes += size;
+    if (queue.files.length >= BATCH_FILES || queue.bytes >= BATCH_BYTES) await this.#flush();
+  }
+
+  #isUnchanged(table: EntryTable, entry: number, node: TreeNode): boolean {
+    const { metadata, ignoreCtime, ignoreInode, store } = this.#options;
+    if (node.type !== "file" || node.content === null) return false;
+    if (BigInt(node.size) !== BigInt(table.size(entry))) return false;
+    const sameTime = (text: string, time: bigint): boolean =>
+      text === timeText(metadata, time) || parseTime(text) === time;
+    if (!sameTime(node.mtime, table.mtime(entry))) return false;
+    if (!ignoreCtime && !sameTime(node.ctime, table.ctime(entry))) return false;
+    if (!ignoreInode && !ignoreCtime && node.inode !== table.inode(entry)) return false;
+    return node.content.every((id) => store.hasData(fromHex(id)));
+  }
+
+  /** Hands the queued files to a worker. */
+  async #flush(): Promise<void> {
+    if (this.#queue.files.length === 0) return;
+    const { files, paths } = this.#queue;
+    this.#queue = emptyQueue();
+    const { store, events, signal } = this.#options;
+    throwIfCancelled(signal);
+    const batch = this.#batchCount++;
+    this.#batches.set(batch, files);
+    events.current(byteStringToText(paths[0]!));
+    await store.readFiles({ type: "files", batch, paths }, (result) => this.#onBatch(result));
+    while (store.waitingTreeBytes > TREE_BYTES_MAX) await store.settleOne();
+  }
+
+  #onBatch(result: BatchResult): void {
+    const files = this.#batches.get(result.batch)!;
+    this.#batches.delete(result.batch);
+    const failures = new Map(result.failures.map((failure) => [failure.file, failure]));
+    let at = 0;
+    for (const [i, { frame, entry, change }] of files.entries()) {
+      const count = result.counts[i]!;
+      const failure = failures.get(i);
+      if (failure === undefined) {
+        const content: Id[] = [];
+        for (let blob = 0; blob < count; blob++, at += 32) {
+          content.push(toHex(result.ids.subarray(at, at + 32)));
+        }
+        this.#encode(frame, entry, { content, size: result.sizes[i]! });
+        this.#settled(frame, entry, change, result.sizes[i]!);
+      } else if (failure.code !== "ENOENT") {
+        this.#fail(frame, this.#pathOf(frame, entry), failure);
+      } else frame.uncertain = true;
+      frame.pending--;
+      void this.#finishIfComplete(frame);
+    }
+  }
+
+  #settled(frame: Frame, entry: number, change: Change, bytes: number): void {
+    const { events } = this.#options;
+    this.#counts.files[change]++;
+    events.done(1, bytes);
+    if (events.item === undefined) return;
+    events.item(change, "file", joinPath(frame.snapshotPath, frame.table.names[entry]!), bytes);
+  }
+
+  #encode(frame: Frame, entry: number, has: { content?: readonly Id[]; subtree?: Id; size?: number }): void {
+    const path = this.#pathOf(frame, entry);
+    try {
+      const node = nodeOf(this.#options.metadata, frame.table, entry, path, has);
+      frame.nodes[entry] = encodeNode(node);
+    } catch (error) {
+      if (error instanceof HoldfastError && error.code === "BUG") throw error;
+      this.#fail(frame, path, error);
+    }
+  }
+
+  #pathOf(frame: Frame, entry: number): string {
+    const name = frame.table.names[entry]!;
+    return frame.targets?.get(name)?.path ?? joinPath(frame.path ?? "", name);
+  }
+
+  async #loadPrevious(frame: Frame): Promise<void> {
+    if (frame.previous !== undefined) return;
+    if (frame.snapshotPath === "/") frame.previousTree ??= await this.#options.store.parentTree();
+    if (frame.previousTree === undefined) return;
+    frame.previous = await this.#readTree(frame.previousTree);
+  }
+
+  /** A tree of an earlier snapshot; unreadable is as if there were none: its files are read again. */
+  async #readTree(id: Id): Promise<Map<string, TreeNode> | undefined> {
+    try {
+      const bytes = await this.#options.store.readTree(id);
+      return new Map(decodeTree(bytes).map((node) => [node.name, node]));
+    } catch (error) {
+      const passing = ["BLOB_MISSING", "BLOB_DAMAGED", "TREE_DAMAGED", "TREE_HOSTILE"];
+      if (error instanceof HoldfastError && passing.includes(error.code)) return undefined;
+      throw error;
+    }
+  }
+
+  async #finishIfComplete(frame: Frame): Promise<void> {
+    if (!frame.scanned || frame.pending > 0) return;
+    frame.scanned = false;
+    try {
+      await this.#finish(frame);
+    } catch (error) {
+      this.#failure ??= error;
+      this.#options.store.abort(error);
+      frame.finish(undefined, "new");
+    }
+  }
+
+  /** Makes the tree, or takes the known one when nothing in or below the directory changed. */
+  async #finish(frame: Frame): Promise<void> {
+    const { record, table } = frame;
+    const ordered = [...frame.subtrees.keys()].sort((a, b) => a - b);
+    const subtrees = hashSubtrees(ordered.map((entry) => frame.subtrees.get(entry)!));
+    let tree: Id;
+    if (frame.same && record !== undefined && record.subtrees === subtrees) tree = record.tree;
+    else {
+      if (frame.same) await this.#reuseFiles(frame);
+      const builder = new TreeBuilder();
+      for (let entry = 0; entry < table.length; entry++) {
+        const node = frame.nodes[entry];
+        if (node !== undefined) builder.addEncoded(table.names[entry]!, node);
+      }
+      tree = await this.#options.store.addTree(builder.finish());
+    }
+    const previousTree = frame.previousTree ?? record?.tree;
+    const change =
+      previousTree === undefined ? "new" : previousTree === tree ? "unmodified" : "changed";
+    this.#counts.totalFiles += frame.files;
+    this.#counts.totalBytes += frame.bytes;
+    if (!frame.uncertain) {
+      const { files, bytes, entriesHash: entries } = frame;
+      this.#cacheBuilder.add(frame.snapshotPath, { entries, subtrees, tree, files, bytes });
+    }
+    frame.nodes = [];
+    frame.finish(tree, change);
+  }
+
+  /** A sub-directory changed but none of the files did: their contents are in the tree of then. */
+  async #reuseFiles(frame: Frame): Promise<void> {
+    const { table } = frame;
+    const previous = await this.#readTree(frame.record!.tree);
+    for (let entry = 0; entry < table.length; entry++) {
+      const kind = table.kind(entry);
+      const subtree = frame.subtrees.get(entry);
+      const node = previous?.get(table.names[entry]!);
+      if (kind === "dir") {
+        if (subtree !== undefined) this.#encode(frame, entry, { subtree });
+      } else if (kind === "file") {
+        if (node?.content == null) {
+          throw new HoldfastError("TREE_DAMAGED", `the last tree of ${frame.snapshotPath} is gone`, {
+            hint: "Run the backup once with --force.",
+          });
+        }
+        this.#encode(frame, entry, { content: node.content, size: Number(node.size) });
+      } else if (kind !== "socket") this.#encode(frame, entry, {});
+    }
+  }
+
+  #fail(frame: Frame, path: string, error: unknown): void {
+    frame.uncertain = true;
+    const shown = byteStringToText(path);
+    const why = messageOf(error);
+    this.#options.events.failed(
+      shown,
+      new HoldfastError("SOURCE_UNREADABLE", `${shown}: ${why}`, { cause: error }),
+    );
+  }
+
+  /** Lets messages be handled now and then. */
+  async #breathe(): Promise<void> {
+    if (++this.#entriesInSlice < SLICE_ENTRIES) return;
+    this.#entriesInSlice = 0;
+    if (performance.now() < this.#sliceEnd) return;
+    await yieldOnce();
+    throwIfCancelled(this.#options.signal);
+    this.#sliceEnd = performance.now() + SLICE_MS;
+    this.#options.store.check();
+  }
+}
+
+function emptyQueue(): { files: QueuedFile[]; paths: string[]; bytes: number } {
+  return { files: [], paths: [], bytes: 0 };
+}
+
+function absolute(path: string, cwd: string): string {
+  return path.startsWith("/") ? path : joinPath(cwd, path);
+}

@@ -1,0 +1,77 @@
+// Reads single blobs, from any pack that holds a sound copy (docs/formats/restic.md#packs).
+
+import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
+import { sha256Hex } from "../base/bytes.ts";
+import type { Id } from "../base/bytes.ts";
+import { decompressZstd } from "../restic/compression.ts";
+import { unseal } from "../restic/crypto.ts";
+import type { BlobIndex, BlobPlace, BlobType } from "./blob-index.ts";
+import { keyOf } from "./layout.ts";
+import type { Repository } from "./repository.ts";
+
+export class BlobReader {
+  readonly #repository: Repository;
+  readonly index: BlobIndex;
+
+  constructor(repository: Repository, index: BlobIndex) {
+    this.#repository = repository;
+    this.index = index;
+  }
+
+  /** The blob's plaintext, proved to match its id. BLOB_MISSING or BLOB_DAMAGED when no copy gives it. */
+  async read(type: BlobType, id: Id, signal?: AbortSignal): Promise<Uint8Array> {
+    const places = this.index.places(type, id);
+    if (places.length === 0) {
+      throw new HoldfastError("BLOB_MISSING", `${type} blob ${id} is in no index`, {
+        hint: "Run `holdfast check`; a backup of the same files stores the blob again.",
+      });
+    }
+    const failures: string[] = [];
+    for (const place of places) {
+      try {
+        return await this.#readPlace(id, place, signal);
+      } catch (error) {
+        if (!isHoldfastError(error) || error.code === "CANCELLED") throw error;
+        // A pack that cannot be reached for now is not damage: say so instead of giving up on the blob.
+        if (error.retryable || error.code === "STORAGE_DENIED") throw error;
+        failures.push(`pack ${place.pack.slice(0, 10)}: ${messageOf(error)}`);
+      }
+    }
+    throw new HoldfastError("BLOB_DAMAGED", `${type} blob ${id}: ${failures.join("; ")}`, {
+      hint: "Run `holdfast check --read-data`; a backup of the same files stores the blob again.",
+    });
+  }
+
+  async #readPlace(id: Id, place: BlobPlace, signal?: AbortSignal): Promise<Uint8Array> {
+    const sealed = await this.#sealed(place, signal);
+    return openBlob(this.#repository, id, place, sealed);
+  }
+
+  /** Tree packs come through the cache as a whole: their blobs are read together and often. */
+  async #sealed(place: BlobPlace, signal?: AbortSignal): Promise<Uint8Array> {
+    const repository = this.#repository;
+    if (place.type === "tree" && repository.cache !== undefined) {
+      const pack = await repository.loadRaw("pack", place.pack, signal);
+      return pack.subarray(place.offset, place.offset + place.length);
+    }
+    const { offset, length } = place;
+    return repository.storage.get(keyOf("pack", place.pack), { offset, length, signal });
+  }
+}
+
+/** Opens a sealed blob and proves it matches its id; FILE_DAMAGED otherwise. */
+export function openBlob(
+  repository: Repository,
+  id: Id,
+  place: { length: number; uncompressedLength: number },
+  sealed: Uint8Array,
+): Uint8Array {
+  const plain = unseal(repository.key, sealed);
+  if (plain === undefined) throw new HoldfastError("FILE_DAMAGED", "its authentication code is wrong");
+  const content =
+    place.uncompressedLength === 0 ? plain : decompressZstd(plain, place.uncompressedLength);
+  if (sha256Hex(content) !== id) {
+    throw new HoldfastError("FILE_DAMAGED", "its content does not match its id");
+  }
+  return content;
+}
