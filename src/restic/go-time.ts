@@ -92,8 +92,9 @@ function formatDay(day: number): string {
 
 /** True when `text` is a time as parseTime reads it. */
 export function isTime(text: string): boolean {
-  const match = TIME.exec(text);
-  return match !== null && Number(match[3]) <= daysInMonth(Number(match[1]), Number(match[2]));
+  if (!TIME.test(text)) return false;
+  const day = Number(text.slice(8, 10));
+  return day <= 28 || day <= daysInMonth(Number(text.slice(0, 4)), Number(text.slice(5, 7)));
 }
 
 /**

@@ -61,9 +61,9 @@ const TYPES: ReadonlySet<unknown> = new Set(NODE_TYPES);
 const PLAIN_NAME = /^[ !#-.0-[\]-~]+$/;
 
 /**
- * What JSON.parse alone would lose: escapes other than those of < > &, those three unescaped, and long integers.
+ * What JSON.parse alone would lose: escapes other than those of < > &, those three or U+2028/9 unescaped, and long integers.
  */
-const NEEDS_CARE = /[<>&]|\\(?!u00(?:3c|3e|26))|":\d{16}/;
+const NEEDS_CARE = /[<>&]|\xe2\x80[\xa8\xa9]|\\(?!u00(?:3c|3e|26))|":\d{16}/;
 
 /** The node whose JSON is the byte string `json`. Throws TREE_DAMAGED or TREE_HOSTILE. */
 export function decodeNode(json: string): TreeNode {
@@ -74,7 +74,12 @@ export function decodeNode(json: string): TreeNode {
   checkNodeName(name);
   try {
     const node = decodeFields(raw, name, careful);
-    if (careful !== undefined || raw.generic_attributes != null || hasUnknownMember(raw)) {
+    if (
+      careful !== undefined ||
+      raw.generic_attributes != null ||
+      hasUnknownMember(raw) ||
+      !(PLAIN_NAME.test(name) || quoteName(name) === raw.name)
+    ) {
       keepAsWritten(node, careful ?? splitJsonObject(json));
     }
     return node;
@@ -119,7 +124,7 @@ function decodeFields(raw: RawNode, name: string, careful: Members | undefined):
     size: uint64(raw.size, "size", careful),
     links: uint64(raw.links, "links", careful),
     linkTarget: linkTarget(raw, careful),
-    extendedAttributes: attributes(raw.extended_attributes),
+    extendedAttributes: attributes(raw.extended_attributes, careful),
     genericAttributes: "",
     device: uint64(raw.device, "device", careful),
     content: content(raw.content),
@@ -175,16 +180,26 @@ function linkTarget(raw: RawNode, careful: Members | undefined): string {
   return textToByteString(decodeTextJson(careful.get("linktarget")!));
 }
 
-function attributes(value: unknown): ExtendedAttribute[] | null {
+function attributes(value: unknown, careful: Members | undefined): ExtendedAttribute[] | null {
   if (value == null) return null;
   if (!Array.isArray(value)) throw new FieldError("invalid extended_attributes");
   if (value.length === 0) return null;
-  return value.map((attribute: unknown) => {
+  const list = careful === undefined ? value : exactAttributes(careful);
+  return list.map((attribute: unknown) => {
     const { name, value: bytes } = (attribute ?? {}) as Record<string, unknown>;
     if (!isString(name)) throw new FieldError("invalid extended attribute");
     const decoded = bytes == null ? null : base64(bytes, "extended attribute");
-    return { name: byteStringToText(name), value: decoded };
+    return { name: careful === undefined ? byteStringToText(name) : name, value: decoded };
   });
+}
+
+/** The list of attributes with names as text, in which a lone surrogate is what restic wrote as the escape of U+FFFD. */
+function exactAttributes(members: Members): unknown[] {
+  const json = members.get("extended_attributes")!;
+  const marked = json.replace(/\\(?:ufffd|[^])/g, (escape) =>
+    escape === "\\ufffd" ? "\\udcff" : escape,
+  );
+  return JSON.parse(byteStringToText(marked)) as unknown[];
 }
 
 function base64(value: unknown, field: string): Buffer {
