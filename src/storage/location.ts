@@ -57,23 +57,12 @@ function isPath(text: string): boolean {
   return /^(?:\/|\.\.?(?:\/|$))/.test(text);
 }
 
-/** `//user:secret@host` becomes `//user:***@host`. */
+/**
+ * `//user:secret@host` becomes `//user:***@host`. The secret ends at the last "@", because it may hold an unescaped
+ * "/" or "@": a path with an "@" behind a port loses too much here, which is better than a secret losing too little.
+ */
 function redactUserInfo(text: string): string {
-  const start = text.indexOf("//") + 2;
-  if (start === 1) return text;
-  const end = endOfUserInfo(text, start);
-  const colon = text.indexOf(":", start);
-  return colon < 0 || colon >= end ? text : `${text.slice(0, colon)}:***${text.slice(end)}`;
-}
-
-/** Where the "@" after the user information stands; `start` when there is none. */
-function endOfUserInfo(text: string, start: number): number {
-  const authority = /^[^/?#]*/.exec(text.slice(start))?.[0] ?? "";
-  const at = authority.lastIndexOf("@");
-  if (at >= 0) return start + at;
-  // A secret may hold an unescaped "/": then only a host with a port explains a colon before it.
-  if (/^(?:[^:[\]]*|\[[^\]]*\])(?::\d*)?$/.test(authority)) return start;
-  return Math.max(start, text.lastIndexOf("@"));
+  return text.replace(/(\/\/[^:]*?:).*@/s, "$1***@");
 }
 
 /** Parameters of an rclone connection string: `rclone:remote,token=secret:path` becomes `…,token=***:path`. */
