@@ -14,7 +14,7 @@ import { errnoOf, HoldfastError, isHoldfastError } from "../base/errors.ts";
 import { checkKey, isKey, normalPrefix } from "./keys.ts";
 import { DirectoryMaker } from "./local/directories.ts";
 import { isAbsent, storageError } from "./local/errno.ts";
-import { placeFile } from "./local/place.ts";
+import { isStored, placeFile } from "./local/place.ts";
 import { assertRoot, walkFiles } from "./local/walk.ts";
 import { fillFile, syncDirectory, syncFile } from "./local/write.ts";
 import { lengthWithin, rangeOf } from "./ranges.ts";
@@ -34,6 +34,9 @@ const UNCHECKED_BYTES_MAX = 1024 * 1024;
 
 /** One call reads at most this much, so that an abort does not wait for the whole of a large object. */
 const PIECE_BYTES = 64 * 1024 * 1024;
+
+/** How reading tells that the name is that of a directory, a pipe or a socket. */
+const NO_FILE = new Set(["EISDIR", "ESPIPE", "ENXIO"]);
 
 /** Read-only for the owner, as restic leaves its files; the group too where it may read the repository. */
 const FILE_MODE = 0o400;
@@ -86,17 +89,10 @@ class LocalStorage implements Storage {
     checkKey(key);
     throwIfCancelled(options.signal);
     const path = join(this.#root, key);
-    const temporary = `${path}-tmp-${toHex(this.#random(8))}`;
     try {
-      const handle = await this.#createFile(temporary);
-      try {
-        await this.#write(handle, temporary, body, options.signal);
-        const links = await placeFile(temporary, path, body, { key, links: this.#links });
-        if (!links) this.#links = false;
-      } catch (error) {
-        await unlink(temporary).catch(() => undefined);
-        throw error;
-      }
+      // Looking first spares the writing, and lets a put be repeated on a disk that is full by now.
+      const stored = await isStored(path, body, key);
+      if (!stored) await this.#store(key, path, body, options.signal);
       await syncDirectory(dirname(path));
       await this.#directories.settled(dirname(path));
     } catch (error) {
@@ -121,11 +117,13 @@ class LocalStorage implements Storage {
       const read = await readInto(handle, memory, range.offset, options.signal);
       // Zero bytes say nothing about where the file ends or whether it is one.
       if (read < length || length === 0) lengthWithin(key, range, await sizeOf(handle, key));
-      if (read < length)
+      if (read < length) {
         throw new HoldfastError("STORAGE_FAILED", `${key} ended while it was read`);
+      }
       return memory;
     } catch (error) {
-      throw errnoOf(error) === "EISDIR" ? notFound(key) : storageError(error, "read", key);
+      const errno = errnoOf(error) ?? "";
+      throw NO_FILE.has(errno) ? notFound(key) : storageError(error, "read", key);
     } finally {
       await handle?.close().catch(() => undefined);
     }
@@ -166,6 +164,24 @@ class LocalStorage implements Storage {
 
   close(): Promise<void> {
     return Promise.resolve();
+  }
+
+  async #store(
+    key: string,
+    path: string,
+    body: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const temporary = `${path}-tmp-${toHex(this.#random(8))}`;
+    const handle = await this.#createFile(temporary);
+    try {
+      await this.#write(handle, temporary, body, signal);
+      const links = await placeFile(temporary, path, body, { key, links: this.#links });
+      if (!links) this.#links = false;
+    } catch (error) {
+      await unlink(temporary).catch(() => undefined);
+      throw error;
+    }
   }
 
   /** A new file for writing; the directories on the way are made when they are missing. */

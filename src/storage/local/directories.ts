@@ -18,8 +18,9 @@ export class DirectoryMaker {
     this.#mode = mode;
   }
 
-  /** Makes `path` and its missing parents below the top; each new name is synced. */
+  /** Makes `path` and its missing parents below the top; each new name is synced. The top itself is left alone. */
   make(path: string): Promise<void> {
+    if (path === this.#top) return Promise.resolve();
     const pending = this.#making.get(path);
     if (pending !== undefined) return pending;
     const making = this.#make(path).finally(() => this.#making.delete(path));

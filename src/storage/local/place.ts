@@ -4,6 +4,7 @@
 
 import { constants } from "node:fs";
 import { link, lstat, open, rename, unlink } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { equalBytes } from "../../base/bytes.ts";
 import { Semaphore } from "../../base/concurrency.ts";
 import { errnoOf, HoldfastError } from "../../base/errors.ts";
@@ -37,7 +38,7 @@ export async function placeFile(
   options: PlaceOptions,
 ): Promise<boolean> {
   let { links } = options;
-  for (let again = true; ; again = false) {
+  for (let round = 1; round <= 3; round += 1) {
     let outcome: Outcome = links ? await linkToFree(temporary, path) : "no links";
     if (outcome === "no links") {
       links = false;
@@ -45,14 +46,39 @@ export async function placeFile(
       outcome = await renaming.run(() => renameToFree(temporary, path));
       if (outcome === "placed") return links;
     }
-    if (outcome === "placed" || (await holds(path, body, again))) {
+    // Not stored although the name was taken: someone deleted it between the two looks.
+    if (outcome === "placed" || (await isStored(path, body, options.key))) {
       await unlink(temporary);
       return links;
     }
-    if (!again || (await exists(path))) {
-      throw new HoldfastError("STORAGE_EXISTS", `${options.key} exists with different content`);
-    }
-    // Someone deleted the existing file between the two looks: the name is free now.
+  }
+  throw new HoldfastError("STORAGE_UNAVAILABLE", `${options.key} is made and deleted by others`, {
+    retryable: true,
+  });
+}
+
+/**
+ * True when the file is there with exactly this content; it is durable then, whoever wrote it. False when the name
+ * is free; STORAGE_EXISTS when it stands for anything else.
+ */
+export async function isStored(path: string, body: Uint8Array, key: string): Promise<boolean> {
+  if (!(await exists(path))) return false;
+  let handle: FileHandle;
+  try {
+    // O_NONBLOCK: a pipe of that name must not hold the process up.
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+    // What is there and cannot be found is a link that leads nowhere.
+    if (await exists(path)) throw existsError(key);
+    return false;
+  }
+  try {
+    if (!(await equals(handle, body))) throw existsError(key);
+    await handle.sync();
+    return true;
+  } finally {
+    await handle.close();
   }
 }
 
@@ -84,28 +110,19 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-/** True when the file has exactly this content; it is durable then, whoever wrote it. */
-async function holds(path: string, body: Uint8Array, mayBeGone: boolean): Promise<boolean> {
-  // O_NONBLOCK: a pipe of that name must not hold the process up.
-  const opening = open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  const handle = await opening.catch((error: unknown) => {
-    if (mayBeGone && errnoOf(error) === "ENOENT") return undefined;
-    throw error;
-  });
-  if (handle === undefined) return false;
-  try {
-    const stats = await handle.stat();
-    if (!stats.isFile() || stats.size !== body.length) return false;
-    const piece = Buffer.allocUnsafeSlow(Math.min(COMPARE_BYTES, body.length));
-    for (let done = 0; done < body.length;) {
-      const { bytesRead } = await handle.read(piece, 0, piece.length, done);
-      const wanted = body.subarray(done, done + bytesRead);
-      if (bytesRead === 0 || !equalBytes(piece.subarray(0, bytesRead), wanted)) return false;
-      done += bytesRead;
-    }
-    await handle.sync();
-    return true;
-  } finally {
-    await handle.close();
+async function equals(handle: FileHandle, body: Uint8Array): Promise<boolean> {
+  const stats = await handle.stat();
+  if (!stats.isFile() || stats.size !== body.length) return false;
+  const piece = Buffer.allocUnsafeSlow(Math.min(COMPARE_BYTES, body.length));
+  for (let done = 0; done < body.length;) {
+    const { bytesRead } = await handle.read(piece, 0, piece.length, done);
+    const wanted = body.subarray(done, done + bytesRead);
+    if (bytesRead === 0 || !equalBytes(piece.subarray(0, bytesRead), wanted)) return false;
+    done += bytesRead;
   }
+  return true;
+}
+
+function existsError(key: string): HoldfastError {
+  return new HoldfastError("STORAGE_EXISTS", `${key} exists with different content`);
 }
