@@ -2,6 +2,7 @@
 // after the files, so `npm test -- --test-name-pattern=lock` works; arguments that name files replace the default.
 
 import { spawnSync } from "node:child_process";
+import { availableParallelism } from "node:os";
 
 const FILES = ["src/**/*.test.ts", "test/**/*.test.ts", "bench/**/*.test.ts"] as const;
 
@@ -14,6 +15,7 @@ const { status, signal } = spawnSync(
   [
     "--disable-warning=ExperimentalWarning",
     "--test",
+    `--test-concurrency=${availableParallelism()}`,
     ...flags,
     ...(files.length > 0 ? files : FILES),
   ],
