@@ -1,0 +1,216 @@
+// A worker thread of a restore: opens sealed blobs that lie in its memory, proves each against its id, and writes them
+// into files. Nothing unproved is ever written, and no link is ever followed.
+
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  ftruncateSync,
+  futimesSync,
+  openSync,
+  readSync,
+  writeSync,
+} from "node:fs";
+import { hash } from "node:crypto";
+import { parentPort, workerData } from "node:worker_threads";
+import { equalBytes } from "../base/bytes.ts";
+import { errnoOf, isHoldfastError, messageOf } from "../base/errors.ts";
+import { BlobOpener, KEYSTREAM_BYTES, OPENER_BYTES } from "../restic/blob-opener.ts";
+import { CHUNK_BYTES_MAX } from "../restic/chunker.ts";
+import { createKernels } from "../restic/kernels.ts";
+import type { Kernels } from "../restic/kernels.ts";
+import { nativePath } from "./entry-table.ts";
+import type {
+  CompareRequest,
+  RestoreReply,
+  RestoreRequest,
+  RestoreWorkerData,
+  WriteRequest,
+} from "./restore-messages.ts";
+
+const ALIGNMENT = 4096;
+const SPARSE_BLOCK = 64 << 10;
+const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW;
+const COMPARE = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+const port = parentPort!;
+
+function reply(message: RestoreReply): void {
+  port.postMessage(message);
+}
+
+class RestoreWorker {
+  readonly #data: RestoreWorkerData;
+  readonly #kernels: Kernels;
+  readonly #opener: BlobOpener;
+  readonly #slots: number[];
+  readonly #scratch: { at: number; bytes: number };
+  readonly #zeros: Buffer;
+
+  constructor(data: RestoreWorkerData) {
+    this.#data = data;
+    this.#zeros = Buffer.alloc(data.sparse ? SPARSE_BLOCK : 0);
+    const keystream = align(OPENER_BYTES);
+    const opener = keystream + align(KEYSTREAM_BYTES);
+    const kernels = createKernels({
+      bytes: opener + CHUNK_BYTES_MAX + data.slots * data.slotBytes,
+    });
+    this.#kernels = kernels;
+    this.#scratch = { at: kernels.base + opener, bytes: CHUNK_BYTES_MAX };
+    const first = this.#scratch.at + CHUNK_BYTES_MAX;
+    this.#slots = Array.from({ length: data.slots }, (_, i) => first + i * data.slotBytes);
+    this.#opener = new BlobOpener({
+      kernels,
+      key: data.key,
+      at: kernels.base,
+      keystream: kernels.base + keystream,
+      scratch: this.#scratch,
+    });
+    reply({ type: "ready", memory: kernels.memory.buffer, slots: this.#slots });
+  }
+
+  handle(request: RestoreRequest): void {
+    if (request.type === "write") this.#write(request);
+    else this.#compare(request);
+  }
+
+  #write(request: WriteRequest): void {
+    const damaged: number[] = [];
+    const failures = new Map<number, { file: number; code: string; message: string }>();
+    const slot = this.#slots[request.slot]!;
+    let target = 0;
+    for (let blob = 0; blob * 4 < request.blobs.length; blob++) {
+      const offset = request.blobs[blob * 4]!;
+      const length = request.blobs[blob * 4 + 1]!;
+      const uncompressedLength = request.blobs[blob * 4 + 2]!;
+      const targets = request.blobs[blob * 4 + 3]!;
+      const id = request.ids.subarray(blob * 32, blob * 32 + 32);
+      const plain = this.#opener.open(slot + offset, length, uncompressedLength, id);
+      if (plain === undefined) damaged.push(blob);
+      for (let i = 0; i < targets; i++, target++) {
+        const file = request.targets[target * 2]!;
+        if (plain === undefined || failures.has(file)) continue;
+        try {
+          this.#writeTo(request, file, request.targets[target * 2 + 1]!, plain);
+        } catch (error) {
+          const code = errnoOf(error);
+          if (code === undefined) throw error;
+          failures.set(file, { file, code, message: messageOf(error) });
+        }
+      }
+    }
+    reply({ type: "written", task: request.task, damaged, failures: [...failures.values()] });
+  }
+
+  #writeTo(
+    request: WriteRequest,
+    file: number,
+    offset: number,
+    plain: { at: number; length: number },
+  ): void {
+    const whole = request.whole[file] === 1;
+    // What is made in one go must not exist yet: whoever planned this looked.
+    const flags = whole ? CREATE | constants.O_EXCL : CREATE;
+    const descriptor = openSync(nativePath(request.paths[file]!), flags, 0o600);
+    try {
+      this.#put(descriptor, offset, plain);
+      if (!whole) return;
+      if (this.#data.sparse) ftruncateSync(descriptor, request.sizes[file]!);
+      const { modes, uids, gids, times } = request.metadata;
+      if (this.#data.setOwner) fchownSync(descriptor, uids[file]!, gids[file]!);
+      // After the owner: changing it clears setuid and setgid.
+      fchmodSync(descriptor, modes[file]!);
+      futimesSync(descriptor, times[file * 2]!, times[file * 2 + 1]!);
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  #put(descriptor: number, offset: number, plain: { at: number; length: number }): void {
+    if (!this.#data.sparse) return this.#putAll(descriptor, offset, plain.at, plain.length);
+    for (let done = 0; done < plain.length; done += SPARSE_BLOCK) {
+      const length = Math.min(SPARSE_BLOCK, plain.length - done);
+      const at = plain.at + done;
+      const block = this.#kernels.bytes.subarray(at, at + length);
+      if (equalBytes(block, this.#zeros.subarray(0, length))) continue;
+      this.#putAll(descriptor, offset + done, at, length);
+    }
+  }
+
+  #putAll(descriptor: number, offset: number, at: number, length: number): void {
+    for (let done = 0; done < length; ) {
+      const left = length - done;
+      done += writeSync(descriptor, this.#kernels.bytes, at + done, left, offset + done);
+    }
+  }
+
+  #compare(request: CompareRequest): void {
+    const equal = new Uint8Array(request.paths.length);
+    let first = 0;
+    for (const [file, path] of request.paths.entries()) {
+      const count = request.counts[file]!;
+      equal[file] = this.#isEqual(request, path, first, count) ? 1 : 0;
+      first += count;
+    }
+    reply({ type: "compared", task: request.task, equal });
+  }
+
+  #isEqual(request: CompareRequest, path: string, first: number, count: number): boolean {
+    let descriptor: number;
+    try {
+      descriptor = openSync(nativePath(path), COMPARE);
+    } catch {
+      return false;
+    }
+    try {
+      if (!fstatSync(descriptor).isFile()) return false;
+      for (let blob = first; blob < first + count; blob++) {
+        const length = request.lengths[blob]!;
+        if (length > this.#scratch.bytes || !this.#readExactly(descriptor, length)) return false;
+        const { at } = this.#scratch;
+        const id = hash("sha256", this.#kernels.bytes.subarray(at, at + length), "buffer");
+        if (!equalBytes(id, request.ids.subarray(blob * 32, blob * 32 + 32))) return false;
+      }
+      return !this.#readExactly(descriptor, 1);
+    } catch {
+      return false;
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  /** Reads the next `length` bytes into the scratch; false when the file has fewer. */
+  #readExactly(descriptor: number, length: number): boolean {
+    for (let done = 0; done < length; ) {
+      const { at } = this.#scratch;
+      const read = readSync(descriptor, this.#kernels.bytes, at + done, length - done, null);
+      if (read === 0) return false;
+      done += read;
+    }
+    return true;
+  }
+}
+
+function align(bytes: number): number {
+  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+}
+
+function fail(error: unknown): void {
+  const code = isHoldfastError(error) ? error.code : "BUG";
+  reply({ type: "failed", code, message: `restore worker: ${messageOf(error)}` });
+}
+
+try {
+  const worker = new RestoreWorker(workerData as RestoreWorkerData);
+  port.on("message", (request: RestoreRequest) => {
+    try {
+      worker.handle(request);
+    } catch (error) {
+      fail(error);
+    }
+  });
+} catch (error) {
+  fail(error);
+}
