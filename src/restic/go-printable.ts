@@ -1,6 +1,6 @@
-// Which code points Go's strconv.IsPrint calls printable, by Unicode 15.0 (Go 1.21 up to 1.26, so every restic from 0.16
-// to 0.19.1). Writers with another Unicode version escape newer or fewer characters in names
-// (docs/formats/restic.md#names); readers accept both.
+// Which code points Go's strconv.IsPrint calls printable, by Unicode 15.0: the table of Go 1.21 up to 1.26, restic 0.19.1
+// among them. Writers with another table escape newer or fewer characters in names (docs/formats/restic.md#names);
+// readers accept both.
 
 /**
  * Above U+007F: the lengths of the alternating runs of unprintable and printable code points, in base 36, beginning
