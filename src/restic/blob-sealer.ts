@@ -10,6 +10,8 @@ import { createCipheriv, hash } from "node:crypto";
 import type { Cipheriv } from "node:crypto";
 import { HoldfastError } from "../base/errors.ts";
 import { equalBytes, toHex } from "../base/bytes.ts";
+import { BlobMac } from "./blob-mac.ts";
+import { releaseOutput } from "./cipher-output.ts";
 import { NONCE_BYTES, SEAL_BYTES, TAG_BYTES } from "./crypto.ts";
 import type { MasterKey } from "./crypto.ts";
 import { ZstdContext } from "./compression.ts";
@@ -56,7 +58,7 @@ export class BlobSealer {
   readonly #level: number;
   readonly #counter: NonceCounter;
   readonly #cipher: Cipheriv;
-  readonly #mac: MacKeys;
+  readonly #mac: BlobMac;
   readonly #zstd: ZstdContext;
   #treeZstd: ZstdContext | undefined;
   readonly #check: SealCheck | undefined;
@@ -67,7 +69,7 @@ export class BlobSealer {
     this.#level = options.level;
     this.#counter = new NonceCounter(options.start);
     this.#cipher = createCipheriv("aes-256-ctr", options.key.encrypt, options.start);
-    this.#mac = new MacKeys(options.kernels, options.key, options.at);
+    this.#mac = new BlobMac(options.kernels, options.key, options.at);
     this.#zstd = new ZstdContext(options.level || TREE_LEVEL);
     this.#check = options.verify === false ? undefined : new SealCheck(options);
   }
@@ -76,7 +78,13 @@ export class BlobSealer {
    * Seals `length` bytes at `plain` into memory at `target`, which has room for length + SEAL_MARGIN.
    * `id` is the SHA-256 of the plaintext. Throws BUG when the check fails: memory or code cannot be trusted then.
    */
-  seal(type: "data" | "tree", id: Uint8Array, plain: number, length: number, target: number): SealedBlob {
+  seal(
+    type: "data" | "tree",
+    id: Uint8Array,
+    plain: number,
+    length: number,
+    target: number,
+  ): SealedBlob {
     const { bytes } = this.#kernels;
     const at = target + NONCE_BYTES;
     const compressed = this.#compress(type, plain, length, at);
@@ -87,7 +95,7 @@ export class BlobSealer {
     this.#counter.write(bytes, target);
     const ciphertext = this.#cipher.update(bytes.subarray(at, at + stored));
     bytes.set(ciphertext, at);
-    release(ciphertext);
+    releaseOutput(ciphertext);
     this.#skip(blocksOf(stored), stored);
     this.#mac.tag(target, at, stored, at + stored);
 
@@ -120,32 +128,11 @@ export class BlobSealer {
   }
 }
 
-/** Computes tags: Poly1305 under r ‖ AES-128(mac.k, nonce). */
-class MacKeys {
-  readonly #kernels: Kernels;
-  readonly #ecb: Cipheriv;
-  readonly #at: number;
-
-  constructor(kernels: Kernels, key: MasterKey, at: number) {
-    this.#kernels = kernels;
-    this.#ecb = createCipheriv("aes-128-ecb", key.macK, null).setAutoPadding(false);
-    this.#at = at;
-    kernels.bytes.set(key.macR, at);
-  }
-
-  /** Writes the tag of `length` bytes at `message` under the nonce at `nonce` to `tag`. */
-  tag(nonce: number, message: number, length: number, tag: number): void {
-    const { bytes } = this.#kernels;
-    bytes.set(this.#ecb.update(bytes.subarray(nonce, nonce + NONCE_BYTES)), this.#at + 16);
-    this.#kernels.poly1305(message, length, this.#at, tag);
-  }
-}
-
 /** Opens again what was just sealed, from the stored bytes and the key alone. */
 class SealCheck {
   readonly #kernels: Kernels;
   readonly #cipher: Cipheriv;
-  readonly #mac: MacKeys;
+  readonly #mac: BlobMac;
   readonly #zstd: ZstdContext = new ZstdContext(1);
   readonly #tagAt: number;
   readonly #scratch: { at: number; bytes: number };
@@ -155,7 +142,7 @@ class SealCheck {
     this.#kernels = options.kernels;
     // In CTR mode decryption is encryption; this stream shares nothing with the sealer's.
     this.#cipher = createCipheriv("aes-256-ctr", options.key.encrypt, options.start);
-    this.#mac = new MacKeys(options.kernels, options.key, options.at + 48);
+    this.#mac = new BlobMac(options.kernels, options.key, options.at + 48);
     this.#tagAt = options.at + 96;
     this.#scratch = options.scratch;
     this.#next = BigInt(`0x${toHex(options.start)}`);
@@ -175,7 +162,7 @@ class SealCheck {
     if (padding > 0) this.#cipher.update(PADDING.subarray(0, padding));
     const plain = sealed.uncompressedLength === 0 ? opened : this.#decompress(opened, sealed);
     if (!equalBytes(hash("sha256", plain, "buffer"), id)) broken("its content");
-    release(opened);
+    releaseOutput(opened);
   }
 
   #nonce(stored: Uint8Array, length: number): void {
@@ -200,9 +187,4 @@ function broken(what: string): never {
   throw new HoldfastError("BUG", `a blob just sealed does not open again: ${what} is wrong`, {
     hint: "Nothing damaged was stored. Check this machine's memory, then report this.",
   });
-}
-
-/** Gives a cipher output's memory back at once instead of at the next garbage collection. */
-function release(output: Buffer): void {
-  if (output.buffer.byteLength === output.length) (output.buffer as ArrayBuffer).transfer(0);
 }

@@ -1,5 +1,5 @@
-// The WASM kernels of the hot path: Poly1305, restic's chunker, the compressibility test
-// (docs/decisions/kernels.md). Each worker creates its own; the memory is shared so that another thread
+// The WASM kernels of the hot path: Poly1305, restic's chunker, the compressibility test, counter mode around
+// AES (docs/decisions/kernels.md). Each worker creates its own; the memory is shared so that another thread
 // may look at it, the functions are called by one thread only. Sources in kernels/, compiled by
 // scripts/build-kernels.ts. What a kernel computes, poly1305.ts and chunker.ts compute in plain TypeScript.
 
@@ -43,6 +43,13 @@ export interface Kernels {
   findCut(start: number, scanned: number, available: number): number;
   /** True when compressing these bytes is surely not worth the time; see docs/decisions/kernels.md. */
   looksIncompressible(pointer: number, length: number): boolean;
+  /**
+   * Writes `blocks` counter blocks of 16 bytes to `target`: the big-endian number at `nonce`, then plus 1 and so
+   * on, with carry through all 128 bits. What is at `nonce` stays.
+   */
+  fillCounters(nonce: number, target: number, blocks: number): void;
+  /** XORs `length` bytes at `source` into those at `target`. Any alignment; the two must not overlap. */
+  xor(target: number, source: number, length: number): void;
 }
 
 interface KernelExports {
@@ -51,6 +58,8 @@ interface KernelExports {
   readonly initChunker: Kernels["initChunker"];
   readonly findCut: Kernels["findCut"];
   readonly looksIncompressible: (pointer: number, length: number) => number;
+  readonly fillCounters: Kernels["fillCounters"];
+  readonly xor: Kernels["xor"];
 }
 
 const PAGE_BYTES = 65536;
@@ -89,5 +98,7 @@ export function createKernels(options: { bytes: number }): Kernels {
       return exports.findCut(start, scanned, available);
     },
     looksIncompressible: (pointer, length) => exports.looksIncompressible(pointer, length) === 1,
+    fillCounters: (nonce, target, blocks) => exports.fillCounters(nonce, target, blocks),
+    xor: (target, source, length) => exports.xor(target, source, length),
   };
 }
