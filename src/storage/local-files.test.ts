@@ -9,11 +9,17 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { promisify } from "node:util";
+import { equalBytes } from "../base/bytes.ts";
 import { systemClock } from "../base/clock.ts";
 import { openLocalStorage } from "./local.ts";
 import { sweepTemporaries } from "./local-temporaries.ts";
 import { placeFile } from "./local/place.ts";
 import type { Storage } from "./storage.ts";
+
+/** Memory of WASM begins at a page, as direct writes want it; the types of Node do not declare the API. */
+declare const WebAssembly: {
+  Memory: new (descriptor: { initial: number }) => { readonly buffer: ArrayBuffer };
+};
 
 const MIB = 1024 * 1024;
 const NOBODY = 65534;
@@ -58,6 +64,17 @@ test("files are read-only and directories private, as an ordinary user too", asy
   assert.equal(await modeOf(join(root, "data")), "700");
   assert.equal(await modeOf(join(root, "data/ab")), "700");
   assert.deepEqual(await readdir(join(root, "data/ab")), ["large"]);
+});
+
+test("a body of several pieces is written whole, with and without its memory aligned", async (t) => {
+  const storage = await openLocalStorage({ root: await scratch(t) });
+  const memory = new Uint8Array(new WebAssembly.Memory({ initial: 1100 }).buffer);
+  for (let i = 0; i < memory.length; i += 1) memory[i] = Math.imul(i, 0x9e3779b1) >>> 21;
+  for (const offset of [0, 4096, 1]) {
+    const body = memory.subarray(offset, offset + 65 * MIB + 4099);
+    await storage.put(`data/${offset}`, body);
+    assert.ok(equalBytes(await storage.get(`data/${offset}`), body), `at offset ${offset}`);
+  }
 });
 
 test("a repository whose config the group may read stays shared", async (t) => {
