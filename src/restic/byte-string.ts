@@ -2,7 +2,6 @@
 // this form (docs/formats/restic.md#trees), because they need not be valid UTF-8 and because comparing such strings
 // with < compares the raw bytes. Text that people read is an ordinary JS string; never mix the two.
 
-// eslint-disable-next-line no-control-regex
 const ASCII = /^[\x00-\x7f]*$/;
 
 /** True when every char is below 0x80: then a byte string and its text are the same. */
