@@ -16,8 +16,9 @@ export interface ProgressCounters {
   readonly filesSkipped: number;
   readonly bytesSkipped: number;
   readonly filesDeleted: number;
+  /** Entries that could not be processed. */
   readonly errors: number;
-  /** What each lane of work is busy with, as byte-string paths; "" for an idle one. */
+  /** What each lane of work is busy with, paths as text; "" for an idle one. */
   readonly current: readonly string[];
 }
 
@@ -27,26 +28,7 @@ export interface ProgressAmount {
   bytes?: number;
 }
 
-/** One entry that is finished, for those who want to hear of each. */
-export interface ProgressItem {
-  action: "new" | "modified" | "unchanged" | "restored" | "updated" | "deleted";
-  type: "file" | "directory" | "other";
-  /** Byte string. */
-  path: string;
-  /** Bytes of the file. */
-  size?: number;
-  /** What a backup did with it: time taken, new bytes of content and of directory listings, plain and as stored. */
-  seconds?: number;
-  dataAdded?: number;
-  dataStored?: number;
-  treeAdded?: number;
-  treeStored?: number;
-}
-
-/** Where something went wrong: while looking what there is, while backing up, or while restoring. */
-export type ProgressStage = "scan" | "archival" | "restore";
-
-/** The counters of one operation. The engine calls it, synchronously. */
+/** The counters of one operation. */
 export class Progress implements ProgressCounters {
   filesTotal = 0;
   directoriesTotal = 0;
@@ -61,13 +43,6 @@ export class Progress implements ProgressCounters {
   errors = 0;
   readonly current: string[] = [];
 
-  /** Hears of every finished entry. Undefined, the usual case: do not build the item then. */
-  onItem: ((item: ProgressItem) => void) | undefined = undefined;
-  /** Hears of every entry that could not be processed. */
-  onError: ((path: string, error: unknown, stage: ProgressStage) => void) | undefined = undefined;
-  /** Hears that the totals are known. */
-  onTotalKnown: (() => void) | undefined = undefined;
-
   /** More to do. */
   addTotal({ files = 0, directories = 0, bytes = 0 }: ProgressAmount): void {
     this.filesTotal += files;
@@ -75,10 +50,9 @@ export class Progress implements ProgressCounters {
     this.bytesTotal += bytes;
   }
 
-  /** The totals are complete. */
+  /** The totals are complete: from now on the time left can be estimated. */
   totalComplete(): void {
     this.totalKnown = true;
-    this.onTotalKnown?.();
   }
 
   /** Some of it is done. Bytes may be reported while their file is still under way. */
@@ -104,9 +78,8 @@ export class Progress implements ProgressCounters {
     this.current[lane] = path;
   }
 
-  /** The entry at `path` could not be processed, and the operation goes on without it. */
-  failed(path: string, error: unknown, stage: ProgressStage): void {
+  /** One more entry could not be processed. */
+  failed(): void {
     this.errors++;
-    this.onError?.(path, error, stage);
   }
 }
