@@ -2,9 +2,10 @@
 // package of the machine's own system. Each returns the program's path or throws one line that says why not.
 
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PEERS_FOLDER } from "../test/peers.ts";
+import { debianArchive } from "./apt-archive.ts";
 
 /** Runs a program quietly; throws its last line of complaint. */
 function run(program: string, args: readonly string[], options: RunOptions = {}): void {
@@ -30,72 +31,6 @@ function run(program: string, args: readonly string[], options: RunOptions = {})
 interface RunOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
-}
-
-/** One stanza or line of an apt source, as far as we need it. */
-interface AptSource {
-  readonly uri: string;
-  readonly suites: readonly string[];
-  readonly components: readonly string[];
-  readonly signedBy: string | undefined;
-}
-
-const APT = "/etc/apt";
-
-/** All package sources of the machine, of both forms. */
-function aptSources(): AptSource[] {
-  const parts = join(APT, "sources.list.d");
-  const files = [
-    join(APT, "sources.list"),
-    ...(existsSync(parts) ? readdirSync(parts).map((name) => join(parts, name)) : []),
-  ].filter((path) => existsSync(path));
-  return files.flatMap((path) => {
-    const text = readFileSync(path, "utf8").replace(/^\s*#.*\n?/gm, "");
-    if (path.endsWith(".sources")) return text.split(/\n\s*\n/).flatMap(parseStanza);
-    return path.endsWith(".list") ? text.split("\n").flatMap(parseLine) : [];
-  });
-}
-
-function parseStanza(stanza: string): AptSource[] {
-  const field = (name: string): string[] =>
-    new RegExp(`^${name}:\\s*(.*(?:\\n\\s+.*)*)`, "mi").exec(stanza)?.[1]?.split(/\s+/) ?? [];
-  if (!field("Types").includes("deb")) return [];
-  const key = field("Signed-By");
-  return field("URIs").map((uri) => ({
-    uri,
-    suites: field("Suites"),
-    components: field("Components"),
-    signedBy: key.length === 1 ? key[0] : undefined,
-  }));
-}
-
-function parseLine(line: string): AptSource[] {
-  const match = /^deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+(.+)$/.exec(line.trim());
-  if (!match) return [];
-  return [
-    {
-      uri: match[2]!,
-      suites: [match[3]!],
-      components: match[4]!.split(/\s+/),
-      signedBy: /signed-by=(\S+)/.exec(match[1] ?? "")?.[1],
-    },
-  ];
-}
-
-/** The machine's own source of Debian's main archive: the one that serves the release it runs. */
-function debianArchive(): AptSource {
-  const release = existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : "";
-  if (!/^ID=debian$/m.test(release)) throw new Error("this machine does not run Debian");
-  const codename = /^VERSION_CODENAME=(\S+)$/m.exec(release)?.[1] ?? "sid";
-  const names = new Set([codename, "stable", "testing", "unstable", "sid"]);
-  const archive = aptSources().find(
-    ({ suites, components, uri }) =>
-      components.includes("main") &&
-      suites.some((suite) => names.has(suite)) &&
-      !uri.includes("security"),
-  );
-  if (!archive) throw new Error("no source of Debian's main archive in apt's configuration");
-  return archive;
 }
 
 const updated = new Map<string, readonly string[]>();

@@ -4,7 +4,7 @@
 import { spawnSync } from "node:child_process";
 import { availableParallelism } from "node:os";
 
-const FILES = ["src/**/*.test.ts", "test/**/*.test.ts", "bench/**/*.test.ts"] as const;
+const FILES = ["src", "test", "bench", "scripts"].map((folder) => `${folder}/**/*.test.ts`);
 
 const given = process.argv.slice(2);
 const files = given.filter((argument) => !argument.startsWith("-"));

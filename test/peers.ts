@@ -7,7 +7,8 @@ import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
 /** Folder of installed peers, and the record of where each one is. */
-export const PEERS_FOLDER: string = join(import.meta.dirname, "..", ".peers");
+export const PEERS_FOLDER: string =
+  process.env["HOLDFAST_PEERS"] ?? join(import.meta.dirname, "..", ".peers");
 export const PEERS_RECORD: string = join(PEERS_FOLDER, "peers.json");
 
 export interface PeerNeed {
