@@ -6,8 +6,7 @@
 // context, so a mistake or a flipped bit on the writing side cannot repeat itself here.
 // Must never: be cloned, saved or restored; a nonce used twice reveals content.
 
-import { createCipheriv, hash } from "node:crypto";
-import type { Cipheriv } from "node:crypto";
+import { hash } from "node:crypto";
 import { HoldfastError } from "../base/errors.ts";
 import { equalBytes, toHex } from "../base/bytes.ts";
 import { BlobMac } from "./blob-mac.ts";
@@ -15,8 +14,9 @@ import { releaseOutput } from "./cipher-output.ts";
 import { NONCE_BYTES, SEAL_BYTES, TAG_BYTES } from "./crypto.ts";
 import type { MasterKey } from "./crypto.ts";
 import { ZstdContext } from "./compression.ts";
+import { CounterStream } from "./counter-stream.ts";
 import type { Kernels } from "./kernels.ts";
-import { BLOCK_BYTES, NonceCounter, blocksOf } from "./nonce-counter.ts";
+import { NonceCounter, blocksOf } from "./nonce-counter.ts";
 
 /** Bytes of kernel memory that a sealer needs for itself, beside `scratch`. */
 export const SEALER_BYTES = 128;
@@ -49,7 +49,6 @@ export interface SealedBlob {
 }
 
 const TREE_LEVEL = 3;
-const PADDING = Buffer.alloc(BLOCK_BYTES);
 
 /** Seals blobs that lie in kernel memory into other kernel memory. Not reentrant. */
 export class BlobSealer {
@@ -57,7 +56,7 @@ export class BlobSealer {
   readonly #version: 1 | 2;
   readonly #level: number;
   readonly #counter: NonceCounter;
-  readonly #cipher: Cipheriv;
+  readonly #stream: CounterStream;
   readonly #mac: BlobMac;
   readonly #zstd: ZstdContext;
   #treeZstd: ZstdContext | undefined;
@@ -68,7 +67,7 @@ export class BlobSealer {
     this.#version = options.version;
     this.#level = options.level;
     this.#counter = new NonceCounter(options.start);
-    this.#cipher = createCipheriv("aes-256-ctr", options.key.encrypt, options.start);
+    this.#stream = new CounterStream(options.kernels.bytes, options.key.encrypt, options.start);
     this.#mac = new BlobMac(options.kernels, options.key, options.at);
     this.#zstd = new ZstdContext(options.level || TREE_LEVEL);
     this.#check = options.verify === false ? undefined : new SealCheck(options);
@@ -91,12 +90,13 @@ export class BlobSealer {
     const stored = compressed === 0 ? length : compressed;
     if (compressed === 0) bytes.copyWithin(at, plain, plain + length);
 
-    if (this.#counter.isZero) this.#skip(1);
+    if (this.#counter.isZero) {
+      this.#stream.skipBlock();
+      this.#counter.advance(1);
+    }
     this.#counter.write(bytes, target);
-    const ciphertext = this.#cipher.update(bytes.subarray(at, at + stored));
-    bytes.set(ciphertext, at);
-    releaseOutput(ciphertext);
-    this.#skip(blocksOf(stored), stored);
+    this.#stream.apply(at, stored);
+    this.#counter.advance(blocksOf(stored));
     this.#mac.tag(target, at, stored, at + stored);
 
     const sealed = {
@@ -119,19 +119,12 @@ export class BlobSealer {
     if (this.#level === 0 || this.#kernels.looksIncompressible(plain, length)) return 0;
     return this.#zstd.compress(input, bytes.subarray(at, at + length));
   }
-
-  /** Moves counter and stream to the next block boundary after `used` bytes, `blocks` in all. */
-  #skip(blocks: number, used = 0): void {
-    const padding = blocks * BLOCK_BYTES - used;
-    if (padding > 0) this.#cipher.update(PADDING.subarray(0, padding));
-    this.#counter.advance(blocks);
-  }
 }
 
 /** Opens again what was just sealed, from the stored bytes and the key alone. */
 class SealCheck {
   readonly #kernels: Kernels;
-  readonly #cipher: Cipheriv;
+  readonly #stream: CounterStream;
   readonly #mac: BlobMac;
   readonly #zstd: ZstdContext = new ZstdContext(1);
   readonly #tagAt: number;
@@ -140,8 +133,8 @@ class SealCheck {
 
   constructor(options: SealerOptions) {
     this.#kernels = options.kernels;
-    // In CTR mode decryption is encryption; this stream shares nothing with the sealer's.
-    this.#cipher = createCipheriv("aes-256-ctr", options.key.encrypt, options.start);
+    // A stream of its own, that shares nothing with the sealer's.
+    this.#stream = new CounterStream(options.kernels.bytes, options.key.encrypt, options.start);
     this.#mac = new BlobMac(options.kernels, options.key, options.at + 48);
     this.#tagAt = options.at + 96;
     this.#scratch = options.scratch;
@@ -157,29 +150,29 @@ class SealCheck {
     const tag = bytes.subarray(at + length, at + length + TAG_BYTES);
     if (!equalBytes(tag, bytes.subarray(this.#tagAt, this.#tagAt + TAG_BYTES))) broken("its tag");
 
-    const opened = this.#cipher.update(bytes.subarray(at, at + length));
-    const padding = blocksOf(length) * BLOCK_BYTES - length;
-    if (padding > 0) this.#cipher.update(PADDING.subarray(0, padding));
-    const plain = sealed.uncompressedLength === 0 ? opened : this.#decompress(opened, sealed);
-    if (!equalBytes(hash("sha256", plain, "buffer"), id)) broken("its content");
-    releaseOutput(opened);
+    const digest =
+      sealed.uncompressedLength === 0
+        ? this.#stream.sha256(at, length)
+        : this.#decompressedHash(at, length, sealed.uncompressedLength);
+    if (!equalBytes(digest, id)) broken("its content");
   }
 
   #nonce(stored: Uint8Array, length: number): void {
     if (this.#next === 0n) {
       this.#next = 1n;
-      this.#cipher.update(PADDING);
+      this.#stream.skipBlock();
     }
     if (toHex(stored) !== this.#next.toString(16).padStart(32, "0")) broken("its nonce");
     this.#next = BigInt.asUintN(128, this.#next + BigInt(blocksOf(length)));
   }
 
-  #decompress(opened: Uint8Array, sealed: SealedBlob): Uint8Array {
-    const { at, bytes } = this.#scratch;
-    if (sealed.uncompressedLength > bytes) broken("its length");
-    const output = this.#kernels.bytes.subarray(at, at + sealed.uncompressedLength);
+  #decompressedHash(at: number, length: number, plainLength: number): Buffer {
+    if (plainLength > this.#scratch.bytes) broken("its length");
+    const output = this.#kernels.bytes.subarray(this.#scratch.at, this.#scratch.at + plainLength);
+    const opened = this.#stream.read(at, length);
     if (!this.#zstd.decompress(opened, output)) broken("its compressed form");
-    return output;
+    releaseOutput(opened);
+    return hash("sha256", output, "buffer");
   }
 }
 
