@@ -16,7 +16,7 @@ import { DirectoryMaker } from "./local/directories.ts";
 import { isAbsent, storageError } from "./local/errno.ts";
 import { isStored, placeFile } from "./local/place.ts";
 import { assertRoot, walkFiles } from "./local/walk.ts";
-import { fillFile, syncDirectory, syncFile } from "./local/write.ts";
+import { fillFile, syncDirectory, syncFile, takesDirectWrites } from "./local/write.ts";
 import { lengthWithin, rangeOf } from "./ranges.ts";
 import type { CallOptions, GetOptions, Storage, StorageTraits, StoredObject } from "./storage.ts";
 
@@ -53,7 +53,13 @@ export async function openLocalStorage(options: LocalStorageOptions): Promise<St
     }
   }
   await assertRoot(root);
-  return new LocalStorage(root, await isGroupReadable(root), options.random ?? systemRandom);
+  try {
+    const shared = await isGroupReadable(root);
+    const direct = await takesDirectWrites(root);
+    return new LocalStorage({ root, shared, direct, random: options.random ?? systemRandom });
+  } catch (error) {
+    throw storageError(error, "open", root);
+  }
 }
 
 /** As restic: a repository whose config the group may read is shared with that group. */
@@ -65,6 +71,15 @@ async function isGroupReadable(root: string): Promise<boolean> {
   }
 }
 
+interface LocalFacts {
+  root: string;
+  /** The group may read and write. */
+  shared: boolean;
+  /** The file system takes direct writes. */
+  direct: boolean;
+  random: Random;
+}
+
 class LocalStorage implements Storage {
   readonly location: string;
   // Four threads serve all file calls of a process; more requests at once would only wait.
@@ -74,15 +89,16 @@ class LocalStorage implements Storage {
   readonly #directories: DirectoryMaker;
   readonly #random: Random;
   // Both turn false for good when the file system refuses once.
-  #direct = true;
+  #direct: boolean;
   #links = true;
 
-  constructor(root: string, groupReadable: boolean, random: Random) {
-    this.location = root;
-    this.#root = root;
-    this.#fileMode = groupReadable ? FILE_MODE | 0o040 : FILE_MODE;
-    this.#directories = new DirectoryMaker(root, groupReadable ? 0o770 : DIRECTORY_MODE);
-    this.#random = random;
+  constructor(facts: LocalFacts) {
+    this.location = facts.root;
+    this.#root = facts.root;
+    this.#fileMode = facts.shared ? FILE_MODE | 0o040 : FILE_MODE;
+    this.#directories = new DirectoryMaker(facts.root, facts.shared ? 0o770 : DIRECTORY_MODE);
+    this.#direct = facts.direct;
+    this.#random = facts.random;
   }
 
   async put(key: string, body: Uint8Array, options: CallOptions = {}): Promise<void> {
