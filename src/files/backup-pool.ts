@@ -10,7 +10,7 @@ import type { BlobIndex } from "../repository/blob-index.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { RepositoryWriter } from "../repository/writer.ts";
 import type { BackupReply, BackupRequest, BackupWorkerData, BatchResult } from "./backup-messages.ts";
-import { workerUrl } from "./worker-url.ts";
+import { workerUrl } from "../base/worker-url.ts";
 
 /** Batches at one worker: one being read, one waiting. */
 const BATCHES_MAX = 2;
@@ -102,7 +102,7 @@ export class BackupPool {
       claims: writer.claims,
       buffers,
     };
-    const worker = new Worker(workerUrl("backup-worker"), {
+    const worker = new Worker(workerUrl("backup-worker", import.meta.url), {
       workerData,
       // A worker allocates little that lives long; a small young generation keeps its memory small.
       resourceLimits: { maxYoungGenerationSizeMb: 2 },

@@ -10,7 +10,7 @@ import type {
   RestoreWorkerData,
   WriteRequest,
 } from "./restore-messages.ts";
-import { workerUrl } from "./worker-url.ts";
+import { workerUrl } from "../base/worker-url.ts";
 
 interface Member {
   worker: Worker;
@@ -116,7 +116,7 @@ export class RestorePool {
   }
 
   #startOne(): Promise<void> {
-    const worker = new Worker(workerUrl("restore-worker"), {
+    const worker = new Worker(workerUrl("restore-worker", import.meta.url), {
       workerData: this.#data,
       resourceLimits: { maxYoungGenerationSizeMb: 2 },
     });
