@@ -9,7 +9,12 @@ import { compressionLevel } from "../restic/compression.ts";
 import type { BlobIndex } from "../repository/blob-index.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { RepositoryWriter } from "../repository/writer.ts";
-import type { BackupReply, BackupRequest, BackupWorkerData, BatchResult } from "./backup-messages.ts";
+import type {
+  BackupReply,
+  BackupRequest,
+  BackupWorkerData,
+  BatchResult,
+} from "./backup-messages.ts";
 import { workerUrl } from "../base/worker-url.ts";
 
 /** Batches at one worker: one being read, one waiting. */

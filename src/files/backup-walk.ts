@@ -5,25 +5,26 @@
 // the workers. A directory's tree is made once all its entries are known, so memory holds the open directories only.
 // The repository may still be opening: the walk waits for it only where it needs it.
 
-import { readdirSync } from "node:fs";
 import { setImmediate as yieldOnce } from "node:timers/promises";
 import type { Id } from "../base/bytes.ts";
-import { fromHex, toHex } from "../base/bytes.ts";
+import { toHex } from "../base/bytes.ts";
 import { throwIfCancelled } from "../base/cancellation.ts";
-import { HoldfastError, errnoOf, messageOf } from "../base/errors.ts";
+import { HoldfastError, messageOf } from "../base/errors.ts";
 import { byteStringToText } from "../restic/byte-string.ts";
-import { parseTime } from "../restic/go-time.ts";
 import { TreeBuilder, decodeTree } from "../restic/tree.ts";
 import { encodeNode } from "../restic/tree-node.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
+import { createFrame, pathOf } from "./backup-frame.ts";
+import type { Change, Frame } from "./backup-frame.ts";
+import { addEntry, listNames } from "./backup-listing.ts";
+import type { ListingOptions } from "./backup-listing.ts";
 import type { BatchResult } from "./backup-messages.ts";
 import type { BackupStore } from "./backup-store.ts";
 import type { Target } from "./backup-targets.ts";
-import { EntryTable, joinPath, nativePath } from "./entry-table.ts";
-import type { Excluder } from "./excludes.ts";
-import type { MetadataContext } from "./metadata.ts";
-import { nodeOf, timeText } from "./metadata.ts";
-import type { DirectoryRecord, ScanCache } from "./scan-cache.ts";
+import { joinPath } from "./entry-table.ts";
+import { isUnchanged } from "./change-detection.ts";
+import { nodeOf } from "./metadata.ts";
+import type { ScanCache } from "./scan-cache.ts";
 import { ScanCacheBuilder, hashEntries, hashSubtrees } from "./scan-cache.ts";
 
 const BATCH_FILES = 64;
@@ -31,12 +32,8 @@ const BATCH_BYTES = 4 << 20;
 /** How long the walk may keep the thread before messages are handled. */
 const SLICE_MS = 3;
 const SLICE_ENTRIES = 32;
-/** An entry that changed this shortly before the walk may change again without a new time. */
-const RACY_NS = 2_000_000_000n;
 /** The walk pauses while this many bytes of trees wait to be stored. */
 const TREE_BYTES_MAX = 32 << 20;
-
-export type Change = "new" | "changed" | "unmodified";
 
 export interface WalkCounts {
   files: Record<Change, number>;
@@ -57,47 +54,14 @@ export interface WalkEvents {
   item?(change: Change, kind: "file" | "dir", path: string, bytes: number): void;
 }
 
-export interface WalkOptions {
+export interface WalkOptions extends ListingOptions {
   root: Target;
-  /** Absolute; relative sources are below it. */
-  cwd: string;
-  excluder: Excluder | undefined;
-  oneFileSystem: boolean;
   ignoreCtime: boolean;
   ignoreInode: boolean;
-  metadata: MetadataContext;
   cache: ScanCache | undefined;
-  /** Nanoseconds since 1970 at the start. */
-  startedAt: bigint;
   store: BackupStore;
   events: WalkEvents;
   signal: AbortSignal | undefined;
-}
-
-/** A directory being made into a tree. */
-interface Frame {
-  /** Path in the snapshot, "/" for its root. */
-  snapshotPath: string;
-  path: string | undefined;
-  targets: Map<string, Target> | undefined;
-  /** Device of the source it belongs to. */
-  device: number | bigint | undefined;
-  table: EntryTable;
-  nodes: (string | undefined)[];
-  subtrees: Map<number, Id>;
-  record: DirectoryRecord | undefined;
-  /** Entries are as the cache says. */
-  same: boolean;
-  previousTree: Id | undefined;
-  previous: Map<string, TreeNode> | undefined;
-  entriesHash: string;
-  pending: number;
-  scanned: boolean;
-  /** Not to be remembered: an entry failed, or may still be changing. */
-  uncertain: boolean;
-  files: number;
-  bytes: number;
-  finish: (tree: Id | undefined, change: Change) => void;
 }
 
 interface QueuedFile {
@@ -137,9 +101,16 @@ export class BackupWalk {
     const { root, store } = this.#options;
     let tree: Id | undefined;
     const done = new Promise<void>((resolve, reject) => {
-      const frame = this.#frame("/", root.path, root.children, undefined, (id) => {
-        tree = id;
-        resolve();
+      const frame = createFrame({
+        snapshotPath: "/",
+        path: root.path,
+        targets: root.children,
+        device: undefined,
+        record: this.#options.cache?.get("/"),
+        finish: (id) => {
+          tree = id;
+          resolve();
+        },
       });
       this.#visitRoot(frame).catch(reject);
     });
@@ -154,36 +125,6 @@ export class BackupWalk {
     await this.#visit(frame);
     await this.#flush();
     await this.#options.store.finishFiles();
-  }
-
-  #frame(
-    snapshotPath: string,
-    path: string | undefined,
-    targets: Map<string, Target> | undefined,
-    device: number | bigint | undefined,
-    finish: Frame["finish"],
-  ): Frame {
-    const record = this.#options.cache?.get(snapshotPath);
-    return {
-      snapshotPath,
-      path,
-      targets,
-      device,
-      table: new EntryTable(64),
-      nodes: [],
-      subtrees: new Map(),
-      record,
-      same: false,
-      previousTree: undefined,
-      previous: undefined,
-      entriesHash: "",
-      pending: 0,
-      scanned: false,
-      uncertain: false,
-      files: 0,
-      bytes: 0,
-      finish,
-    };
   }
 
   async #visit(frame: Frame): Promise<void> {
@@ -218,48 +159,11 @@ export class BackupWalk {
 
   /** Reads names and numbers of all entries, without the excluded ones. */
   async #list(frame: Frame): Promise<void> {
-    const { metadata, startedAt } = this.#options;
-    const { table } = frame;
-    for (const name of this.#names(frame)) {
+    const report = (path: string, error: unknown): void => this.#fail(frame, path, error);
+    for (const name of listNames(frame, report)) {
       await this.#breathe();
-      const target = frame.targets?.get(name);
-      const path = target === undefined ? joinPath(frame.path ?? "", name) : (target.path ?? name);
-      if (target === undefined && this.#excludesPath(path)) continue;
-      try {
-        table.addFrom(name, path, metadata.withAtime);
-      } catch (error) {
-        // Gone since it was listed: as if it had never been there.
-        if (errnoOf(error) !== "ENOENT") this.#fail(frame, path, error);
-        continue;
-      }
-      const entry = table.length - 1;
-      if (target === undefined && this.#excludesEntry(frame, entry, path)) table.removeLast();
-      else if (table.ctime(entry) > startedAt - RACY_NS) frame.uncertain = true;
+      addEntry(frame, name, this.#options, report);
     }
-  }
-
-  #names(frame: Frame): string[] {
-    if (frame.targets !== undefined) return [...frame.targets.keys()].sort();
-    try {
-      return readdirSync(nativePath(frame.path!), { encoding: "latin1" }).sort();
-    } catch (error) {
-      if (errnoOf(error) !== "ENOENT") this.#fail(frame, frame.path!, error);
-      return [];
-    }
-  }
-
-  #excludesPath(path: string): boolean {
-    const { excluder, cwd } = this.#options;
-    return excluder !== undefined && excluder.excludesPath(absolute(path, cwd));
-  }
-
-  #excludesEntry(frame: Frame, entry: number, path: string): boolean {
-    const { excluder, cwd, oneFileSystem } = this.#options;
-    const { table } = frame;
-    const isDirectory = table.kind(entry) === "dir";
-    if (oneFileSystem && !isDirectory && table.deviceId(entry) !== frame.device) return true;
-    if (excluder === undefined) return false;
-    return excluder.excludesEntry(absolute(path, cwd), { isDirectory, size: table.size(entry) });
   }
 
   #count(frame: Frame): void {
@@ -281,7 +185,7 @@ export class BackupWalk {
     const isSource = parent.targets !== undefined && target?.children === undefined;
     const device = isSource ? table.deviceId(entry) : parent.device;
     parent.pending++;
-    const frame = this.#frame(snapshotPath, path, target?.children, device, (tree, change) => {
+    const finish: Frame["finish"] = (tree, change) => {
       parent.pending--;
       if (tree === undefined) parent.uncertain = true;
       else {
@@ -291,7 +195,10 @@ export class BackupWalk {
         if (!parent.same) this.#encode(parent, entry, { subtree: tree });
       }
       void this.#finishIfComplete(parent);
-    });
+    };
+    const targets = target?.children;
+    const record = this.#options.cache?.get(snapshotPath);
+    const frame = createFrame({ snapshotPath, path, targets, device, record, finish });
     const { oneFileSystem } = this.#options;
     // Another file system is mounted here: its mount point is kept, empty.
     if (oneFileSystem && device !== undefined && table.deviceId(entry) !== device) {
@@ -305,7 +212,7 @@ export class BackupWalk {
     const { table } = frame;
     const previous = frame.previous?.get(table.names[entry]!);
     const size = table.size(entry);
-    if (previous !== undefined && this.#isUnchanged(table, entry, previous)) {
+    if (previous !== undefined && isUnchanged(table, entry, previous, this.#options)) {
       this.#encode(frame, entry, { content: previous.content!, size: Number(previous.size) });
       this.#settled(frame, entry, "unmodified", size);
       return;
@@ -314,21 +221,9 @@ export class BackupWalk {
     frame.pending++;
     const queue = this.#queue;
     queue.files.push({ frame, entry, change });
-    queue.paths.push(this.#pathOf(frame, entry));
+    queue.paths.push(pathOf(frame, entry));
     queue.bytes += size;
     if (queue.files.length >= BATCH_FILES || queue.bytes >= BATCH_BYTES) await this.#flush();
-  }
-
-  #isUnchanged(table: EntryTable, entry: number, node: TreeNode): boolean {
-    const { metadata, ignoreCtime, ignoreInode, store } = this.#options;
-    if (node.type !== "file" || node.content === null) return false;
-    if (BigInt(node.size) !== BigInt(table.size(entry))) return false;
-    const sameTime = (text: string, time: bigint): boolean =>
-      text === timeText(metadata, time) || parseTime(text) === time;
-    if (!sameTime(node.mtime, table.mtime(entry))) return false;
-    if (!ignoreCtime && !sameTime(node.ctime, table.ctime(entry))) return false;
-    if (!ignoreInode && !ignoreCtime && node.inode !== table.inode(entry)) return false;
-    return node.content.every((id) => store.hasData(fromHex(id)));
   }
 
   /** Hands the queued files to a worker. */
@@ -361,7 +256,7 @@ export class BackupWalk {
         this.#encode(frame, entry, { content, size: result.sizes[i]! });
         this.#settled(frame, entry, change, result.sizes[i]!);
       } else if (failure.code !== "ENOENT") {
-        this.#fail(frame, this.#pathOf(frame, entry), failure);
+        this.#fail(frame, pathOf(frame, entry), failure);
       } else frame.uncertain = true;
       frame.pending--;
       void this.#finishIfComplete(frame);
@@ -376,8 +271,12 @@ export class BackupWalk {
     events.item(change, "file", joinPath(frame.snapshotPath, frame.table.names[entry]!), bytes);
   }
 
-  #encode(frame: Frame, entry: number, has: { content?: readonly Id[]; subtree?: Id; size?: number }): void {
-    const path = this.#pathOf(frame, entry);
+  #encode(
+    frame: Frame,
+    entry: number,
+    has: { content?: readonly Id[]; subtree?: Id; size?: number },
+  ): void {
+    const path = pathOf(frame, entry);
     try {
       const node = nodeOf(this.#options.metadata, frame.table, entry, path, has);
       frame.nodes[entry] = encodeNode(node);
@@ -385,11 +284,6 @@ export class BackupWalk {
       if (error instanceof HoldfastError && error.code === "BUG") throw error;
       this.#fail(frame, path, error);
     }
-  }
-
-  #pathOf(frame: Frame, entry: number): string {
-    const name = frame.table.names[entry]!;
-    return frame.targets?.get(name)?.path ?? joinPath(frame.path ?? "", name);
   }
 
   async #loadPrevious(frame: Frame): Promise<void> {
@@ -464,9 +358,13 @@ export class BackupWalk {
         if (subtree !== undefined) this.#encode(frame, entry, { subtree });
       } else if (kind === "file") {
         if (node?.content == null) {
-          throw new HoldfastError("TREE_DAMAGED", `the last tree of ${frame.snapshotPath} is gone`, {
-            hint: "Run the backup once with --force.",
-          });
+          throw new HoldfastError(
+            "TREE_DAMAGED",
+            `the last tree of ${frame.snapshotPath} is gone`,
+            {
+              hint: "Run the backup once with --force.",
+            },
+          );
         }
         this.#encode(frame, entry, { content: node.content, size: Number(node.size) });
       } else if (kind !== "socket") this.#encode(frame, entry, {});
@@ -497,8 +395,4 @@ export class BackupWalk {
 
 function emptyQueue(): { files: QueuedFile[]; paths: string[]; bytes: number } {
   return { files: [], paths: [], bytes: 0 };
-}
-
-function absolute(path: string, cwd: string): string {
-  return path.startsWith("/") ? path : joinPath(cwd, path);
 }

@@ -15,7 +15,12 @@ import { createKernels } from "../restic/kernels.ts";
 import type { Kernels } from "../restic/kernels.ts";
 import { PackAssembler, packBufferBytes } from "../restic/pack-assembler.ts";
 import type { PackBuffer } from "../restic/pack-assembler.ts";
-import type { BackupReply, BackupRequest, BackupWorkerData, BatchResult } from "./backup-messages.ts";
+import type {
+  BackupReply,
+  BackupRequest,
+  BackupWorkerData,
+  BatchResult,
+} from "./backup-messages.ts";
 import { FILE_READER_BYTES, FileReader } from "./file-reader.ts";
 
 /** Report progress inside a large file at this interval. */

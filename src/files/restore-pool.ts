@@ -59,7 +59,11 @@ export class RestorePool {
       if (best !== undefined) {
         const number = best.free.pop()!;
         const at = best.slots[number]!;
-        return { member: best, number, bytes: new Uint8Array(best.memory, at, this.#data.slotBytes) };
+        return {
+          member: best,
+          number,
+          bytes: new Uint8Array(best.memory, at, this.#data.slotBytes),
+        };
       }
       await new Promise<void>((resolve) => this.#waiters.push(resolve));
     }

@@ -104,7 +104,7 @@ export function completeFile(path: string, node: TreeNode, setOwner: boolean): v
 export function writePiece(path: string, offset: number, content: Uint8Array): void {
   const descriptor = openSync(nativePath(path), OPEN_WRITE | constants.O_CREAT, 0o600);
   try {
-    for (let done = 0; done < content.length; ) {
+    for (let done = 0; done < content.length;) {
       done += writeSync(descriptor, content, done, content.length - done, offset + done);
     }
   } finally {

@@ -59,7 +59,10 @@ interface WantedBlob {
 }
 
 /** Restores the content and metadata of `files`; each is reported complete or failed. */
-export async function restoreWindow(files: readonly RestoreFile[], options: WindowOptions): Promise<void> {
+export async function restoreWindow(
+  files: readonly RestoreFile[],
+  options: WindowOptions,
+): Promise<void> {
   const window = new Window(files, options);
   await window.run();
 }

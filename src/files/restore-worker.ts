@@ -140,7 +140,7 @@ class RestoreWorker {
   }
 
   #putAll(descriptor: number, offset: number, at: number, length: number): void {
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const left = length - done;
       done += writeSync(descriptor, this.#kernels.bytes, at + done, left, offset + done);
     }
@@ -183,7 +183,7 @@ class RestoreWorker {
 
   /** Reads the next `length` bytes into the scratch; false when the file has fewer. */
   #readExactly(descriptor: number, length: number): boolean {
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const { at } = this.#scratch;
       const read = readSync(descriptor, this.#kernels.bytes, at + done, length - done, null);
       if (read === 0) return false;

@@ -169,7 +169,10 @@ class Restore {
     const directory: Directory = { path, snapshotPath, node, parent, made: undefined };
     if (selected && !this.#make(directory)) return;
     if (node.subtree === null) {
-      const error = new HoldfastError("TREE_DAMAGED", `${byteStringToText(snapshotPath)} has no tree`);
+      const error = new HoldfastError(
+        "TREE_DAMAGED",
+        `${byteStringToText(snapshotPath)} has no tree`,
+      );
       return this.#fail(path, error);
     }
     try {
@@ -232,7 +235,8 @@ class Restore {
     if (overwrite === "if-newer" && there.mtimeMs >= mtime) return true;
     if (!there.isFile() || node.type !== "file" || there.size !== Number(node.size)) return false;
     if (overwrite === "if-changed" && Math.abs(there.mtimeMs - mtime) < 0.001) return true;
-    if (there.nlink > 1 || this.#options.dryRun || !(await this.#hasContent(node, path))) return false;
+    if (there.nlink > 1 || this.#options.dryRun || !(await this.#hasContent(node, path)))
+      return false;
     applyMetadata(path, node, this.#options.setOwner);
     return true;
   }
@@ -387,9 +391,7 @@ class Restore {
 }
 
 function unwritable(path: string, error: unknown): HoldfastError {
-  return new HoldfastError(
-    "TARGET_UNWRITABLE",
-    `${byteStringToText(path)}: ${messageOf(error)}`,
-    { cause: error },
-  );
+  return new HoldfastError("TARGET_UNWRITABLE", `${byteStringToText(path)}: ${messageOf(error)}`, {
+    cause: error,
+  });
 }

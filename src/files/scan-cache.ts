@@ -78,7 +78,9 @@ export class ScanCache {
   /** True while every index file of then is still there: nothing it names can have been removed. */
   holdsFor(repositoryId: Id, indexFiles: ReadonlySet<Id>): boolean {
     const { header } = this;
-    return header.repositoryId === repositoryId && header.indexFiles.every((id) => indexFiles.has(id));
+    return (
+      header.repositoryId === repositoryId && header.indexFiles.every((id) => indexFiles.has(id))
+    );
   }
 }
 
@@ -131,7 +133,7 @@ export function loadScanCache(path: string): ScanCache | undefined {
   if (body.toString("latin1", 0, firstLine) !== FORMAT) return undefined;
   const header = JSON.parse(body.toString("utf8", firstLine, secondLine)) as ScanCacheHeader;
   const places = new Map<string, number>();
-  for (let at = secondLine + 1; at < body.length; ) {
+  for (let at = secondLine + 1; at < body.length;) {
     const length = body.readUInt32LE(at);
     places.set(body.toString("latin1", at + 4, at + 4 + length), at + 4 + length);
     at += 4 + length + RECORD_BYTES;
