@@ -1,0 +1,49 @@
+// How the program ends: restic's exit codes, which scripts and VolSync's movers decide by. `holdfast help` and the
+// manual quote this list.
+
+import { isHoldfastError } from "../base/errors.ts";
+
+export const EXIT: {
+  readonly ok: 0;
+  readonly failed: 1;
+  readonly incomplete: 3;
+  readonly noRepository: 10;
+  readonly locked: 11;
+  readonly wrongPassword: 12;
+  readonly cancelled: 130;
+} = {
+  ok: 0,
+  failed: 1,
+  incomplete: 3,
+  noRepository: 10,
+  locked: 11,
+  wrongPassword: 12,
+  cancelled: 130,
+};
+
+/** What each exit status means, in one line. */
+export const EXIT_MEANINGS: readonly (readonly [status: number, meaning: string])[] = [
+  [EXIT.ok, "the command was successful"],
+  [EXIT.failed, "the command failed"],
+  [EXIT.incomplete, "the command finished, but some items could not be processed"],
+  [EXIT.noRepository, "the repository does not exist"],
+  [EXIT.locked, "the repository is already locked"],
+  [EXIT.wrongPassword, "the password is wrong"],
+  [EXIT.cancelled, "the command was stopped by a signal"],
+];
+
+/** The exit status for an error that ends the program. */
+export function exitStatus(error: unknown): number {
+  if (isHoldfastError(error, "INCOMPLETE")) return EXIT.incomplete;
+  if (isHoldfastError(error, "REPO_NOT_FOUND")) return EXIT.noRepository;
+  if (isHoldfastError(error, "REPO_LOCKED")) return EXIT.locked;
+  if (isHoldfastError(error, "WRONG_PASSWORD")) return EXIT.wrongPassword;
+  return isCancellation(error) ? EXIT.cancelled : EXIT.failed;
+}
+
+/** True for our own cancellation and for that of an aborted signal. */
+export function isCancellation(error: unknown): boolean {
+  return (
+    isHoldfastError(error, "CANCELLED") || (error instanceof Error && error.name === "AbortError")
+  );
+}
