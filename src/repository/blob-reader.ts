@@ -67,7 +67,8 @@ export function openBlob(
   sealed: Uint8Array,
 ): Uint8Array {
   const plain = unseal(repository.key, sealed);
-  if (plain === undefined) throw new HoldfastError("FILE_DAMAGED", "its authentication code is wrong");
+  if (plain === undefined)
+    throw new HoldfastError("FILE_DAMAGED", "its authentication code is wrong");
   const content =
     place.uncompressedLength === 0 ? plain : decompressZstd(plain, place.uncompressedLength);
   if (sha256Hex(content) !== id) {

@@ -34,7 +34,8 @@ export class IndexWriter {
     const blobs = decodePackHeader(header);
     this.#packs.push({ id: toHex(pack), blobs });
     this.#blobs += blobs.length;
-    if (this.#blobs >= BLOBS_MAX || clock.now() - this.#since >= AGE_MAX_MS) await this.flush(signal);
+    if (this.#blobs >= BLOBS_MAX || clock.now() - this.#since >= AGE_MAX_MS)
+      await this.flush(signal);
   }
 
   /** Writes what is recorded. */

@@ -80,7 +80,11 @@ export async function listKeys(repository: Repository, signal?: AbortSignal): Pr
 }
 
 /** Deletes a key, never the one in use: a repository must not lose its last way in. */
-export async function removeKey(repository: Repository, id: Id, signal?: AbortSignal): Promise<void> {
+export async function removeKey(
+  repository: Repository,
+  id: Id,
+  signal?: AbortSignal,
+): Promise<void> {
   if (id === repository.keyId) {
     throw new HoldfastError("USAGE", "refusing to remove the key that opened this repository", {
       hint: "Open it with another password to remove this one.",

@@ -57,7 +57,10 @@ export async function acquireLock(repository: Repository, options: LockOptions):
 }
 
 /** All lock files that can be read. Empty ones are leftovers of a crash and ignored, as restic does. */
-export async function listLocks(repository: Repository, signal?: AbortSignal): Promise<FoundLock[]> {
+export async function listLocks(
+  repository: Repository,
+  signal?: AbortSignal,
+): Promise<FoundLock[]> {
   const found: FoundLock[] = [];
   for (const { id, size } of await repository.list("lock", signal)) {
     if (size === 0) continue;

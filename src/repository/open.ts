@@ -95,7 +95,8 @@ async function keyIds(options: OpenOptions): Promise<Id[]> {
     if (id !== undefined) ids.push(id);
   }
   const hint = options.keyHint;
-  const first = (id: Id): number => (hint !== undefined && hint !== "" && id.startsWith(hint) ? 0 : 1);
+  const first = (id: Id): number =>
+    hint !== undefined && hint !== "" && id.startsWith(hint) ? 0 : 1;
   return ids.sort((a, b) => first(a) - first(b) || (a < b ? -1 : 1));
 }
 

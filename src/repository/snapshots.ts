@@ -96,7 +96,10 @@ export async function findFile(
   signal?: AbortSignal,
 ): Promise<Id> {
   if (!/^[0-9a-f]+$/.test(start)) {
-    throw new HoldfastError("SNAPSHOT_NOT_FOUND", `not the id of a ${kind}: ${JSON.stringify(start)}`);
+    throw new HoldfastError(
+      "SNAPSHOT_NOT_FOUND",
+      `not the id of a ${kind}: ${JSON.stringify(start)}`,
+    );
   }
   const ids = (await repository.list(kind, signal)).map(({ id }) => id);
   const matching = ids.filter((id) => id.startsWith(start));
