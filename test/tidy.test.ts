@@ -5,7 +5,8 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { suite, test } from "node:test";
-import { ERROR_CODES } from "../src/base/errors.ts";
+import { ERROR_CODES, HoldfastError, type ErrorCode } from "../src/base/errors.ts";
+import { exitStatus } from "../src/cli/exit-status.ts";
 import { EMPTY_NAMES, HOUSE, LINES_MAX, LONG_FILES, type Room } from "./tidy/house.ts";
 import {
   anchorsOf,
@@ -262,6 +263,19 @@ suite("documents", () => {
   test("docs/errors.md describes exactly the codes there are", () => {
     const described = marked("docs/errors.md", /^### (\w+)$/gm);
     assert.deepEqual(described.toSorted(), Object.keys(ERROR_CODES).toSorted());
+  });
+
+  test("docs/errors.md gives each code the exit status it has", () => {
+    const claimed = textOf("docs/errors.md").matchAll(/^### (\w+)\n\n[^#]*?Exit status (\d+)\./gm);
+    assert.deepEqual(
+      Object.fromEntries([...claimed].map(([, code, status]) => [code, Number(status)])),
+      Object.fromEntries(
+        (Object.keys(ERROR_CODES) as ErrorCode[]).map((code) => [
+          code,
+          exitStatus(new HoldfastError(code, "")),
+        ]),
+      ),
+    );
   });
 
   test("ARCHITECTURE.md draws the house as it is", () => {
