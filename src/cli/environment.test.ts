@@ -11,9 +11,12 @@ test("without anything set there are defaults", () => {
     readConcurrency: undefined,
     host: undefined,
     cacheFolder: "/home/odoo/.cache/restic",
-    framesPerSecond: 0,
+    progressFps: 0,
     caCertificates: [],
     clientCertificate: undefined,
+    lock: true,
+    retryLock: 0,
+    extraVerify: true,
     debug: false,
     timeZone: undefined,
     canRedraw: true,
@@ -22,7 +25,7 @@ test("without anything set there are defaults", () => {
 
 test("variables are read under restic's names", () => {
   const settings = readSettings(
-    {},
+    { lock: false, retryLock: "5m", extraVerify: false },
     {
       RESTIC_COMPRESSION: "max",
       RESTIC_PACK_SIZE: "64",
@@ -43,9 +46,12 @@ test("variables are read under restic's names", () => {
     readConcurrency: 4,
     host: "volsync",
     cacheFolder: "/cache",
-    framesPerSecond: 0.016666,
+    progressFps: 0.016666,
     caCertificates: ["/a.pem", "/b.pem"],
     clientCertificate: "/c.pem",
+    lock: false,
+    retryLock: 300_000,
+    extraVerify: false,
     debug: true,
     timeZone: "UTC",
     canRedraw: false,
@@ -68,7 +74,7 @@ test("0 stands for the default", () => {
     { RESTIC_PACK_SIZE: "0", RESTIC_READ_CONCURRENCY: "0", RESTIC_PROGRESS_FPS: "-1" },
   );
   assert.deepEqual(
-    [settings.packSize, settings.readConcurrency, settings.framesPerSecond],
+    [settings.packSize, settings.readConcurrency, settings.progressFps],
     [undefined, undefined, 0],
   );
 });
@@ -78,7 +84,7 @@ test("the cache is restic's own folder", () => {
     readSettings(flags, environment).cacheFolder;
   assert.equal(folder({}, { XDG_CACHE_HOME: "/xdg", HOME: "/root" }), "/xdg/restic");
   assert.equal(folder({ cacheDir: "/flag" }, { RESTIC_CACHE_DIR: "/cache" }), "/flag");
-  assert.equal(folder({ noCache: true }, { RESTIC_CACHE_DIR: "/cache" }), undefined);
+  assert.equal(folder({ cache: false }, { RESTIC_CACHE_DIR: "/cache" }), undefined);
   assert.equal(folder({}, {}), undefined);
 });
 
@@ -92,6 +98,7 @@ test("an invalid value is a usage error that names its source", () => {
     [{}, { RESTIC_READ_CONCURRENCY: "-1" }, "RESTIC_READ_CONCURRENCY"],
     [{ readConcurrency: "4294967296" }, {}, "--read-concurrency"],
     [{}, { RESTIC_PROGRESS_FPS: "fast" }, "RESTIC_PROGRESS_FPS"],
+    [{ retryLock: "5" }, {}, "--retry-lock"],
   ];
   for (const [flags, environment, source] of cases) {
     assert.throws(

@@ -3,6 +3,7 @@
 // backup must not run for a night with a setting that was ignored.
 
 import { HoldfastError } from "../base/errors.ts";
+import { parseDuration } from "./duration.ts";
 import type { CompressionMode } from "../restic/compression.ts";
 
 /** process.env, or a part of it. */
@@ -11,7 +12,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** Global flags as the command line gives them. */
 export interface GlobalFlags {
   cacheDir?: string | undefined;
-  noCache?: boolean | undefined;
+  /** False with --no-cache. */
+  cache?: boolean | undefined;
   compression?: string | undefined;
   /** MiB. */
   packSize?: string | undefined;
@@ -19,6 +21,12 @@ export interface GlobalFlags {
   host?: string | undefined;
   cacert?: readonly string[] | undefined;
   tlsClientCert?: string | undefined;
+  /** False with --no-lock. */
+  lock?: boolean | undefined;
+  /** A duration: "5m". */
+  retryLock?: string | undefined;
+  /** False with --no-extra-verify. */
+  extraVerify?: boolean | undefined;
 }
 
 export interface Settings {
@@ -32,11 +40,17 @@ export interface Settings {
   /** Folder of all caches, shared with restic; undefined for no cache. */
   cacheFolder: string | undefined;
   /** Frames of progress a second; 0 for the default. */
-  framesPerSecond: number;
+  progressFps: number;
   /** Files with certificates of authorities to trust. */
   caCertificates: readonly string[];
   /** File with a certificate and its key, to show to servers. */
   clientCertificate: string | undefined;
+  /** Lock the repository. */
+  lock: boolean;
+  /** Milliseconds to wait for a lock that another process holds. */
+  retryLock: number;
+  /** Check blobs before they are stored. */
+  extraVerify: boolean;
   /** Print stack traces. */
   debug: boolean;
   /** The zone that local times are shown in. */
@@ -60,10 +74,13 @@ export function readSettings(flags: GlobalFlags, environment: Environment): Sett
     readConcurrency:
       countOf(choose(flags.readConcurrency, "--read-concurrency", "READ_CONCURRENCY")) || undefined,
     host: choose(flags.host, "--host", "HOST")?.value,
-    cacheFolder: flags.noCache ? undefined : cacheFolderOf(flags, environment),
-    framesPerSecond: framesOf(lookUp(environment, "PROGRESS_FPS")),
+    cacheFolder: flags.cache === false ? undefined : cacheFolderOf(flags, environment),
+    progressFps: framesOf(lookUp(environment, "PROGRESS_FPS")),
     caCertificates: flags.cacert ?? certificates,
     clientCertificate: choose(flags.tlsClientCert, "--tls-client-cert", "TLS_CLIENT_CERT")?.value,
+    lock: flags.lock ?? true,
+    retryLock: flags.retryLock === undefined ? 0 : parseDuration(flags.retryLock, "--retry-lock"),
+    extraVerify: flags.extraVerify ?? true,
     debug: (environment["HOLDFAST_DEBUG"] || "0") !== "0",
     timeZone: environment["TZ"],
     canRedraw: environment["TERM"] !== "dumb",
