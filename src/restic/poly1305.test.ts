@@ -125,6 +125,15 @@ for (const [name, tagger] of implementations) {
       }
     });
 
+    test("equals the definition when the last carry runs around the top into a full lowest limb", () => {
+      const key = hex(small("01") + zeros);
+      for (let low = 0x3ffffff - 8; low <= 0x3ffffff + 8; low++) {
+        const message = Buffer.alloc(64, 0xff);
+        for (const at of [0, 16, 32, 48]) message.writeUInt32LE(at === 0 ? low : 0, at);
+        assert.deepEqual(Buffer.from(tagger(key, message)), byDefinition(key, message));
+      }
+    });
+
     test("equals the definition for long random messages", () => {
       for (let round = 0; round < 40; round++) {
         const [high = 0, low = 0] = seededBytes(`length ${round}`, 2);
