@@ -127,9 +127,10 @@ for (const [name, tagger] of implementations) {
 
     test("equals the definition when the last carry runs around the top into a full lowest limb", () => {
       const key = hex(small("01") + zeros);
-      for (let low = 0x3ffffff - 8; low <= 0x3ffffff + 8; low++) {
+      for (let below = 0; below < 16; below++) {
         const message = Buffer.alloc(64, 0xff);
-        for (const at of [0, 16, 32, 48]) message.writeUInt32LE(at === 0 ? low : 0, at);
+        message.writeUInt32LE(0xffffffff - below, 0);
+        for (const at of [16, 32, 48]) message.writeUInt32LE(0, at);
         assert.deepEqual(Buffer.from(tagger(key, message)), byDefinition(key, message));
       }
     });
