@@ -204,7 +204,11 @@ export class BackupWalk {
     if (oneFileSystem && device !== undefined && table.deviceId(entry) !== device) {
       frame.targets = new Map();
     }
-    frame.previousTree = parent.previous?.get(name)?.subtree ?? frame.record?.tree;
+    // Not remembered, though its parent is: the parent's tree knows it.
+    if (record === undefined && parent.same) {
+      parent.previous ??= await this.#readTree(parent.record!.tree);
+    }
+    frame.previousTree = parent.previous?.get(name)?.subtree ?? record?.tree;
     await this.#visit(frame);
   }
 

@@ -15,9 +15,10 @@ import { byteStringToText } from "../restic/byte-string.ts";
 import { formatTime, parseTime } from "../restic/go-time.ts";
 import { encodeSnapshot } from "../restic/snapshot.ts";
 import type { Snapshot } from "../restic/snapshot.ts";
+import { backUpStdin } from "./backup-stdin.ts";
 import { BackupStore, StaleScanCache } from "./backup-store.ts";
 import type { BackupSession } from "./backup-store.ts";
-import { resolveTargets } from "./backup-targets.ts";
+import { cleanPath, resolveTargets } from "./backup-targets.ts";
 import type { Targets } from "./backup-targets.ts";
 import { BackupWalk } from "./backup-walk.ts";
 import type { WalkCounts, WalkEvents, WalkResult } from "./backup-walk.ts";
@@ -35,6 +36,8 @@ export interface BackupOptions {
   location: string;
   /** Byte strings. */
   paths: readonly string[];
+  /** Store standard input under this name (a byte string) instead of `paths`. */
+  stdin: string | undefined;
   /** Absolute byte string. */
   cwd: string;
   hostname: string;
@@ -82,7 +85,10 @@ export interface BackupResult {
 
 /** Makes a snapshot. SOURCE_MISSING, SOURCE_EMPTY, REPO_LOCKED, … */
 export async function backUp(options: BackupOptions): Promise<BackupResult> {
-  const targets = resolveTargets(options.paths, options.cwd);
+  const targets =
+    options.stdin === undefined
+      ? resolveTargets(options.paths, options.cwd)
+      : stdinTargets(options.stdin);
   for (const error of targets.missing) options.events.failed(error.message, error);
   refuseEmpty(options, targets);
   let lock: HeldLock | undefined;
@@ -97,11 +103,17 @@ export async function backUp(options: BackupOptions): Promise<BackupResult> {
 
 /** An unmounted volume is an empty directory: never let it replace what was there. */
 function refuseEmpty(options: BackupOptions, targets: Targets): void {
-  if (options.allowEmpty || targets.root.children!.size > 0) return;
+  if (options.allowEmpty || options.stdin !== undefined) return;
+  if (targets.root.children!.size > 0) return;
   const path = targets.paths.map(byteStringToText).join(", ");
   throw new HoldfastError("SOURCE_EMPTY", `${path} is empty`, {
     hint: "Is the volume mounted? Use --allow-empty to store an empty snapshot on purpose.",
   });
+}
+
+function stdinTargets(name: string): Targets {
+  const root = { name: "", path: undefined, children: new Map() };
+  return { root, paths: [cleanPath(`/${name}`)], missing: [] };
 }
 
 async function openSession(
@@ -166,7 +178,7 @@ async function makeSnapshot(
 
 function scanCachePath(options: BackupOptions, targets: Targets): string | undefined {
   const { scanCacheFolder, location, hostname, metadata, scanOptions } = options;
-  if (scanCacheFolder === undefined) return undefined;
+  if (scanCacheFolder === undefined || options.stdin !== undefined) return undefined;
   const zone = metadata.utc ? "UTC" : String(metadata.zoneOffset(0));
   const name = scanCacheName([
     location,
@@ -216,7 +228,8 @@ async function walkOnce(
       events,
       signal,
     });
-    const walked = await walk.run();
+    const walked =
+      options.stdin === undefined ? await walk.run() : await readStdin(options, store, startedAt);
     const stored = await store.settle();
     const session = await store.session();
     const result = await saveSnapshot(options, targets, session, walked, stored.counts, startedAt);
@@ -229,6 +242,19 @@ async function walkOnce(
   } finally {
     await store.close();
   }
+}
+
+async function readStdin(
+  options: BackupOptions,
+  store: BackupStore,
+  time: bigint,
+): Promise<WalkResult> {
+  const { uid, gid } = (await store.session()).repository.machine;
+  const { metadata, events } = options;
+  const result = await backUpStdin({ store, name: options.stdin!, metadata, uid, gid, time });
+  events.found(1, result.counts.totalBytes);
+  events.done(1, result.counts.totalBytes);
+  return result;
 }
 
 async function saveSnapshot(

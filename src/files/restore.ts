@@ -33,6 +33,7 @@ import type { Selector } from "./selection.ts";
 /** What to do with a file that is there already. */
 export type Overwrite = "always" | "if-changed" | "if-newer" | "never";
 
+/** Paths are those of the snapshot: byte strings, and text for `failed`. */
 export interface RestoreEvents {
   found(files: number, bytes: number): void;
   bytes(bytes: number): void;
@@ -280,7 +281,7 @@ class Restore {
     if (content.length === 0) {
       if (replaces) removeEntry(path);
       makeEmptyFile(path, node, setOwner);
-      events.restored(path, "file", 0);
+      events.restored(this.#snapshotPath(path), "file", 0);
       return;
     }
     let writePath = path;
@@ -303,7 +304,7 @@ class Restore {
       return;
     }
     applyMetadata(path, node, this.#options.setOwner);
-    this.#options.events.restored(path, node.type, 0);
+    this.#options.events.restored(snapshotPath, node.type, 0);
   }
 
   #start(): Promise<void> {
@@ -328,7 +329,8 @@ class Restore {
       setOwner,
       signal,
       onBytes: (bytes) => events.bytes(bytes),
-      onComplete: ({ path, node }) => events.restored(path, "file", Number(node.size)),
+      onComplete: ({ path, node }) =>
+        events.restored(this.#snapshotPath(path), "file", Number(node.size)),
       onFailure: ({ path }, error) => this.#fail(path, error),
     };
     this.#previousWindow = restoreWindow(files, options);
@@ -341,7 +343,7 @@ class Restore {
       try {
         removeEntry(path);
         makeHardlink(existing, path);
-        this.#options.events.restored(path, "file", 0);
+        this.#options.events.restored(this.#snapshotPath(path), "file", 0);
       } catch (error) {
         this.#fail(path, unwritable(path, error));
       }
@@ -365,7 +367,7 @@ class Restore {
     if (this.#failures > 0) return;
     for (const path of this.#removals) {
       try {
-        if (removeEntry(path)) this.#options.events.deleted(path);
+        if (removeEntry(path)) this.#options.events.deleted(this.#snapshotPath(path));
       } catch (error) {
         this.#fail(path, unwritable(path, error));
       }
@@ -386,7 +388,13 @@ class Restore {
 
   #fail(path: string, error: HoldfastError): void {
     this.#failures++;
-    this.#options.events.failed(byteStringToText(path), error);
+    this.#options.events.failed(byteStringToText(this.#snapshotPath(path)), error);
+  }
+
+  /** What the snapshot calls a path of the target. */
+  #snapshotPath(path: string): string {
+    const below = path.slice(this.#options.target.length);
+    return below.startsWith("/") ? below : `/${below}`;
   }
 }
 

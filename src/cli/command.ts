@@ -1,0 +1,35 @@
+// What a command of the program is, and what it is given. A command reads nothing of the process itself.
+
+import type { Command } from "commander";
+import type { Clock, Random } from "../base/clock.ts";
+import type { Machine } from "../repository/repository.ts";
+import type { Environment, Settings } from "./environment.ts";
+import type { Output } from "./output.ts";
+import type { RepositoryFlags, SecretIo } from "./repository-source.ts";
+
+/** One run of the program. */
+export interface Context {
+  output: Output;
+  clock: Clock;
+  random: Random;
+  machine: Machine;
+  /** Current directory, a byte string. */
+  cwd: string;
+  /** Threads that this machine runs at once. */
+  cores: number;
+  settings: Settings;
+  /** Which repository, and how to open it. */
+  flags: RepositoryFlags;
+  environment: Environment;
+  secrets: SecretIo;
+  /** Aborts when the program is asked to stop. */
+  signal: AbortSignal;
+}
+
+/** A verb of the command line. */
+export interface CommandModule {
+  /** Adds arguments, options and examples. */
+  configure(command: Command): void;
+  /** Does the work; resolves with the exit status. */
+  run(context: Context, parameters: string[], options: Record<string, unknown>): Promise<number>;
+}

@@ -1,0 +1,32 @@
+// All verbs, in the order of the help. A verb's module is loaded only when it is used, so that the program starts fast.
+
+import type { CommandModule } from "./command.ts";
+
+export interface CommandEntry {
+  name: string;
+  summary: string;
+  load(): Promise<CommandModule>;
+}
+
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: "init",
+    summary: "Make a new repository",
+    load: async () => (await import("./commands/init.ts")).initCommand,
+  },
+  {
+    name: "backup",
+    summary: "Store files and directories in a new snapshot",
+    load: async () => (await import("./commands/backup.ts")).backupCommand,
+  },
+  {
+    name: "restore",
+    summary: "Bring the files of a snapshot back",
+    load: async () => (await import("./commands/restore.ts")).restoreCommand,
+  },
+  {
+    name: "version",
+    summary: "Print the version",
+    load: async () => (await import("./commands/version.ts")).versionCommand,
+  },
+];

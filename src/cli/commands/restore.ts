@@ -1,0 +1,162 @@
+// `restore`: brings the files of a snapshot back, with restic's options.
+
+import { readFile } from "node:fs/promises";
+import type { Command } from "commander";
+import { Progress } from "../../base/progress.ts";
+import { HoldfastError } from "../../base/errors.ts";
+import { findDirectory } from "../../files/find-path.ts";
+import { restore } from "../../files/restore.ts";
+import type { Overwrite } from "../../files/restore.ts";
+import { compileSelector } from "../../files/selection.ts";
+import type { SelectionOptions } from "../../files/selection.ts";
+import { verifyRestored } from "../../files/verify-restored.ts";
+import { BlobReader } from "../../repository/blob-reader.ts";
+import { loadIndex } from "../../repository/index-loader.ts";
+import { findSnapshot } from "../../repository/snapshots.ts";
+import { byteStringToText, textToByteString } from "../../restic/byte-string.ts";
+import type { CommandModule, Context } from "../command.ts";
+import { EXIT } from "../exit-status.ts";
+import { collect, snapshotFilter } from "../option-values.ts";
+import { ProgressDisplay } from "../progress.ts";
+import { restoreView } from "../progress-views.ts";
+import { createRestoreEvents, reportRestore } from "../restore-report.ts";
+import { withRepository } from "../session.ts";
+
+interface RestoreFlags extends Required<SelectionOptions> {
+  target?: string;
+  overwrite: string;
+  delete?: boolean;
+  sparse?: boolean;
+  verify?: boolean;
+  dryRun?: boolean;
+  host: string[];
+  tag: string[];
+  path: string[];
+}
+
+const OVERWRITE: readonly Overwrite[] = ["always", "if-changed", "if-newer", "never"];
+
+function configure(command: Command): void {
+  command
+    .argument("<snapshot[:directory]>", "snapshot id, `latest`, or a directory of one")
+    .option("-t, --target <directory>", "where the files go")
+    .option("-i, --include <pattern>", "bring back what matches; may be repeated", collect, [])
+    .option("--iinclude <pattern>", "the same, ignoring case", collect, [])
+    .option("--include-file <file>", "read include patterns from a file", collect, [])
+    .option("--iinclude-file <file>", "the same, ignoring case", collect, [])
+    .option("-e, --exclude <pattern>", "leave out what matches; may be repeated", collect, [])
+    .option("--iexclude <pattern>", "the same, ignoring case", collect, [])
+    .option("--exclude-file <file>", "read exclude patterns from a file", collect, [])
+    .option("--iexclude-file <file>", "the same, ignoring case", collect, [])
+    .option("--overwrite <mode>", "always, if-changed, if-newer or never", "always")
+    .option("--delete", "delete what the snapshot does not have")
+    .option("--sparse", "leave holes where a file has zeros")
+    .option("--verify", "read what was restored once more and compare")
+    .option("-n, --dry-run", "write nothing, say what would be")
+    .option("-H, --host <name>", "only snapshots of this host, for `latest`", collect, [])
+    .option("--tag <tags>", "only snapshots with these tags, for `latest`", collect, [])
+    .option("--path <path>", "only snapshots of this path, for `latest`", collect, [])
+    .addHelpText(
+      "after",
+      `
+Examples:
+  holdfast restore latest --target /tmp/restored
+  holdfast restore 4bba301e --target /tmp/restored --include '*.pdf'
+  holdfast restore latest:/var/lib/odoo/filestore/production --target /var/lib/odoo/filestore/copy
+
+A file is written whole or not at all: what cannot be restored is reported and left out, and the exit
+status is ${EXIT.failed}. The same command run again continues where it stopped.`,
+    );
+}
+
+export const restoreCommand: CommandModule = {
+  configure,
+
+  async run(context, [name = ""], options) {
+    const flags = options as unknown as RestoreFlags;
+    const { output } = context;
+    const select = await compileSelector(flags, {
+      readFile: (file) => readFile(file),
+      variables: (variable) => context.environment[variable],
+    });
+    const target = targetOf(flags);
+    const progress = new Progress();
+    const dryRun = flags.dryRun === true;
+    const events = createRestoreEvents(output, progress, { dryRun });
+    const failures = await withRepository(context, "shared", async (repository, signal) => {
+      const [snapshotName, directory] = splitName(name);
+      const filter = snapshotFilter(flags);
+      const found = await findSnapshot(repository, snapshotName, filter, signal);
+      const { index } = await loadIndex(repository, {
+        signal,
+        onDamage: (_, error) => output.warn(`${error.message}; trying without it`),
+      });
+      const reader = new BlobReader(repository, index);
+      const tree = await findDirectory(reader, found.snapshot.tree, directory, signal);
+      output.terminal(`restoring snapshot ${found.id.slice(0, 8)} to ${byteStringToText(target)}`);
+      const display = showProgress(context, progress);
+      try {
+        const result = await restore({
+          repository,
+          reader,
+          tree,
+          target,
+          select,
+          overwrite: overwriteOf(flags),
+          delete: flags.delete === true,
+          sparse: flags.sparse === true,
+          dryRun,
+          setOwner: context.machine.uid === 0,
+          workers: Math.min(context.cores, 8),
+          events,
+          signal,
+        });
+        progress.totalComplete();
+        display.stop("done");
+        reportRestore(output, progress, display.seconds);
+        if (flags.verify !== true || dryRun) return result.failures;
+        const verified = await verifyRestored({ reader, tree, target, select, events, signal });
+        output.print(`finished verifying ${verified.files} files in ${byteStringToText(target)}`);
+        return result.failures + verified.failures;
+      } catch (error) {
+        display.stop("failed");
+        throw error;
+      }
+    });
+    if (failures === 0) return EXIT.ok;
+    throw new HoldfastError("RESTORE_DIFFERS", `There were ${failures} errors`, {
+      hint: "What is listed above is not restored; everything else is.",
+    });
+  },
+};
+
+function showProgress(context: Context, progress: Progress): ProgressDisplay {
+  const { output, clock, settings } = context;
+  const framesPerSecond = settings.progressFps;
+  return new ProgressDisplay({
+    output,
+    counters: progress,
+    view: restoreView,
+    clock,
+    framesPerSecond,
+  });
+}
+
+function targetOf(flags: RestoreFlags): string {
+  if (flags.target !== undefined && flags.target !== "") return textToByteString(flags.target);
+  throw new HoldfastError("USAGE", "please specify a directory to restore to (--target)");
+}
+
+function overwriteOf(flags: RestoreFlags): Overwrite {
+  const mode = OVERWRITE.find((each) => each === flags.overwrite);
+  if (mode !== undefined) return mode;
+  throw new HoldfastError("USAGE", `--overwrite: unknown mode ${JSON.stringify(flags.overwrite)}`, {
+    hint: `Use one of ${OVERWRITE.join(", ")}.`,
+  });
+}
+
+/** "ID:directory" in its two parts. */
+function splitName(name: string): [string, string] {
+  const colon = name.indexOf(":");
+  return colon < 0 ? [name, ""] : [name.slice(0, colon), textToByteString(name.slice(colon + 1))];
+}
