@@ -19,7 +19,8 @@ export type Random = (length: number) => Uint8Array;
 /** The machine's own clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
-  nowNanoseconds: () => BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e3)) * 1000n,
+  nowNanoseconds: () =>
+    BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e3)) * 1000n,
   monotonic: () => performance.now(),
   sleep: (milliseconds, signal) => sleepTimer(milliseconds, undefined, signal ? { signal } : {}),
 };
