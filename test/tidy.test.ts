@@ -65,6 +65,7 @@ suite("layers", () => {
       importsOf(textOf(path))
         .filter((specifier) => specifier.startsWith("."))
         .map((specifier) => resolveImport(path, specifier))
+        .filter((target) => target !== "package.json")
         .filter((target) => {
           const [from, to] = [roomOf(path), roomOf(target)];
           if (!to) return !(isTest(path) && target.startsWith("test/"));
