@@ -1,11 +1,20 @@
 // `npm run release-check`: builds the package, lints its manifest, packs it, installs the tarball in an empty folder
-// and uses it there as a stranger would: every public module loads, and the command answers. TypeScript sources never
-// run from node_modules, so only this shows that what we publish works.
+// and uses it there as a stranger would: every public module loads, and the command brings a file back. TypeScript
+// sources never run from node_modules, so only this shows that what we publish works.
 
 import { execFileSync } from "node:child_process";
-import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, join, matchesGlob } from "node:path";
 
 const root = join(import.meta.dirname, "..");
 
@@ -14,7 +23,7 @@ function run(program: string, args: readonly string[], cwd: string): string {
     cwd,
     encoding: "utf8",
     stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, HOLDFAST_NODE: process.execPath },
+    env: { ...process.env, HOLDFAST_NODE: process.execPath, RESTIC_PASSWORD: "release" },
   });
 }
 
@@ -22,13 +31,22 @@ function run(program: string, args: readonly string[], cwd: string): string {
 function publicModules(): string[] {
   const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
     name: string;
-    exports: Record<string, string>;
+    exports: Record<string, string | null>;
   };
-  return Object.entries(manifest.exports).flatMap(([subpath, target]) =>
-    globSync(target, { cwd: root }).map((file) =>
-      join(manifest.name, subpath.replace("*", basename(file, ".js"))),
-    ),
-  );
+  const rules = Object.entries(manifest.exports);
+  const hidden = rules.filter(([, target]) => target === null).map(([subpath]) => subpath);
+  return rules
+    .flatMap(([subpath, target]) =>
+      globSync(target ?? [], { cwd: root }).map((file) =>
+        subpath.replace("*", basename(file, ".js")),
+      ),
+    )
+    .filter((subpath) => !hidden.some((pattern) => matchesGlob(subpath, pattern)))
+    .map((subpath) => join(manifest.name, subpath));
+}
+
+function sameContent(a: string, b: string): boolean {
+  return readFileSync(a).equals(readFileSync(b));
 }
 
 const folder = mkdtempSync(join(tmpdir(), "holdfast-package-"));
@@ -48,7 +66,18 @@ try {
   writeFileSync(join(folder, "load.js"), loader);
   run(process.execPath, ["load.js"], folder);
 
-  const version = run(join("node_modules", ".bin", "holdfast"), ["version"], folder).trim();
+  const holdfast = (...args: string[]): string =>
+    run(join("node_modules", ".bin", "holdfast"), ["--repo", "repository", ...args], folder).trim();
+  mkdirSync(join(folder, "source"));
+  cpSync(join(root, "LICENSE"), join(folder, "source", "file"));
+  holdfast("init");
+  holdfast("backup", "source");
+  holdfast("restore", "latest", "--target", "restored");
+  const restored = globSync("restored/**/file", { cwd: folder });
+  if (restored.length !== 1 || !sameContent(join(folder, restored[0]!), join(root, "LICENSE"))) {
+    throw new Error("the installed command did not bring the file back");
+  }
+  const version = holdfast("version");
   console.log(`${tarball}: ${modules.length} public modules load, and it says: ${version}`);
 } finally {
   rmSync(folder, { recursive: true, force: true });
