@@ -36,7 +36,10 @@ export async function openNamedStorage(context: Context, create = false): Promis
 }
 
 /** Opens the named repository. */
-export async function openNamedRepository(context: Context): Promise<Repository> {
+export async function openNamedRepository(
+  context: Context,
+  onDerive?: () => void,
+): Promise<Repository> {
   const source = findRepositorySource(context.flags, context.environment);
   const storage = await openNamedStorage(context);
   const { password } = await readPassword(source.password, context.secrets);
@@ -44,7 +47,7 @@ export async function openNamedRepository(context: Context): Promise<Repository>
   const { compression, cacheFolder } = settings;
   const { keyHint } = source;
   const options = { storage, password, machine, keyHint, compression, cacheFolder, signal };
-  const repository = await openRepository(options);
+  const repository = await openRepository({ ...options, ...(onDerive && { onDerive }) });
   const { config } = repository;
   output.terminal(
     `repository ${shortId(config.id)} opened (version ${config.version}, compression level ${compression})`,

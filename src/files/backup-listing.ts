@@ -1,10 +1,10 @@
 // Reads one directory for a backup: its names, what lstat says of each, and which are excluded.
 
-import { readdirSync } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
 import type { Frame } from "./backup-frame.ts";
-import { joinPath, nativePath } from "./entry-table.ts";
+import { joinPath, readDirectoryNames } from "./entry-table.ts";
 import type { Excluder } from "./excludes.ts";
+import type { Listing } from "./listing-ahead.ts";
 import type { MetadataContext } from "./metadata.ts";
 
 /** An entry that changed this shortly before the walk may change again without a new time. */
@@ -27,7 +27,7 @@ export type ReportFailure = (path: string, error: unknown) => void;
 export function listNames(frame: Frame, report: ReportFailure): string[] {
   if (frame.targets !== undefined) return [...frame.targets.keys()].sort();
   try {
-    return readdirSync(nativePath(frame.path!), { encoding: "latin1" }).sort();
+    return readDirectoryNames(frame.path!);
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") report(frame.path!, error);
     return [];
@@ -54,8 +54,37 @@ export function addEntry(
     if (errnoOf(error) !== "ENOENT") report(path, error);
     return;
   }
+  keepEntry(frame, path, options, source !== undefined);
+}
+
+/** Takes over what the listing thread found in the directory, without what is excluded. */
+export function addListing(
+  frame: Frame,
+  listing: Listing,
+  options: ListingOptions,
+  report: ReportFailure,
+): void {
+  const { excluder, cwd } = options;
+  const excludes = (path: string): boolean =>
+    excluder !== undefined && excluder.excludesPath(absolute(path, cwd));
+  for (const [entry, name] of listing.table.names.entries()) {
+    const path = joinPath(frame.path!, name);
+    if (excludes(path)) continue;
+    frame.table.addCopy(listing.table, entry);
+    keepEntry(frame, path, options, false);
+  }
+  for (const { name, code, message } of listing.failures) {
+    const path = name === "" ? frame.path! : joinPath(frame.path!, name);
+    if (code === "ENOENT" || (name !== "" && excludes(path))) continue;
+    report(path, Object.assign(new Error(message), { code }));
+  }
+}
+
+/** Decides by what the last entry is whether it stays. */
+function keepEntry(frame: Frame, path: string, options: ListingOptions, isSource: boolean): void {
+  const { table } = frame;
   const entry = table.length - 1;
-  if (source === undefined && excludesEntry(frame, entry, path, options)) table.removeLast();
+  if (!isSource && excludesEntry(frame, entry, path, options)) table.removeLast();
   else if (table.ctime(entry) > options.startedAt - RACY_NS) frame.uncertain = true;
 }
 

@@ -7,7 +7,6 @@
 
 import { setImmediate as yieldOnce } from "node:timers/promises";
 import type { Id } from "../base/bytes.ts";
-import { toHex } from "../base/bytes.ts";
 import { throwIfCancelled } from "../base/cancellation.ts";
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import { byteStringToText } from "../restic/byte-string.ts";
@@ -16,24 +15,22 @@ import { encodeNode } from "../restic/tree-node.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
 import { createFrame, pathOf } from "./backup-frame.ts";
 import type { Change, Frame } from "./backup-frame.ts";
-import { addEntry, listNames } from "./backup-listing.ts";
+import { addEntry, addListing, listNames } from "./backup-listing.ts";
 import type { ListingOptions } from "./backup-listing.ts";
-import type { BatchResult } from "./backup-messages.ts";
+import { FileQueue } from "./backup-queue.ts";
+import type { QueuedFile, ReadFile } from "./backup-queue.ts";
 import type { BackupStore } from "./backup-store.ts";
 import type { Target } from "./backup-targets.ts";
 import { joinPath } from "./entry-table.ts";
 import { isUnchanged } from "./change-detection.ts";
+import { ListingAhead } from "./listing-ahead.ts";
 import { nodeOf } from "./metadata.ts";
 import type { ScanCache } from "./scan-cache.ts";
 import { ScanCacheBuilder, hashEntries, hashSubtrees } from "./scan-cache.ts";
 
-const BATCH_FILES = 64;
-const BATCH_BYTES = 4 << 20;
 /** How long the walk may keep the thread before messages are handled. */
 const SLICE_MS = 3;
 const SLICE_ENTRIES = 32;
-/** The walk pauses while this many bytes of trees wait to be stored. */
-const TREE_BYTES_MAX = 32 << 20;
 
 export interface WalkCounts {
   files: Record<Change, number>;
@@ -64,12 +61,6 @@ export interface WalkOptions extends ListingOptions {
   signal: AbortSignal | undefined;
 }
 
-interface QueuedFile {
-  frame: Frame;
-  entry: number;
-  change: Change;
-}
-
 /** The tree of the whole snapshot, and what was seen on the way. */
 export interface WalkResult {
   tree: Id;
@@ -86,18 +77,28 @@ export class BackupWalk {
     totalFiles: 0,
     totalBytes: 0,
   };
-  #queue: { files: QueuedFile[]; paths: string[]; bytes: number } = emptyQueue();
-  readonly #batches = new Map<number, QueuedFile[]>();
-  #batchCount = 0;
+  readonly #queue: FileQueue;
   #sliceEnd = 0;
   #entriesInSlice = 0;
   #failure: unknown;
+  readonly #ahead: ListingAhead;
 
   constructor(options: WalkOptions) {
     this.#options = options;
+    this.#ahead = new ListingAhead(options.metadata.withAtime);
+    const { store, events } = options;
+    this.#queue = new FileQueue(store, (file, read) => this.#onRead(file, read), events.current);
   }
 
   async run(): Promise<WalkResult> {
+    try {
+      return await this.#run();
+    } finally {
+      await this.#ahead.close();
+    }
+  }
+
+  async #run(): Promise<WalkResult> {
     const { root, store } = this.#options;
     let tree: Id | undefined;
     const done = new Promise<void>((resolve, reject) => {
@@ -123,7 +124,7 @@ export class BackupWalk {
   async #visitRoot(frame: Frame): Promise<void> {
     frame.previousTree = frame.record?.tree;
     await this.#visit(frame);
-    await this.#flush();
+    await this.#queue.flush();
     await this.#options.store.finishFiles();
   }
 
@@ -134,9 +135,11 @@ export class BackupWalk {
     this.#count(frame);
     if (!frame.same) await this.#loadPrevious(frame);
     const { table } = frame;
+    let directories = 0;
     for (let entry = 0; entry < table.length; entry++) {
       switch (table.kind(entry)) {
         case "dir":
+          if (directories++ % 2 === 0) this.#requestAhead(frame, entry);
           await this.#visitChild(frame, entry);
           break;
         case "file":
@@ -160,9 +163,23 @@ export class BackupWalk {
   /** Reads names and numbers of all entries, without the excluded ones. */
   async #list(frame: Frame): Promise<void> {
     const report = (path: string, error: unknown): void => this.#fail(frame, path, error);
+    const ahead = frame.targets === undefined ? await this.#ahead.take(frame.path!) : undefined;
+    if (ahead !== undefined) return addListing(frame, ahead, this.#options, report);
     for (const name of listNames(frame, report)) {
       await this.#breathe();
       addEntry(frame, name, this.#options, report);
+    }
+    this.#ahead.seen(frame.table.length);
+  }
+
+  /** While the walk looks at the directory `entry`, the other thread lists the second and fourth one from there. */
+  #requestAhead(frame: Frame, entry: number): void {
+    if (frame.targets !== undefined) return;
+    const { table } = frame;
+    for (let next = entry + 1, found = 0; next < table.length && found < 3; next++) {
+      if (table.kind(next) !== "dir") continue;
+      if (found !== 1) this.#ahead.request(pathOf(frame, next));
+      found++;
     }
   }
 
@@ -223,48 +240,17 @@ export class BackupWalk {
     }
     const change = previous?.type === "file" ? "changed" : "new";
     frame.pending++;
-    const queue = this.#queue;
-    queue.files.push({ frame, entry, change });
-    queue.paths.push(pathOf(frame, entry));
-    queue.bytes += size;
-    if (queue.files.length >= BATCH_FILES || queue.bytes >= BATCH_BYTES) await this.#flush();
+    await this.#queue.add({ frame, entry, change, path: pathOf(frame, entry), size });
   }
 
-  /** Hands the queued files to a worker. */
-  async #flush(): Promise<void> {
-    if (this.#queue.files.length === 0) return;
-    const { files, paths } = this.#queue;
-    this.#queue = emptyQueue();
-    const { store, events, signal } = this.#options;
-    throwIfCancelled(signal);
-    const batch = this.#batchCount++;
-    this.#batches.set(batch, files);
-    events.current(byteStringToText(paths[0]!));
-    await store.readFiles({ type: "files", batch, paths }, (result) => this.#onBatch(result));
-    while (store.waitingTreeBytes > TREE_BYTES_MAX) await store.settleOne();
-  }
-
-  #onBatch(result: BatchResult): void {
-    const files = this.#batches.get(result.batch)!;
-    this.#batches.delete(result.batch);
-    const failures = new Map(result.failures.map((failure) => [failure.file, failure]));
-    let at = 0;
-    for (const [i, { frame, entry, change }] of files.entries()) {
-      const count = result.counts[i]!;
-      const failure = failures.get(i);
-      if (failure === undefined) {
-        const content: Id[] = [];
-        for (let blob = 0; blob < count; blob++, at += 32) {
-          content.push(toHex(result.ids.subarray(at, at + 32)));
-        }
-        this.#encode(frame, entry, { content, size: result.sizes[i]! });
-        this.#settled(frame, entry, change, result.sizes[i]!);
-      } else if (failure.code !== "ENOENT") {
-        this.#fail(frame, pathOf(frame, entry), failure);
-      } else frame.uncertain = true;
-      frame.pending--;
-      void this.#finishIfComplete(frame);
-    }
+  #onRead({ frame, entry, change }: QueuedFile, read: ReadFile): void {
+    if ("content" in read) {
+      this.#encode(frame, entry, read);
+      this.#settled(frame, entry, change, read.size);
+    } else if (read.failure.code === "ENOENT") frame.uncertain = true;
+    else this.#fail(frame, pathOf(frame, entry), new Error(read.failure.message));
+    frame.pending--;
+    void this.#finishIfComplete(frame);
   }
 
   #settled(frame: Frame, entry: number, change: Change, bytes: number): void {
@@ -395,8 +381,4 @@ export class BackupWalk {
     this.#sliceEnd = performance.now() + SLICE_MS;
     this.#options.store.check();
   }
-}
-
-function emptyQueue(): { files: QueuedFile[]; paths: string[]; bytes: number } {
-  return { files: [], paths: [], bytes: 0 };
 }

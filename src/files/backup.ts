@@ -32,6 +32,8 @@ import type { GroupBy } from "./snapshot-groups.ts";
 export interface BackupOptions {
   /** The repository, possibly still opening. */
   repository: Promise<Repository>;
+  /** The walk begins when this resolves: before, it would slow the opening down by keeping the thread. */
+  walkAfter: Promise<unknown>;
   /** Where it is, for the name of the scan cache. */
   location: string;
   /** Byte strings. */
@@ -166,6 +168,7 @@ async function makeSnapshot(
   const cachePath = scanCachePath(options, targets);
   const usable = !options.force && options.parent === undefined && cachePath !== undefined;
   const cache = usable ? loadScanCache(cachePath) : undefined;
+  await options.walkAfter;
   const clock = options.events;
   try {
     return await walkOnce(options, targets, session, cache, cachePath);

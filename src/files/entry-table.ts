@@ -3,7 +3,7 @@
 // One call of lstat gives everything; nothing of Node's stat objects is kept, because a directory may have a million
 // entries. The packed numbers are also what a directory's fingerprint is made of (scan-cache.ts).
 
-import { lstatSync } from "node:fs";
+import { lstatSync, readdirSync } from "node:fs";
 import type { BigIntStats } from "node:fs";
 
 const FIELDS = 11;
@@ -39,6 +39,11 @@ export function joinPath(directory: string, name: string): string {
   return directory.endsWith("/") ? directory + name : `${directory}/${name}`;
 }
 
+/** The names in a directory, ascending by their bytes. Throws what readdir throws. */
+export function readDirectoryNames(path: string): string[] {
+  return readdirSync(nativePath(path), { encoding: "latin1" }).sort();
+}
+
 export class EntryTable {
   readonly names: string[] = [];
   #fields: BigInt64Array<ArrayBuffer>;
@@ -57,12 +62,7 @@ export class EntryTable {
   }
 
   add(name: string, stat: BigIntStats, withAtime: boolean): void {
-    const base = this.names.length * FIELDS;
-    if (base === this.#fields.length) {
-      const larger = new BigInt64Array(this.#fields.length * 2);
-      larger.set(this.#fields);
-      this.#fields = larger;
-    }
+    const base = this.#grow();
     const fields = this.#fields;
     fields[base + MODE] = stat.mode;
     fields[base + UID] = stat.uid;
@@ -78,14 +78,35 @@ export class EntryTable {
     this.names.push(name);
   }
 
+  /** Adds entry `entry` of another table. */
+  addCopy(from: EntryTable, entry: number): void {
+    const base = this.#grow();
+    const start = entry * FIELDS;
+    this.#fields.set(from.#fields.subarray(start, start + FIELDS), base);
+    this.names.push(from.names[entry]!);
+  }
+
   /** The last entry is forgotten: it is excluded after all. */
   removeLast(): void {
     this.names.pop();
   }
 
+  /** A table over numbers that another thread packed. */
+  static fromPacked(names: readonly string[], packed: ArrayBuffer): EntryTable {
+    const table = new EntryTable(0);
+    table.#fields = new BigInt64Array(packed);
+    table.names.push(...names);
+    return table;
+  }
+
   /** The packed numbers of all entries, as bytes. */
   get packed(): Uint8Array {
     return new Uint8Array(this.#fields.buffer, 0, this.names.length * FIELDS * 8);
+  }
+
+  /** The packed numbers, to hand to another thread. The table must not be used afterwards. */
+  takePacked(): ArrayBuffer {
+    return this.#fields.buffer;
   }
 
   kind(entry: number): EntryKind {
@@ -149,6 +170,17 @@ export class EntryTable {
   /** Access time when it was asked for, otherwise 0. */
   atime(entry: number): bigint {
     return this.#field(entry, ATIME);
+  }
+
+  /** Makes room for one more entry; where its numbers begin. */
+  #grow(): number {
+    const base = this.names.length * FIELDS;
+    if (base === this.#fields.length) {
+      const larger = new BigInt64Array(this.#fields.length * 2);
+      larger.set(this.#fields);
+      this.#fields = larger;
+    }
+    return base;
   }
 
   #field(entry: number, field: number): bigint {

@@ -25,6 +25,8 @@ export interface OpenOptions {
   compression?: CompressionMode;
   /** Folder of all caches; none: no cache. Not used where the storage is local. */
   cacheFolder?: string | undefined;
+  /** Called when all that is left is computing: the thread is free for other work from here on. */
+  onDerive?: () => void;
   signal?: AbortSignal | undefined;
 }
 
@@ -77,6 +79,7 @@ async function findKey(options: OpenOptions): Promise<{ key: MasterKey; keyId: I
     try {
       const bytes = await storage.get(keyOf("key", id), { signal });
       if (sha256Hex(bytes) !== id) throw new HoldfastError("KEY_DAMAGED", "content changed");
+      options.onDerive?.();
       const key = await openKeyFile(bytes, options.password);
       if (key !== undefined) return { key, keyId: id };
     } catch (error) {

@@ -132,9 +132,11 @@ async function toOptions(
 ): Promise<Omit<BackupOptions, "events">> {
   const { settings, cwd, machine, environment } = context;
   const withAtime = flags.withAtime === true;
-  const opening = openNamedRepository(context);
-  // Not before it is awaited: the walk begins while the repository opens.
-  opening.catch(() => {});
+  let onDerive = (): void => {};
+  const deriving = new Promise<void>((resolve) => (onDerive = resolve));
+  const opening = openNamedRepository(context, onDerive);
+  // Its failure is told when it is awaited.
+  opening.catch(onDerive);
   const paths = await sources(context, parameters, flags);
   const excludeOptions = excludesOf(flags, settings.cacheFolder);
   const excluder = await compileExcluder(excludeOptions, {
@@ -149,6 +151,7 @@ async function toOptions(
       : await findFile(await opening, "snapshot", flags.parent);
   return {
     repository: opening,
+    walkAfter: deriving,
     location: await namedLocation(context),
     paths,
     stdin: flags.stdin === true ? textToByteString(flags.stdinFilename) : undefined,
