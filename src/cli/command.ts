@@ -22,7 +22,7 @@ export interface Context {
   flags: RepositoryFlags;
   environment: Environment;
   secrets: SecretIo;
-  /** Aborts when the program is asked to stop. */
+  /** Aborts when the program is asked to stop, or when nobody reads what a reading command prints. */
   signal: AbortSignal;
 }
 
@@ -32,4 +32,20 @@ export interface CommandModule {
   configure(command: Command): void;
   /** Does the work; resolves with the exit status. */
   run(context: Context, parameters: string[], options: Record<string, unknown>): Promise<number>;
+  /**
+   * True for a command whose whole work is what it prints: it ends when its reader goes away. Any other goes on, because
+   * a backup must not fail for the sake of its report.
+   */
+  readonly stopsWithReader?: boolean;
+}
+
+/** A verb that has verbs of its own and does nothing by itself. */
+export interface CommandFamily {
+  readonly members: readonly CommandMember[];
+}
+
+export interface CommandMember {
+  readonly name: string;
+  readonly summary: string;
+  readonly module: CommandModule;
 }

@@ -1,11 +1,11 @@
 // All verbs, in the order of the help. A verb's module is loaded only when it is used, so that the program starts fast.
 
-import type { CommandModule } from "./command.ts";
+import type { CommandFamily, CommandModule } from "./command.ts";
 
 export interface CommandEntry {
   name: string;
   summary: string;
-  load(): Promise<CommandModule>;
+  load(): Promise<CommandModule | CommandFamily>;
 }
 
 export const COMMANDS: readonly CommandEntry[] = [

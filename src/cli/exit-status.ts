@@ -11,6 +11,7 @@ export const EXIT: {
   readonly locked: 11;
   readonly wrongPassword: 12;
   readonly cancelled: 130;
+  readonly unread: 141;
 } = {
   ok: 0,
   failed: 1,
@@ -19,6 +20,7 @@ export const EXIT: {
   locked: 11,
   wrongPassword: 12,
   cancelled: 130,
+  unread: 141,
 };
 
 /** What each exit status means, in one line. */
@@ -30,6 +32,7 @@ export const EXIT_MEANINGS: readonly (readonly [status: number, meaning: string]
   [EXIT.locked, "the repository is already locked"],
   [EXIT.wrongPassword, "the password is wrong"],
   [EXIT.cancelled, "the command was stopped by a signal"],
+  [EXIT.unread, "nobody read the output to its end"],
 ];
 
 /** The exit status for an error that ends the program. */

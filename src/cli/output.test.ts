@@ -184,3 +184,39 @@ test("a full disk behind stdout is said on stderr", () => {
   assert.equal(record.text, "E:stdout cannot be written: ENOSPC: no space left on device\n");
   assert.equal(output.isBroken, true);
 });
+
+test("drained waits for a stream that asks for a pause, and for nothing else", async () => {
+  let onDrain = (): void => {};
+  const accepts = [true, false, true];
+  const stdout: OutputStream = {
+    write: () => accepts.shift(),
+    once: (_event, listener) => (onDrain = listener),
+  };
+  const output = new Output({ stdout, stderr: stdout });
+  output.raw(Buffer.from("first"));
+  await output.drained();
+  output.raw(Buffer.from("second"));
+  let waiting = true;
+  const drained = output.drained().then(() => (waiting = false));
+  await setImmediate();
+  assert.ok(waiting);
+  onDrain();
+  await drained;
+  output.raw(Buffer.from("third"));
+  await output.drained();
+});
+
+test("drained does not wait for a stream that is gone", async () => {
+  let fail = (_error: Error): void => {};
+  const stdout: OutputStream = {
+    write: () => false,
+    on: (_event, listener) => (fail = listener),
+    once: () => {},
+  };
+  const output = new Output({ stdout, stderr: { write: () => {} } });
+  output.raw(Buffer.from("lost"));
+  const drained = output.drained();
+  fail(Object.assign(new Error("gone"), { code: "EPIPE" }));
+  await drained;
+  assert.ok(output.isBroken);
+});

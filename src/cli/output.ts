@@ -18,6 +18,7 @@ import { truncate } from "./terminal-text.ts";
 export interface OutputStream {
   write(data: string | Uint8Array): unknown;
   on?(event: "error", listener: (error: Error) => void): unknown;
+  once?(event: "drain", listener: () => void): unknown;
   isTTY?: boolean;
   columns?: number;
 }
@@ -57,6 +58,9 @@ export class Output {
   #pending: Uint8Array[] = [];
   #pendingBytes = 0;
   #flushScheduled = false;
+  /** The stream asked for a pause until it has drained. */
+  #full = false;
+  #onDrained: (() => void) | undefined;
 
   constructor(options: OutputOptions) {
     this.#stdout = options.stdout;
@@ -120,6 +124,13 @@ export class Output {
   /** Raw data, such as the content of a file. The stream keeps `bytes`: do not reuse them. */
   raw(bytes: Uint8Array): void {
     this.#add(bytes);
+  }
+
+  /** Resolves when stdout takes more, or when it is gone. Await it between pieces of a long stretch of data. */
+  async drained(): Promise<void> {
+    this.flush();
+    if (!this.#full || this.#broken) return;
+    await new Promise<void>((resolve) => (this.#onDrained = resolve));
   }
 
   /** A JSON message on stdout, one line. Members that are undefined are left out. */
@@ -204,15 +215,25 @@ export class Output {
   #write(data: string | Uint8Array): void {
     if (this.#broken) return;
     try {
-      this.#stdout.write(data);
+      if (this.#stdout.write(data) === false && this.#stdout.once !== undefined) this.#wait();
     } catch (error) {
       this.#breakOff(error as Error);
     }
   }
 
+  #wait(): void {
+    if (this.#full) return;
+    this.#full = true;
+    this.#stdout.once?.("drain", () => {
+      this.#full = false;
+      this.#onDrained?.();
+    });
+  }
+
   #breakOff(error: Error): void {
     if (this.#broken) return;
     this.#broken = true;
+    this.#onDrained?.();
     this.#pending = [];
     this.#status = [];
     if (errnoOf(error) !== "EPIPE")

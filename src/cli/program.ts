@@ -1,100 +1,143 @@
 // Parses the command line, runs one command and turns what it ends with into an exit status.
 
-import { availableParallelism, hostname, userInfo } from "node:os";
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { availableParallelism } from "node:os";
+import { Command, CommanderError, Help } from "commander";
+import type { Option } from "commander";
 import { systemClock, systemRandom } from "../base/clock.ts";
-import { HoldfastError } from "../base/errors.ts";
+import { HoldfastError, errnoOf } from "../base/errors.ts";
 import { textToByteString } from "../restic/byte-string.ts";
-import type { Machine } from "../repository/repository.ts";
-import type { CommandModule, Context } from "./command.ts";
+import type { CommandFamily, CommandModule, Context } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
-import type { CommandEntry } from "./commands.ts";
 import { readSettings } from "./environment.ts";
-import type { GlobalFlags } from "./environment.ts";
 import { reportError } from "./errors.ts";
 import { EXIT, EXIT_MEANINGS } from "./exit-status.ts";
+import { addGlobalOptions, respell } from "./global-options.ts";
+import type { GlobalOptions } from "./global-options.ts";
+import { thisMachine } from "./machine.ts";
 import { Output } from "./output.ts";
-import type { Verbosity } from "./output.ts";
-import type { RepositoryFlags } from "./repository-source.ts";
+import type { OutputOptions, Verbosity } from "./output.ts";
 import { createSecretIo } from "./secret-input.ts";
 import { onStopSignals } from "./signals.ts";
 import { PROGRAM_VERSION } from "./version.ts";
 
-/** Options that every command takes, as commander names them. */
-interface GlobalOptions extends GlobalFlags, RepositoryFlags {
-  json?: boolean;
-  quiet?: boolean;
-  verbose: number;
+/** A command as it was typed, ready to run. */
+interface Call {
+  module: CommandModule;
+  parameters: string[];
+  options: Record<string, unknown>;
+  globals: GlobalOptions;
 }
 
 /** Runs the command that `words` name; resolves with the exit status. */
 export async function runProgram(words: readonly string[]): Promise<number> {
-  const plain = new Output({ stdout: process.stdout, stderr: process.stderr });
+  const early = createOutput({ json: words.includes("--json") });
+  let call: Call | undefined;
+  try {
+    call = await parse(words, early);
+  } catch (error) {
+    return reportFailure(asUsage(error, words), early);
+  } finally {
+    early.flush();
+  }
+  return call === undefined ? EXIT.ok : runCall(call);
+}
+
+async function runCall({ module, parameters, options, globals }: Call): Promise<number> {
   const stop = onStopSignals();
-  let status: number = EXIT.ok;
-  let output = plain;
-  const program = createProgram(async (module, parameters, options, globals) => {
-    const controller = new AbortController();
-    output = createOutput(globals, controller);
-    const signal = AbortSignal.any([stop.signal, controller.signal]);
+  const unread = new AbortController();
+  const output = createOutput({
+    verbosity: globals.quiet === true ? 0 : (Math.min(3, 1 + globals.verbose) as Verbosity),
+    json: globals.json === true,
+    onBroken: (error) => unread.abort(error),
+  });
+  const stops = module.stopsWithReader === true;
+  const signal = stops ? AbortSignal.any([stop.signal, unread.signal]) : stop.signal;
+  let status: number;
+  try {
     const context = createContext(globals, options, output, signal);
     status = await module.run(context, parameters, options);
-  });
-  try {
-    await addCommands(program, words);
-    await program.parseAsync(words, { from: "user" });
   } catch (error) {
-    status = reportFailure(error, output, words);
+    const silent = stops && unread.signal.aborted;
+    status = silent ? EXIT.failed : reportFailure(error, output);
   } finally {
     stop.end();
     output.flush();
   }
-  return status;
+  if (!stops || !unread.signal.aborted) return status;
+  return errnoOf(unread.signal.reason) === "EPIPE" ? EXIT.unread : EXIT.failed;
 }
 
-type Run = (
-  module: CommandModule,
-  parameters: string[],
-  options: Record<string, unknown>,
-  globals: GlobalOptions,
-) => Promise<void>;
-
-interface Program extends Command {
-  runCommand?: Run;
+/** The command that was typed; undefined when help or the version was asked for and is printed. */
+async function parse(words: readonly string[], output: Output): Promise<Call | undefined> {
+  const calls: Call[] = [];
+  const program = createProgram(output);
+  const loaded = [program];
+  const add = (command: Command, module: CommandModule): void => {
+    module.configure(command);
+    command.addHelpText("after", "\nOptions that every command takes: holdfast help");
+    loaded.push(command);
+    command.action((...parameters: unknown[]) => {
+      const texts = parameters.slice(0, -2).flat() as (string | undefined)[];
+      const given = texts.filter((text) => text !== undefined);
+      const globals = program.opts<GlobalOptions>();
+      calls.push({ module, parameters: given, options: command.opts(), globals });
+    });
+  };
+  for (const { name, summary, load } of COMMANDS) {
+    const command = program.command(name).description(summary);
+    // Only those whose name was typed are loaded.
+    if (words.includes(name)) addCommand(command, await load(), add);
+  }
+  if (words.length === 0) {
+    program.outputHelp();
+    return undefined;
+  }
+  try {
+    await program.parseAsync(respell(words, loaded), { from: "user" });
+  } catch (error) {
+    // Help and version are printed by now.
+    const isAnswer = error instanceof CommanderError && /help|version/.test(error.code);
+    if (!isAnswer) throw error;
+  }
+  return calls[0];
 }
 
-function createProgram(run: Run): Program {
-  const program: Program = new Command("holdfast");
-  const count = (_: string, before: number): number => before + 1;
-  const level = (value: string | boolean, before: number): number =>
-    typeof value === "string" && /^\d+$/.test(value) ? Number(value) : count("", before);
-  program
-    .description(
-      "Backups of files in the restic format, as its own commands and options make them.",
-    )
-    .option("-r, --repo <location>", "repository (default: $RESTIC_REPOSITORY)")
-    .option("--repository-file <file>", "file that names the repository")
-    .option("-p, --password-file <file>", "file with the password (default: $RESTIC_PASSWORD_FILE)")
-    .option("--password-command <command>", "program that prints the password")
-    .option("--key-hint <id>", "key to try first")
-    .option("--insecure-no-password", "the password is empty")
-    .option("--cache-dir <folder>", "folder of caches")
-    .option("--no-cache", "use no cache")
-    .option("--compression <mode>", "auto, off, fastest, better or max")
-    .option("--pack-size <MiB>", "size of packs, 4 to 128 (default: 16)")
-    .option("--json", "print messages as JSON, one a line")
-    .option("-q, --quiet", "print no progress and no reports")
-    .option("-v, --verbose [level]", "print more; -vv names every file", level, 0)
-    .option("--no-lock", "do not lock the repository (reading commands only)")
-    .option("--retry-lock <duration>", "wait this long for a lock, such as 5m")
-    .option("--no-extra-verify", "do not check data once more before it is stored")
-    .version(PROGRAM_VERSION, "-V, --version")
-    .helpCommand("help [command]", "Explain a command")
-    .showSuggestionAfterError()
-    .exitOverride()
-    .addHelpText("after", `\nExit statuses:\n${exitStatuses()}`);
-  program.runCommand = run;
-  return program;
+function addCommand(
+  command: Command,
+  loaded: CommandModule | CommandFamily,
+  add: (command: Command, module: CommandModule) => void,
+): void {
+  if (!("members" in loaded)) {
+    add(command, loaded);
+    return;
+  }
+  for (const { name, summary, module } of loaded.members) {
+    add(command.command(name).description(summary), module);
+  }
+}
+
+function createProgram(output: Output): Command {
+  const program = new Command("holdfast");
+  const print = (text: string): void => output.raw(Buffer.from(text));
+  addGlobalOptions(program);
+  return (
+    program
+      .description("Backs directories up into restic repositories, and brings them back.")
+      .version(PROGRAM_VERSION, "-V, --version")
+      .helpCommand("help [command]", "Explain a command")
+      .showSuggestionAfterError()
+      .exitOverride()
+      .configureHelp({ optionDescription: describeOption })
+      // Errors are told by reportError, in one form.
+      .configureOutput({ writeOut: print, writeErr: print, outputError: () => {} })
+      .addHelpText("afterAll", `\nExit statuses:\n${exitStatuses()}`)
+  );
+}
+
+/** Without the default of options that may be repeated: it says nothing. */
+function describeOption(this: Help, option: Option): string {
+  if (Array.isArray(option.defaultValue)) return option.description;
+  return Help.prototype.optionDescription.call(this, option);
 }
 
 function exitStatuses(): string {
@@ -103,35 +146,19 @@ function exitStatuses(): string {
   );
 }
 
-/** Adds all commands; only those whose name was typed are loaded. */
-async function addCommands(program: Program, words: readonly string[]): Promise<void> {
-  for (const entry of COMMANDS) {
-    const command = program.command(entry.name).description(entry.summary).exitOverride();
-    if (words.includes(entry.name)) await configure(program, command, entry);
-  }
+/** What commander complains about, as one of our errors. */
+function asUsage(error: unknown, words: readonly string[]): unknown {
+  if (!(error instanceof CommanderError)) return error;
+  const [what = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
+  const verb = COMMANDS.find(({ name }) => words.includes(name))?.name;
+  const see = `See \`holdfast help${verb === undefined ? "" : ` ${verb}`}\`.`;
+  const guess = suggestion === undefined ? "" : `${suggestion.replace(/^\(|\)$/g, "")} `;
+  return new HoldfastError("USAGE", what, { hint: guess + see });
 }
 
-async function configure(program: Program, command: Command, entry: CommandEntry): Promise<void> {
-  const module = await entry.load();
-  module.configure(command);
-  command.action(async (...parameters: unknown[]) => {
-    const texts = parameters.slice(0, -2).flat() as (string | undefined)[];
-    const given = texts.filter((text) => text !== undefined);
-    await program.runCommand!(module, given, command.opts(), program.opts<GlobalOptions>());
-  });
-}
-
-function createOutput(globals: GlobalOptions, controller: AbortController): Output {
-  const verbosity = globals.quiet === true ? 0 : Math.min(3, 1 + globals.verbose);
-  return new Output({
-    stdout: process.stdout,
-    stderr: process.stderr,
-    verbosity: verbosity as Verbosity,
-    json: globals.json === true,
-    canRedraw: process.env["TERM"] !== "dumb",
-    // A reader of data that went away wants no more of it.
-    onBroken: () => controller.abort(),
-  });
+function createOutput(options: Partial<OutputOptions>): Output {
+  const canRedraw = process.env["TERM"] !== "dumb";
+  return new Output({ stdout: process.stdout, stderr: process.stderr, canRedraw, ...options });
 }
 
 function createContext(
@@ -141,11 +168,12 @@ function createContext(
   signal: AbortSignal,
 ): Context {
   const environment = process.env;
+  const { host, readConcurrency } = options;
   const settings = readSettings(
     {
       ...globals,
-      host: typeof options["host"] === "string" ? options["host"] : undefined,
-      readConcurrency: options["readConcurrency"] as string | undefined,
+      host: typeof host === "string" ? host : undefined,
+      readConcurrency: readConcurrency as string | undefined,
     },
     environment,
   );
@@ -164,43 +192,6 @@ function createContext(
   };
 }
 
-function thisMachine(): Machine {
-  const { uid, gid } = userInfo();
-  return {
-    clock: systemClock,
-    random: systemRandom,
-    hostname: hostname(),
-    username: userName(),
-    uid,
-    gid,
-    pid: process.pid,
-    isAlive: (pid) => {
-      try {
-        process.kill(pid, 0);
-        return true;
-      } catch (error) {
-        // Somebody else's process is alive, too.
-        return (error as { code?: string }).code === "EPERM";
-      }
-    },
-  };
-}
-
-/** A container may run under a number that no name belongs to. */
-function userName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return process.env["USER"] ?? "";
-  }
-}
-
-function reportFailure(error: unknown, output: Output, words: readonly string[]): number {
-  const debug = (process.env["HOLDFAST_DEBUG"] ?? "") !== "";
-  if (!(error instanceof CommanderError)) return reportError(error, output, { debug });
-  // Help and version were printed by commander itself.
-  if (error.exitCode === 0) return EXIT.ok;
-  if (words.length === 0) return EXIT.failed;
-  if (!words.includes("--json") && !(error instanceof InvalidArgumentError)) return EXIT.failed;
-  return reportError(new HoldfastError("USAGE", error.message), output, { debug });
+function reportFailure(error: unknown, output: Output): number {
+  return reportError(error, output, { debug: (process.env["HOLDFAST_DEBUG"] || "0") !== "0" });
 }

@@ -1,4 +1,4 @@
-// Signals that ask the program to stop, and the one that only asks whether it is there.
+// Signals that ask the program to stop, and those that only ask whether it is there or how far it is.
 
 export interface StopSignals {
   signal: AbortSignal;
@@ -9,6 +9,7 @@ export interface StopSignals {
 /**
  * Aborts on the first SIGINT or SIGTERM, so that locks are released and nothing is left half-done; a second one ends the
  * process at once. SIGHUP is ignored: restic sends it to the owner of a lock to see whether it lives.
+ * So is SIGUSR1, by which progress is shown where there is any: without a handler Node would open its debugger.
  */
 export function onStopSignals(): StopSignals {
   const controller = new AbortController();
@@ -17,7 +18,7 @@ export function onStopSignals(): StopSignals {
     controller.abort(new Error(`signal ${name} received`));
   };
   const ignore = (): void => {};
-  process.on("SIGINT", stop).on("SIGTERM", stop).on("SIGHUP", ignore);
+  process.on("SIGINT", stop).on("SIGTERM", stop).on("SIGHUP", ignore).on("SIGUSR1", ignore);
   return {
     signal: controller.signal,
     end: () => {
