@@ -20,6 +20,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/backup.ts")).backupCommand,
   },
   {
+    name: "snapshots",
+    summary: "List the snapshots",
+    load: async () => (await import("./commands/snapshots.ts")).snapshotsCommand,
+  },
+  {
     name: "restore",
     summary: "Bring the files of a snapshot back",
     load: async () => (await import("./commands/restore.ts")).restoreCommand,

@@ -2,6 +2,7 @@
 
 import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import { acquireLock } from "../repository/locks.ts";
+import { CONFIG_KEY } from "../repository/layout.ts";
 import { openRepository } from "../repository/open.ts";
 import type { Repository } from "../repository/repository.ts";
 import { redactLocation } from "../storage/location.ts";
@@ -27,45 +28,86 @@ export async function openNamedStorage(context: Context, create = false): Promis
     const options = { env, clock, random, create, signal, retry: { onRetry } };
     return await openStorage(location, options);
   } catch (error) {
-    if (!isHoldfastError(error, "STORAGE_NOT_FOUND")) throw error;
-    throw new HoldfastError("REPO_NOT_FOUND", "unable to open config file: it does not exist", {
-      hint: `Is there a repository at the following location?\n${redactLocation(location)}`,
-      cause: error,
-    });
+    throw asNoRepository(error, redactLocation(location));
   }
 }
 
-/** Opens the named repository. */
+/** REPO_NOT_FOUND for what was not found, any other error as it is. */
+function asNoRepository(error: unknown, location: string): unknown {
+  if (!isHoldfastError(error, "STORAGE_NOT_FOUND")) return error;
+  return new HoldfastError("REPO_NOT_FOUND", "unable to open config file: it does not exist", {
+    hint: `Is there a repository at the following location?\n${location}`,
+    cause: error,
+  });
+}
+
+/** How often a person may mistype the password. */
+const ATTEMPTS = 3;
+
+/**
+ * Opens the named repository. At a terminal the password is asked for up to three times. `onDerive` is called when all
+ * that is left is computing.
+ */
 export async function openNamedRepository(
   context: Context,
   onDerive?: () => void,
 ): Promise<Repository> {
   const source = findRepositorySource(context.flags, context.environment);
   const storage = await openNamedStorage(context);
-  const { password } = await readPassword(source.password, context.secrets);
-  const { settings, machine, signal, output } = context;
+  const { settings, machine, signal, output, secrets } = context;
   const { compression, cacheFolder } = settings;
-  const { keyHint } = source;
-  const options = { storage, password, machine, keyHint, compression, cacheFolder, signal };
-  const repository = await openRepository({ ...options, ...(onDerive && { onDerive }) });
-  const { config } = repository;
-  output.terminal(
-    `repository ${shortId(config.id)} opened (version ${config.version}, compression level ${compression})`,
-  );
-  return repository;
+  const common = { storage, machine, keyHint: source.keyHint, compression, cacheFolder, signal };
+  // Nobody should be asked for the password of a repository that is not there.
+  if (source.password.kind === "ask") await requireConfig(storage, signal);
+  for (let attempt = 1; ; attempt++) {
+    const { password, asked } = await readPassword(source.password, secrets);
+    try {
+      const repository = await openRepository({
+        ...common,
+        password,
+        ...(onDerive && { onDerive }),
+      });
+      tellOpened(context, repository);
+      return repository;
+    } catch (error) {
+      const again = asked && attempt < ATTEMPTS && isHoldfastError(error, "WRONG_PASSWORD");
+      if (!again) throw error;
+      output.warn("wrong password or no key found. Try again");
+    }
+  }
 }
+
+async function requireConfig(storage: Storage, signal: AbortSignal): Promise<void> {
+  try {
+    await storage.stat(CONFIG_KEY, { signal });
+  } catch (error) {
+    throw asNoRepository(error, storage.location);
+  }
+}
+
+function tellOpened({ output, settings }: Context, { config }: Repository): void {
+  const details = `version ${config.version}, compression level ${settings.compression}`;
+  output.terminal(`repository ${shortId(config.id)} opened (${details})`);
+}
+
+/**
+ * What a command locks: "none" for those about locks, "read" may be left out with --no-lock, "append" adds without
+ * disturbing others, "exclusive" takes something away.
+ */
+export type LockMode = "none" | "read" | "append" | "exclusive";
 
 /** Runs `work` with the opened repository under a lock, which is released whatever happens. */
 export async function withRepository<T>(
   context: Context,
-  lock: "none" | "shared" | "exclusive",
+  lock: LockMode,
   work: (repository: Repository, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  if (lock === "append" || lock === "exclusive") warnNoLock(context);
   const repository = await openNamedRepository(context);
   const { output, signal } = context;
-  // Only readers may go without: a writer that nobody sees could lose its packs to a prune.
-  if (lock === "none" || (lock === "shared" && !context.settings.lock))
+  if (lock === "none" || (lock === "read" && !context.settings.lock)) {
     return work(repository, signal);
+  }
   const held = await acquireLock(repository, {
     exclusive: lock === "exclusive",
     retryFor: context.settings.retryLock,
@@ -77,4 +119,9 @@ export async function withRepository<T>(
   } finally {
     await held.release();
   }
+}
+
+/** Only readers may go without a lock: a writer that nobody sees could lose its packs to a prune. */
+export function warnNoLock({ output, settings }: Context): void {
+  if (!settings.lock) output.warn("--no-lock is for commands that read: locking all the same");
 }

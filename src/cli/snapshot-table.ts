@@ -2,7 +2,7 @@
 
 import type { Snapshot } from "../restic/snapshot.ts";
 import { parseTime } from "../restic/go-time.ts";
-import { formatBytes, formatLocalTime, shortId, zoneName } from "./format.ts";
+import { formatAge, formatBytes, formatLocalTime, shortId, zoneName } from "./format.ts";
 import { formatTable } from "./table.ts";
 import { quoteUnprintable } from "./terminal-text.ts";
 
@@ -17,12 +17,14 @@ export interface SnapshotTableOptions {
   compact?: boolean;
   /** The variable TZ of this process, whose zone the times are shown in. */
   timeZone: string | undefined;
+  /** Milliseconds since 1970, to tell how old each snapshot is; restic's table does not. */
+  now?: number | undefined;
 }
 
 /** The lines of the table, oldest snapshot first. With `reasons` in any row there is a column for them. */
 export function formatSnapshots(
   rows: readonly SnapshotRow[],
-  { compact = false, timeZone }: SnapshotTableOptions,
+  { compact = false, timeZone, now }: SnapshotTableOptions,
 ): string[] {
   const ordered = rows
     .map((row) => ({ row, time: parseTime(row.snapshot.time) }))
@@ -30,11 +32,13 @@ export function formatSnapshots(
   const withReasons = !compact && rows.some((row) => row.reasons !== undefined);
   const withSize = rows.some((row) => row.snapshot.summary !== null);
   const tail = withSize ? ["Size"] : [];
+  const age = now === undefined ? [] : ["Age"];
   const headers = compact
-    ? ["ID", "Time", "Host", "Tags  ", ...tail]
+    ? ["ID", "Time", ...age, "Host", "Tags  ", ...tail]
     : [
         "ID",
         "Time",
+        ...age,
         "Host      ",
         "Tags      ",
         ...(withReasons ? ["Reasons"] : []),
@@ -43,9 +47,11 @@ export function formatSnapshots(
       ];
   const cells = ordered.map(({ row, time }) => {
     const { hostname, tags, paths, summary } = row.snapshot;
+    const milliseconds = Number(time / 1_000_000n);
     return [
       shortId(row.id),
-      formatLocalTime(Number(time / 1_000_000n)),
+      formatLocalTime(milliseconds),
+      ...(now === undefined ? [] : [formatAge((now - milliseconds) / 1000)]),
       quoteUnprintable(hostname),
       tags.map(quoteUnprintable).join(compact ? "\n" : ","),
       ...(withReasons ? [(row.reasons ?? []).join("\n")] : []),

@@ -4,34 +4,30 @@ import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { Progress } from "../../base/progress.ts";
 import { HoldfastError } from "../../base/errors.ts";
-import { findDirectory } from "../../files/find-path.ts";
 import { restore } from "../../files/restore.ts";
 import type { Overwrite } from "../../files/restore.ts";
 import { compileSelector } from "../../files/selection.ts";
 import type { SelectionOptions } from "../../files/selection.ts";
 import { verifyRestored } from "../../files/verify-restored.ts";
-import { BlobReader } from "../../repository/blob-reader.ts";
-import { loadIndex } from "../../repository/index-loader.ts";
-import { findSnapshot } from "../../repository/snapshots.ts";
 import { byteStringToText, textToByteString } from "../../restic/byte-string.ts";
 import type { CommandModule, Context } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
-import { collect, snapshotFilter } from "../option-values.ts";
+import { shortId } from "../format.ts";
+import { collect } from "../option-values.ts";
 import { ProgressDisplay } from "../progress.ts";
 import { restoreView } from "../progress-views.ts";
 import { createRestoreEvents, reportRestore } from "../restore-report.ts";
 import { withRepository } from "../session.ts";
+import { addSnapshotFilter, openSnapshot, snapshotFilter } from "../snapshot-choice.ts";
+import type { FilterFlags } from "../snapshot-choice.ts";
 
-interface RestoreFlags extends Required<SelectionOptions> {
+interface RestoreFlags extends Required<SelectionOptions>, FilterFlags {
   target?: string;
   overwrite: string;
   delete?: boolean;
   sparse?: boolean;
   verify?: boolean;
   dryRun?: boolean;
-  host: string[];
-  tag: string[];
-  path: string[];
 }
 
 const OVERWRITE: readonly Overwrite[] = ["always", "if-changed", "if-newer", "never"];
@@ -53,9 +49,6 @@ function configure(command: Command): void {
     .option("--sparse", "leave holes where a file has zeros")
     .option("--verify", "read what was restored once more and compare")
     .option("-n, --dry-run", "write nothing, say what would be")
-    .option("-H, --host <name>", "only snapshots of this host, for `latest`", collect, [])
-    .option("--tag <tags>", "only snapshots with these tags, for `latest`", collect, [])
-    .option("--path <path>", "only snapshots of this path, for `latest`", collect, [])
     .addHelpText(
       "after",
       `
@@ -67,6 +60,7 @@ Examples:
 A file is written whole or not at all: what cannot be restored is reported and left out, and the exit
 status is ${EXIT.failed}. The same command run again continues where it stopped.`,
     );
+  addSnapshotFilter(command, ", for `latest`");
 }
 
 export const restoreCommand: CommandModule = {
@@ -83,17 +77,10 @@ export const restoreCommand: CommandModule = {
     const progress = new Progress();
     const dryRun = flags.dryRun === true;
     const events = createRestoreEvents(output, progress, { dryRun });
-    const failures = await withRepository(context, "shared", async (repository, signal) => {
-      const [snapshotName, directory] = splitName(name);
-      const filter = snapshotFilter(flags);
-      const found = await findSnapshot(repository, snapshotName, filter, signal);
-      const { index } = await loadIndex(repository, {
-        signal,
-        onDamage: (_, error) => output.warn(`${error.message}; trying without it`),
-      });
-      const reader = new BlobReader(repository, index);
-      const tree = await findDirectory(reader, found.snapshot.tree, directory, signal);
-      output.terminal(`restoring snapshot ${found.id.slice(0, 8)} to ${byteStringToText(target)}`);
+    const failures = await withRepository(context, "read", async (repository, signal) => {
+      const filter = snapshotFilter(flags, context);
+      const { id, reader, tree } = await openSnapshot(context, repository, name, { filter, signal });
+      output.terminal(`restoring snapshot ${shortId(id)} to ${byteStringToText(target)}`);
       const display = showProgress(context, progress);
       try {
         const result = await restore({
@@ -153,10 +140,4 @@ function overwriteOf(flags: RestoreFlags): Overwrite {
   throw new HoldfastError("USAGE", `--overwrite: unknown mode ${JSON.stringify(flags.overwrite)}`, {
     hint: `Use one of ${OVERWRITE.join(", ")}.`,
   });
-}
-
-/** "ID:directory" in its two parts. */
-function splitName(name: string): [string, string] {
-  const colon = name.indexOf(":");
-  return colon < 0 ? [name, ""] : [name.slice(0, colon), textToByteString(name.slice(colon + 1))];
 }
