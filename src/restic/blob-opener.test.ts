@@ -20,10 +20,13 @@ const opener = new BlobOpener({ kernels, key: KEY, at: kernels.base, keystream, 
 
 const idOf = (plain: Uint8Array): Buffer => createHash("sha256").update(plain).digest();
 
-/** Opens stored bytes; a copy of the plaintext. */
+/** Opens stored bytes, and verifies them first; a copy of the plaintext. */
 function open(sealed: Uint8Array, uncompressed: number, id: Uint8Array): Buffer | undefined {
   kernels.bytes.set(sealed, BLOB_AT);
+  const sound = opener.verify(BLOB_AT, sealed.length, uncompressed, id);
+  kernels.bytes.set(sealed, BLOB_AT);
   const opened = opener.open(BLOB_AT, sealed.length, uncompressed, id);
+  assert.equal(sound, opened !== undefined, "verify and open disagree");
   if (opened === undefined) return undefined;
   return Buffer.from(kernels.bytes.slice(opened.at, opened.at + opened.length));
 }
@@ -64,6 +67,13 @@ test("opens compressed blobs", () => {
 test("a bit that turned anywhere in the stored bytes is noticed", () => {
   const plain = Buffer.alloc(300, "content that compresses ");
   const id = idOf(plain);
+  const large = randomBytes(KEYSTREAM_BYTES + 100);
+  const sealedLarge = seal(KEY, large, randomBytes(16));
+  for (const byte of [0, 15, 16, 1000, KEYSTREAM_BYTES + 100, sealedLarge.length - 1]) {
+    const damaged = Buffer.from(sealedLarge);
+    damaged[byte]! ^= 0x10;
+    assert.equal(open(damaged, 0, idOf(large)), undefined, `byte ${byte} of a large blob`);
+  }
   for (const content of [plain, compressZstd(plain)]) {
     const uncompressed = content === plain ? 0 : plain.length;
     const sealed = seal(KEY, content, randomBytes(16));
@@ -86,6 +96,8 @@ test("content under a sound tag that is not what the id says is noticed", () => 
   const plain = randomBytes(5000);
   const sealed = seal(KEY, plain, randomBytes(16));
   assert.equal(open(sealed, 0, randomBytes(32)), undefined);
+  const large = seal(KEY, randomBytes(100_000), randomBytes(16));
+  assert.equal(open(large, 0, randomBytes(32)), undefined);
   assert.equal(open(sealed, 6000, idOf(plain)), undefined, "not zstd");
   const junk = Buffer.concat([compressZstd(plain).subarray(0, 4), randomBytes(500)]);
   assert.equal(open(seal(KEY, junk, randomBytes(16)), 5000, idOf(plain)), undefined);
