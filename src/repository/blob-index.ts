@@ -1,11 +1,12 @@
 // Which pack holds which blob, for a whole repository, in sorted typed arrays: 48 bytes a blob and 64 a pack.
 //
 // The arrays live in shared memory, so that worker threads look blobs up without a message. Filled once by
-// BlobIndexBuilder, never changed afterwards; blobs of the running backup are in SharedBlobSet. The same blob in
+// src/repository/blob-index-builder.ts, never changed afterwards; blobs of the running backup are in SharedBlobSet. The same blob in
 // several packs keeps all its places: a reader tries each.
 
 import type { Id } from "../base/bytes.ts";
 import { ID_BYTES, fromHex, toHex } from "../base/bytes.ts";
+import { SEAL_BYTES } from "../restic/crypto.ts";
 
 export type BlobType = "data" | "tree";
 
@@ -30,9 +31,10 @@ export interface SharedIndex {
 }
 
 /** Fields per blob: pack number with the tree flag, offset, length, uncompressed length. */
-const FIELDS = 4;
-const TREE_FLAG = 0x80000000;
-const BUCKETS = 1 << 16;
+export const FIELDS = 4;
+export const TREE_FLAG = 0x80000000;
+/** The first two bytes of an id choose its bucket. */
+export const BUCKETS: number = 1 << 16;
 
 /** Sorted lookup over shared memory; also what workers construct from a SharedIndex. */
 export class BlobLookup {
@@ -77,15 +79,47 @@ export class BlobLookup {
     return (this.fields[entry * FIELDS]! & TREE_FLAG) !== 0;
   }
 
+  /** Number of the pack in `BlobIndex.packs`. */
+  packNumber(entry: number): number {
+    return (this.fields[entry * FIELDS]! & ~TREE_FLAG) >>> 0;
+  }
+
+  /** First byte in the pack. */
+  offset(entry: number): number {
+    return this.fields[entry * FIELDS + 1]!;
+  }
+
+  /** Bytes in the pack. */
+  storedLength(entry: number): number {
+    return this.fields[entry * FIELDS + 2]!;
+  }
+
+  /** Plaintext bytes of a compressed blob, 0 for one stored as it is. */
+  uncompressedLength(entry: number): number {
+    return this.fields[entry * FIELDS + 3]!;
+  }
+
+  /** The id's bytes: a view. */
+  idBytes(entry: number): Uint8Array {
+    return this.ids.subarray(entry * ID_BYTES, (entry + 1) * ID_BYTES);
+  }
+
   /** Plaintext bytes of the blob at an entry. */
   plainLength(entry: number): number {
-    const uncompressed = this.fields[entry * FIELDS + 3]!;
-    return uncompressed === 0 ? this.fields[entry * FIELDS + 2]! - 32 : uncompressed;
+    return this.uncompressedLength(entry) || this.storedLength(entry) - SEAL_BYTES;
   }
 
   /** True when both entries name the same id. */
   sameId(a: number, b: number): boolean {
     return this.#compare(a, this.ids, b * ID_BYTES) === 0;
+  }
+
+  /** True when both entries say the same of a blob: its id, kind, lengths and place inside its pack. */
+  samePlace(a: number, b: number): boolean {
+    for (let field = 1; field < FIELDS; field++) {
+      if (this.fields[a * FIELDS + field] !== this.fields[b * FIELDS + field]) return false;
+    }
+    return this.isTree(a) === this.isTree(b) && this.sameId(a, b);
   }
 
   #compare(entry: number, id: Uint8Array, at: number): number {
@@ -119,167 +153,18 @@ export class BlobIndex extends BlobLookup {
   }
 
   idAt(entry: number): Id {
-    return toHex(this.ids.subarray(entry * ID_BYTES, (entry + 1) * ID_BYTES));
+    return toHex(this.idBytes(entry));
   }
 
   place(entry: number): BlobPlace {
-    const base = entry * FIELDS;
-    const packNumber = (this.fields[base]! & ~TREE_FLAG) >>> 0;
+    const packNumber = this.packNumber(entry);
     return {
       type: this.isTree(entry) ? "tree" : "data",
       pack: this.packs[packNumber]!,
       packNumber,
-      offset: this.fields[base + 1]!,
-      length: this.fields[base + 2]!,
-      uncompressedLength: this.fields[base + 3]!,
+      offset: this.offset(entry),
+      length: this.storedLength(entry),
+      uncompressedLength: this.uncompressedLength(entry),
     };
-  }
-}
-
-/** Collects places in any order, then sorts them in place. */
-export class BlobIndexBuilder {
-  #ids: SharedArrayBuffer;
-  #fields: SharedArrayBuffer;
-  #idBytes: Uint8Array;
-  #fieldWords: Uint32Array;
-  #count = 0;
-  readonly #packs: Id[] = [];
-
-  /** `expected`: a generous guess of the number of blobs; untouched memory costs nothing. */
-  constructor(expected = 1024) {
-    const capacity = Math.max(1024, expected);
-    this.#ids = new SharedArrayBuffer(capacity * ID_BYTES);
-    this.#fields = new SharedArrayBuffer(capacity * FIELDS * 4);
-    this.#idBytes = new Uint8Array(this.#ids);
-    this.#fieldWords = new Uint32Array(this.#fields);
-  }
-
-  /** Starts a pack: the blobs that follow are in it. Returns its number. */
-  pack(id: Id): number {
-    this.#packs.push(id);
-    return this.#packs.length - 1;
-  }
-
-  /** Adds a blob of the last pack; `id` is copied. */
-  blob(
-    tree: boolean,
-    id: Uint8Array,
-    offset: number,
-    length: number,
-    uncompressedLength: number,
-  ): void {
-    if (this.#count * ID_BYTES === this.#idBytes.length) this.#grow();
-    this.#idBytes.set(id, this.#count * ID_BYTES);
-    const base = this.#count * FIELDS;
-    const words = this.#fieldWords;
-    words[base] = ((this.#packs.length - 1) | (tree ? TREE_FLAG : 0)) >>> 0;
-    words[base + 1] = offset;
-    words[base + 2] = length;
-    words[base + 3] = uncompressedLength;
-    this.#count++;
-  }
-
-  /** What was added so far, for `rollback`. */
-  mark(): { blobs: number; packs: number } {
-    return { blobs: this.#count, packs: this.#packs.length };
-  }
-
-  /** Forgets everything added since the mark: a file turned out to be damaged halfway. */
-  rollback(mark: { blobs: number; packs: number }): void {
-    this.#count = mark.blobs;
-    this.#packs.length = mark.packs;
-  }
-
-  /** The finished index; the builder must not be used afterwards. */
-  build(): BlobIndex {
-    const buckets = sortEntries(this.#idBytes, this.#fieldWords, this.#count);
-    return new BlobIndex(
-      { count: this.#count, ids: this.#ids, fields: this.#fields, buckets },
-      this.#packs,
-    );
-  }
-
-  #grow(): void {
-    const ids = new SharedArrayBuffer(this.#ids.byteLength * 2);
-    const fields = new SharedArrayBuffer(this.#fields.byteLength * 2);
-    new Uint8Array(ids).set(this.#idBytes);
-    new Uint32Array(fields).set(this.#fieldWords);
-    this.#ids = ids;
-    this.#fields = fields;
-    this.#idBytes = new Uint8Array(ids);
-    this.#fieldWords = new Uint32Array(fields);
-  }
-}
-
-/** Sorts by id in place: into 65,536 buckets by the first two bytes, then each small bucket by insertion. */
-function sortEntries(ids: Uint8Array, fields: Uint32Array, count: number): SharedArrayBuffer {
-  const shared = new SharedArrayBuffer((BUCKETS + 1) * 4);
-  const starts = new Uint32Array(shared);
-  for (let i = 0; i < count; i++) {
-    const bucket = (ids[i * ID_BYTES]! << 8) | ids[i * ID_BYTES + 1]!;
-    starts[bucket + 1]!++;
-  }
-  for (let i = 0; i < BUCKETS; i++) starts[i + 1]! += starts[i]!;
-  const next = starts.slice(0, BUCKETS);
-  const swap = swapper(ids, fields);
-  for (let bucket = 0; bucket < BUCKETS; bucket++) {
-    const end = starts[bucket + 1]!;
-    for (let i = next[bucket]!; i < end; i = next[bucket]!) {
-      const home = (ids[i * ID_BYTES]! << 8) | ids[i * ID_BYTES + 1]!;
-      if (home !== bucket) swap(i, next[home]!);
-      next[home]!++;
-    }
-  }
-  for (let bucket = 0; bucket < BUCKETS; bucket++) {
-    sortBucket(ids, starts[bucket]!, starts[bucket + 1]!, swap);
-  }
-  return shared;
-}
-
-function swapper(ids: Uint8Array, fields: Uint32Array): (a: number, b: number) => void {
-  const words = new Uint32Array(ids.buffer);
-  return (a, b) => {
-    for (let i = a * 8, j = b * 8; i < a * 8 + 8; i++, j++) {
-      const kept = words[i]!;
-      words[i] = words[j]!;
-      words[j] = kept;
-    }
-    for (let i = a * FIELDS, j = b * FIELDS; i < (a + 1) * FIELDS; i++, j++) {
-      const kept = fields[i]!;
-      fields[i] = fields[j]!;
-      fields[j] = kept;
-    }
-  };
-}
-
-/** Orders one bucket by the remaining bytes. Heap sort: no worst case for an index full of duplicates. */
-function sortBucket(
-  ids: Uint8Array,
-  start: number,
-  end: number,
-  swap: (a: number, b: number) => void,
-): void {
-  const less = (a: number, b: number): boolean => {
-    for (let i = 2; i < ID_BYTES; i++) {
-      const difference = ids[(start + a) * ID_BYTES + i]! - ids[(start + b) * ID_BYTES + i]!;
-      if (difference !== 0) return difference < 0;
-    }
-    return false;
-  };
-  const sink = (root: number, size: number): void => {
-    for (;;) {
-      let child = 2 * root + 1;
-      if (child >= size) return;
-      if (child + 1 < size && less(child, child + 1)) child++;
-      if (!less(root, child)) return;
-      swap(start + root, start + child);
-      root = child;
-    }
-  };
-  const size = end - start;
-  for (let root = (size >> 1) - 1; root >= 0; root--) sink(root, size);
-  for (let last = size - 1; last > 0; last--) {
-    swap(start, start + last);
-    sink(0, last);
   }
 }

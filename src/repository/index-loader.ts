@@ -5,7 +5,7 @@ import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import type { Id } from "../base/bytes.ts";
 import { decodeIndexFile } from "../restic/index-file.ts";
 import type { BlobIndex } from "./blob-index.ts";
-import { BlobIndexBuilder } from "./blob-index.ts";
+import { BlobIndexBuilder } from "./blob-index-builder.ts";
 import type { Repository, RepositoryFile } from "./repository.ts";
 
 export interface LoadIndexOptions {
@@ -17,6 +17,8 @@ export interface LoadIndexOptions {
    * does not know all blobs would store them again, and a deleter would destroy what it cannot see.
    */
   onDamage?: (id: Id, error: HoldfastError) => void;
+  /** Called after each file with the numbers of the packs it lists: from `begin` to before `end`. */
+  onFile?: (id: Id, packs: { begin: number; end: number }) => void;
 }
 
 export interface LoadedIndex {
@@ -39,8 +41,11 @@ export async function loadIndex(
   const connections = Math.min(repository.storage.traits.connections, 5);
   await mapLimit(files, connections, async ({ id }) => {
     try {
-      addFile(builder, await repository.load("index", id, options.signal), id);
+      const json = await repository.load("index", id, options.signal);
+      const begin = builder.mark().packs;
+      addFile(builder, json, id);
       loaded.push(id);
+      options.onFile?.(id, { begin, end: builder.mark().packs });
     } catch (error) {
       if (options.onDamage === undefined || !isHoldfastError(error, "INDEX_DAMAGED")) throw error;
       options.onDamage(id, error);

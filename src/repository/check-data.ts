@@ -1,0 +1,140 @@
+// Reads packs and checks every byte of them, as many of them as was asked for. A pack that is found damaged is fetched once
+// more before it is called so: the fault may lie on the way.
+
+import { eachLimit } from "../base/concurrency.ts";
+import { isHoldfastError } from "../base/errors.ts";
+import { fromHex } from "../base/bytes.ts";
+import type { Random } from "../base/clock.ts";
+import type { CheckFindings } from "./check-findings.ts";
+import type { CheckLane, CheckPool } from "./check-pool.ts";
+import { isPermanent } from "./check-trees.ts";
+import { keyOf } from "./layout.ts";
+import type { PackTable } from "./pack-table.ts";
+import type { Repository } from "./repository.ts";
+
+/** Which packs to read. */
+export type ReadData =
+  | { mode: "none" }
+  | { mode: "all" }
+  /** Those of part 1 ≤ `part` ≤ `of` ≤ 256: over all parts, every pack once. */
+  | { mode: "subset"; part: number; of: number }
+  /** A random choice: this share of the packs, above 0 and at most 100, one pack at least. */
+  | { mode: "subset"; percent: number }
+  /** A random choice of about this many bytes, not more unless one pack is larger. */
+  | { mode: "subset"; bytes: number };
+
+/** A pack that can be read. */
+export interface ReadablePack {
+  /** Number in the pack table. */
+  number: number;
+  /** Bytes. */
+  size: number;
+}
+
+/** The packs that `readData` means. */
+export function choosePacks(
+  packs: readonly ReadablePack[],
+  readData: ReadData,
+  options: { firstByte: (pack: number) => number; random: Random },
+): ReadablePack[] {
+  if (readData.mode === "none") return [];
+  if (readData.mode === "all") return [...packs];
+  if ("of" in readData) {
+    const { part, of } = readData;
+    return packs.filter(({ number }) => options.firstByte(number) % of === part - 1);
+  }
+  const shuffled = shuffle(packs, options.random);
+  if ("percent" in readData) {
+    const count = Math.floor(packs.length * (readData.percent / 100));
+    return shuffled.slice(0, Math.max(1, count));
+  }
+  let left = readData.bytes;
+  const chosen = shuffled.filter(({ size }) => {
+    if (size > left) return false;
+    left -= size;
+    return true;
+  });
+  return chosen.length > 0 ? chosen : shuffled.slice(0, 1);
+}
+
+function shuffle<T>(items: readonly T[], random: Random): T[] {
+  const shuffled = [...items];
+  const draws = random(4 * items.length);
+  const view = new DataView(draws.buffer, draws.byteOffset, draws.length);
+  for (let last = shuffled.length - 1; last > 0; last--) {
+    const other = view.getUint32(4 * last) % (last + 1);
+    [shuffled[last], shuffled[other]] = [shuffled[other]!, shuffled[last]!];
+  }
+  return shuffled;
+}
+
+export interface DataCheckOptions {
+  repository: Repository;
+  table: PackTable;
+  pool: CheckPool;
+  findings: CheckFindings;
+  /** A pack was dealt with; `bytes` of it were checked, none when it could not be fetched. */
+  onPack: (bytes: number) => void;
+  signal?: AbortSignal | undefined;
+}
+
+/** Reads and checks `packs`, none larger than the pool's buffers. */
+export async function checkData(
+  packs: readonly ReadablePack[],
+  options: DataCheckOptions,
+): Promise<void> {
+  const waiting = packs.values();
+  const { lanes } = options.pool;
+  const work = async (lane: CheckLane, _: number, signal: AbortSignal): Promise<void> => {
+    for (const pack of waiting) {
+      if (signal.aborted) return;
+      options.onPack(await checkOne(pack, lane, options, signal));
+    }
+  };
+  await eachLimit(lanes, lanes.length, work, { signal: options.signal });
+}
+
+/** Bytes that were checked. */
+async function checkOne(
+  pack: ReadablePack,
+  lane: CheckLane,
+  options: DataCheckOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  const { table, findings } = options;
+  const id = table.index.packs[pack.number]!;
+  try {
+    const problems = await readAndCheck(pack, lane, options, signal);
+    if (problems.length === 0) return pack.size;
+    const again = await readAndCheck(pack, lane, options, signal);
+    if (again.length === 0) {
+      const what = `pack ${id} is sound, but was not when it was read first`;
+      findings.add("READ_UNSTABLE", what, { details: problems });
+    } else {
+      const more = again.length > 1 ? { details: again } : {};
+      findings.add("PACK_DAMAGED", `pack ${id}: ${again[0]}`, { packs: [id], ...more });
+    }
+    return pack.size;
+  } catch (error) {
+    if (!isPermanent(error)) throw error;
+    const missing = isHoldfastError(error, "STORAGE_NOT_FOUND");
+    findings.add(missing ? "PACK_MISSING" : "PACK_UNREADABLE", `pack ${id}: ${error.message}`, {
+      packs: [id],
+    });
+    return 0;
+  }
+}
+
+async function readAndCheck(
+  pack: ReadablePack,
+  lane: CheckLane,
+  { repository, table }: DataCheckOptions,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const id = table.index.packs[pack.number]!;
+  const length = pack.size;
+  const into = await lane.memory();
+  await repository.storage.get(keyOf("pack", id), { length, into, signal });
+  const entries = table.entries(pack.number).slice();
+  return (await lane.checkPack({ length, id: fromHex(id), entries })).problems;
+}

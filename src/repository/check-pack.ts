@@ -1,0 +1,149 @@
+// Checks a whole pack in kernel memory (docs/formats/restic.md#packs): its name, its header against the index, that
+// nothing lies between the blobs, and every blob. Must never: trust one of these because another one holds.
+
+import { hash } from "node:crypto";
+import { equalBytes, sha256, toHex } from "../base/bytes.ts";
+import { isHoldfastError, messageOf } from "../base/errors.ts";
+import type { BlobOpener } from "../restic/blob-opener.ts";
+import { decompressZstd } from "../restic/compression.ts";
+import { unseal } from "../restic/crypto.ts";
+import type { MasterKey } from "../restic/crypto.ts";
+import type { Kernels } from "../restic/kernels.ts";
+import { HEADER_BYTES_MAX, HEADER_LENGTH_BYTES, decodePackHeader } from "../restic/pack-header.ts";
+import type { PackBlob } from "../restic/pack-header.ts";
+import type { BlobLookup } from "./blob-index.ts";
+
+export interface PackCheckOptions {
+  kernels: Kernels;
+  key: MasterKey;
+  opener: BlobOpener;
+  /** Largest blob that the opener can decompress. */
+  scratchBytes: number;
+  index: BlobLookup;
+}
+
+/** Opens the blob of an index entry at `at` in kernel memory: its plaintext, or undefined when it is damaged. */
+export function openEntry(
+  options: PackCheckOptions,
+  entry: number,
+  at: number,
+): Uint8Array | undefined {
+  const { kernels, opener, scratchBytes, index } = options;
+  const uncompressed = index.uncompressedLength(entry);
+  if (uncompressed > scratchBytes) return openHuge(options, entry, at);
+  const length = index.storedLength(entry);
+  const opened = opener.open(at, length, uncompressed, index.idBytes(entry));
+  return opened && kernels.bytes.subarray(opened.at, opened.at + opened.length);
+}
+
+function isSound(options: PackCheckOptions, entry: number, at: number): boolean {
+  const { opener, scratchBytes, index } = options;
+  const uncompressed = index.uncompressedLength(entry);
+  if (uncompressed > scratchBytes) return openHuge(options, entry, at) !== undefined;
+  return opener.verify(at, index.storedLength(entry), uncompressed, index.idBytes(entry));
+}
+
+/** The listing of a huge directory: rare enough for memory of its own. */
+function openHuge(
+  { kernels, key, index }: PackCheckOptions,
+  entry: number,
+  at: number,
+): Uint8Array | undefined {
+  const uncompressed = index.uncompressedLength(entry);
+  const compressed = unseal(key, kernels.bytes.subarray(at, at + index.storedLength(entry)));
+  if (compressed === undefined) return undefined;
+  try {
+    const plain = decompressZstd(compressed, uncompressed);
+    const sound = plain.length === uncompressed && equalBytes(sha256(plain), index.idBytes(entry));
+    return sound ? plain : undefined;
+  } catch (error) {
+    if (!isHoldfastError(error, "FILE_DAMAGED")) throw error;
+    return undefined;
+  }
+}
+
+/**
+ * What is wrong with the `length` bytes at `at`, which should be the pack `id` with the blobs of `entries` (index
+ * entries by ascending offset). Nothing when all is well. The blobs are decrypted in place.
+ */
+export function checkPack(
+  options: PackCheckOptions,
+  pack: { at: number; length: number; id: Uint8Array; entries: Uint32Array },
+): string[] {
+  const { kernels, index } = options;
+  const { at, length, id, entries } = pack;
+  const bytes = kernels.bytes.subarray(at, at + length);
+  const problems: string[] = [];
+  const name = hash("sha256", bytes, "hex");
+  if (name !== toHex(id)) problems.push(`its content has the SHA-256 ${name}`);
+  problems.push(...checkHeader(options.key, bytes, index, entries));
+
+  const damaged: string[] = [];
+  let end = 0;
+  for (const entry of entries) {
+    const offset = index.offset(entry);
+    if (offset !== end) problems.push(gap(offset, end));
+    end = offset + index.storedLength(entry);
+    const inside = end <= length - HEADER_LENGTH_BYTES;
+    if (!inside || !isSound(options, entry, at + offset)) {
+      damaged.push(toHex(index.idBytes(entry)));
+    }
+  }
+  if (damaged.length > 0) {
+    const of = `${damaged.length} of ${entries.length} blobs do not open`;
+    problems.push(`${of}: ${damaged.slice(0, 5).join(", ")}${damaged.length > 5 ? ", …" : ""}`);
+  }
+  return problems;
+}
+
+function gap(offset: number, end: number): string {
+  return offset > end
+    ? `the index leaves a gap of ${offset - end} bytes at ${end}`
+    : `blobs overlap in the index at ${offset}`;
+}
+
+/** Compares the pack's own header with the index. */
+function checkHeader(
+  key: MasterKey,
+  pack: Uint8Array,
+  index: BlobLookup,
+  entries: Uint32Array,
+): string[] {
+  const header = openHeader(key, pack);
+  if (header === undefined) return ["its header does not open"];
+  let listed: PackBlob[];
+  try {
+    listed = decodePackHeader(header, pack.length);
+  } catch (error) {
+    if (!isHoldfastError(error, "PACK_DAMAGED")) throw error;
+    return [messageOf(error)];
+  }
+  const differing = listed.filter((blob, i) => !isEntry(blob, index, entries[i]));
+  if (differing.length === 0 && listed.length === entries.length) return [];
+  const example =
+    differing[0] === undefined ? "" : `, first ${differing[0].type} ${differing[0].id}`;
+  return [
+    `its header lists ${listed.length} blobs, the index ${entries.length}; ` +
+      `${differing.length} differ${example}`,
+  ];
+}
+
+/** The plain header from the end of a pack, or undefined when it is damaged. */
+function openHeader(key: MasterKey, pack: Uint8Array): Uint8Array | undefined {
+  const end = pack.length - HEADER_LENGTH_BYTES;
+  if (end < 0) return undefined;
+  const length = new DataView(pack.buffer, pack.byteOffset, pack.length).getUint32(end, true);
+  if (length > Math.min(end, HEADER_BYTES_MAX)) return undefined;
+  return unseal(key, pack.subarray(end - length, end));
+}
+
+function isEntry(blob: PackBlob, index: BlobLookup, entry: number | undefined): boolean {
+  return (
+    entry !== undefined &&
+    index.offset(entry) === blob.offset &&
+    index.storedLength(entry) === blob.length &&
+    index.uncompressedLength(entry) === blob.uncompressedLength &&
+    index.isTree(entry) === (blob.type === "tree") &&
+    toHex(index.idBytes(entry)) === blob.id
+  );
+}

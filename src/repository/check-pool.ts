@@ -1,0 +1,147 @@
+// The worker threads of one check. Each has a few buffers; a lane is one of them: whoever holds it reads something into
+// it and asks its worker, one request at a time. With two lanes a worker computes while the next pack is being read.
+
+import { Worker } from "node:worker_threads";
+import { HoldfastError } from "../base/errors.ts";
+import { workerUrl } from "../base/worker-url.ts";
+import type { MasterKey } from "../restic/crypto.ts";
+import type { BlobIndex } from "./blob-index.ts";
+import type {
+  CheckReply,
+  CheckRequest,
+  CheckWorkerData,
+  PackReply,
+  PackRequest,
+  TreesReply,
+  TreesRequest,
+} from "./check-messages.ts";
+
+/** Bytes of all buffers together; one buffer there is in any case. */
+const MEMORY_MAX = 192 << 20;
+const LANES_PER_WORKER = 2;
+
+export interface CheckPoolOptions {
+  key: MasterKey;
+  index: BlobIndex;
+  /** Memory of the EntrySet of what is used. */
+  used: SharedArrayBuffer;
+  /** Threads at most. */
+  workers: number;
+  /** The largest part of a pack that is read at once. */
+  bufferBytes: number;
+}
+
+interface Member {
+  worker: Worker;
+  memory: SharedArrayBuffer;
+  /** Where each buffer begins. */
+  buffers: number[];
+  /** Who waits for the reply about each buffer. */
+  waiting: Map<number, PromiseWithResolvers<PackReply | TreesReply>>;
+}
+
+/** A buffer of a worker. */
+export class CheckLane {
+  readonly #start: () => Promise<Member>;
+  readonly #buffer: number;
+  readonly #bytes: number;
+
+  constructor(start: () => Promise<Member>, buffer: number, bytes: number) {
+    this.#start = start;
+    this.#buffer = buffer;
+    this.#bytes = bytes;
+  }
+
+  /** The buffer; its worker is started if need be. */
+  async memory(): Promise<Uint8Array> {
+    const member = await this.#start();
+    return new Uint8Array(member.memory, member.buffers[this.#buffer]!, this.#bytes);
+  }
+
+  async checkPack(request: Omit<PackRequest, "type" | "buffer">): Promise<PackReply> {
+    return (await this.#ask({ ...request, type: "pack", buffer: this.#buffer })) as PackReply;
+  }
+
+  async checkTrees(request: Omit<TreesRequest, "type" | "buffer">): Promise<TreesReply> {
+    return (await this.#ask({ ...request, type: "trees", buffer: this.#buffer })) as TreesReply;
+  }
+
+  async #ask(request: CheckRequest): Promise<PackReply | TreesReply> {
+    const member = await this.#start();
+    const answer = Promise.withResolvers<PackReply | TreesReply>();
+    member.waiting.set(this.#buffer, answer);
+    member.worker.postMessage(request);
+    return answer.promise;
+  }
+}
+
+export class CheckPool implements AsyncDisposable {
+  readonly bufferBytes: number;
+  readonly lanes: readonly CheckLane[];
+  readonly #options: CheckPoolOptions;
+  readonly #buffersPerWorker: number;
+  readonly #members: (Promise<Member> | undefined)[];
+  readonly #workers: Worker[] = [];
+
+  constructor(options: CheckPoolOptions) {
+    this.#options = options;
+    this.bufferBytes = options.bufferBytes;
+    const affordable = Math.max(1, Math.floor(MEMORY_MAX / Math.max(1, options.bufferBytes)));
+    const count = Math.min(affordable, options.workers * LANES_PER_WORKER);
+    const workers = Math.min(options.workers, count);
+    this.#buffersPerWorker = Math.ceil(count / workers);
+    this.#members = Array.from({ length: workers }, () => undefined);
+    // Neighbouring lanes belong to different workers, so that little work does not start all of them.
+    this.lanes = Array.from({ length: count }, (_, lane) => {
+      const start = (): Promise<Member> => this.#member(lane % workers);
+      return new CheckLane(start, Math.floor(lane / workers), options.bufferBytes);
+    });
+  }
+
+  /** Ends all threads, whatever they are doing. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+  }
+
+  #member(number: number): Promise<Member> {
+    return (this.#members[number] ??= this.#startWorker());
+  }
+
+  #startWorker(): Promise<Member> {
+    const { key, index, used, bufferBytes } = this.#options;
+    const data: CheckWorkerData = {
+      key,
+      index: index.shared,
+      used,
+      buffers: this.#buffersPerWorker,
+      bufferBytes,
+    };
+    const worker = new Worker(workerUrl("check-worker", import.meta.url), {
+      workerData: data,
+      // A worker allocates little that lives long; a small young generation keeps its memory small.
+      resourceLimits: { maxYoungGenerationSizeMb: 2 },
+    });
+    this.#workers.push(worker);
+    const ready = Promise.withResolvers<Member>();
+    const waiting: Member["waiting"] = new Map();
+    const fail = (message: string, cause?: unknown): void => {
+      const error = new HoldfastError("BUG", `check worker: ${message}`, { cause });
+      ready.reject(error);
+      for (const { reject } of waiting.values()) reject(error);
+      waiting.clear();
+    };
+    worker.on("error", (error) => fail(String(error), error));
+    worker.on("exit", (code) => fail(`ended with ${code}`));
+    worker.on("message", (message: CheckReply) => {
+      if (message.type === "failed") return fail(message.message);
+      if (message.type === "ready") {
+        const { memory, buffers } = message;
+        return ready.resolve({ worker, memory, buffers, waiting });
+      }
+      const answer = waiting.get(message.buffer);
+      waiting.delete(message.buffer);
+      answer?.resolve(message);
+    });
+    return ready.promise;
+  }
+}

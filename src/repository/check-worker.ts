@@ -1,0 +1,110 @@
+// A worker thread of a check: opens packs and trees that the main thread has read into the worker's memory.
+
+import { parentPort, workerData } from "node:worker_threads";
+import { messageOf } from "../base/errors.ts";
+import { BlobOpener, KEYSTREAM_BYTES, OPENER_BYTES } from "../restic/blob-opener.ts";
+import { CHUNK_BYTES_MAX } from "../restic/chunker.ts";
+import { createKernels } from "../restic/kernels.ts";
+import { BlobLookup } from "./blob-index.ts";
+import type {
+  CheckReply,
+  CheckRequest,
+  CheckWorkerData,
+  PackRequest,
+  TreesRequest,
+} from "./check-messages.ts";
+import { checkPack, openEntry } from "./check-pack.ts";
+import type { PackCheckOptions } from "./check-pack.ts";
+import { TreeCheck } from "./check-tree.ts";
+import type { TreeFault } from "./check-tree.ts";
+import { EntrySet } from "./entry-set.ts";
+
+const ALIGNMENT = 4096;
+
+const port = parentPort!;
+
+class CheckWorker {
+  readonly #options: PackCheckOptions;
+  readonly #trees: TreeCheck;
+  /** Where each buffer begins in memory. */
+  readonly #buffers: number[];
+
+  constructor(data: CheckWorkerData) {
+    const index = new BlobLookup(data.index);
+    const used = new EntrySet(data.used);
+    const bufferBytes = align(data.bufferBytes);
+    const own = align(OPENER_BYTES + KEYSTREAM_BYTES) + CHUNK_BYTES_MAX;
+    const kernels = createKernels({ bytes: own + data.buffers * bufferBytes });
+    const at = kernels.base;
+    const scratch = { at: at + align(OPENER_BYTES + KEYSTREAM_BYTES), bytes: CHUNK_BYTES_MAX };
+    const keystream = at + OPENER_BYTES;
+    const opener = new BlobOpener({ kernels, key: data.key, at, keystream, scratch });
+    this.#options = { kernels, key: data.key, opener, scratchBytes: scratch.bytes, index };
+    this.#trees = new TreeCheck(index, used);
+    this.#buffers = Array.from({ length: data.buffers }, (_, i) => at + own + i * bufferBytes);
+    reply({ type: "ready", memory: kernels.memory.buffer, buffers: this.#buffers });
+  }
+
+  handle(request: CheckRequest): void {
+    if (request.type === "pack") this.#checkPack(request);
+    else this.#checkTrees(request);
+  }
+
+  #checkPack({ buffer, length, id, entries }: PackRequest): void {
+    const at = this.#buffers[buffer]!;
+    const problems = checkPack(this.#options, { at, length, id, entries });
+    reply({ type: "pack", buffer, problems });
+  }
+
+  #checkTrees(request: TreesRequest): void {
+    const { buffer, length, offset, packNumbers } = request;
+    const { index } = this.#options;
+    const at = this.#buffers[buffer]!;
+    const waiting = [...request.entries];
+    const elsewhere: number[] = [];
+    const failed: number[] = [];
+    const faults: TreeFault[] = [];
+    const isHere = (entry: number): boolean =>
+      packNumbers.includes(index.packNumber(entry)) &&
+      index.offset(entry) >= offset &&
+      index.offset(entry) + index.storedLength(entry) <= offset + length;
+    const onSubtree = (entry: number): void => {
+      (isHere(entry) ? waiting : elsewhere).push(entry);
+    };
+    let checked = 0;
+    for (let entry = waiting.pop(); entry !== undefined; entry = waiting.pop()) {
+      const plain = isHere(entry)
+        ? openEntry(this.#options, entry, at + index.offset(entry) - offset)
+        : undefined;
+      if (plain === undefined) {
+        failed.push(entry);
+        continue;
+      }
+      faults.push(...this.#trees.check(entry, plain, onSubtree));
+      checked++;
+    }
+    const [there, broken] = [Uint32Array.from(elsewhere), Uint32Array.from(failed)];
+    reply({ type: "trees", buffer, checked, elsewhere: there, failed: broken, faults });
+  }
+}
+
+function align(bytes: number): number {
+  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+}
+
+function reply(message: CheckReply): void {
+  port.postMessage(message);
+}
+
+try {
+  const worker = new CheckWorker(workerData as CheckWorkerData);
+  port.on("message", (request: CheckRequest) => {
+    try {
+      worker.handle(request);
+    } catch (error) {
+      reply({ type: "failed", message: messageOf(error) });
+    }
+  });
+} catch (error) {
+  reply({ type: "failed", message: messageOf(error) });
+}
