@@ -25,6 +25,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/snapshots.ts")).snapshotsCommand,
   },
   {
+    name: "ls",
+    summary: "List the files of a snapshot",
+    load: async () => (await import("./commands/ls.ts")).lsCommand,
+  },
+  {
     name: "restore",
     summary: "Bring the files of a snapshot back",
     load: async () => (await import("./commands/restore.ts")).restoreCommand,

@@ -4,7 +4,7 @@ import { textToByteString } from "../restic/byte-string.ts";
 import { toGoMode } from "../restic/file-mode.ts";
 import { createNode } from "../restic/tree-node.ts";
 import type { NodeType, TreeNode } from "../restic/tree-node.ts";
-import { formatMode, formatNode } from "./node-line.ts";
+import { formatMode, formatNode, nodeMessage } from "./node-line.ts";
 
 before(() => {
   process.env["TZ"] = "Europe/Brussels";
@@ -73,4 +73,18 @@ test("modes", () => {
   assert.equal(formatMode(toGoMode(0o140600)), "Srw-------");
   assert.equal(formatMode(toGoMode(0o101777)), "trwxrwxrwx");
   assert.equal(formatMode(0), "----------");
+});
+
+test("a message has restic's members in restic's order", () => {
+  const file = node("file", 0o100644, { name: "a\xff<", inode: 7n + 2n ** 60n, uid: 3 });
+  const times = [file.mtime, file.atime, file.ctime];
+  assert.equal(
+    nodeMessage("/d/a\xff<", file),
+    '{"name":"a\\ufffd\\u003c","type":"file","path":"/d/a\\ufffd\\u003c","uid":3,"gid":0,"size":0,' +
+      '"mode":420,"permissions":"-rw-r--r--",' +
+      `"mtime":"${times[0]}","atime":"${times[1]}","ctime":"${times[2]}",` +
+      '"inode":1152921504606846983,"message_type":"node","struct_type":"node"}',
+  );
+  const bare = createNode({ name: "x", type: "dir", mode: 0, size: 4096 });
+  assert.ok(!/"(size|mode|inode)"/.test(nodeMessage("/x", bare)));
 });

@@ -1,8 +1,9 @@
-// One line of `ls`, `find` and `diff` for an entry of a snapshot, as restic prints it. A line is a byte string, because a
-// name need not be UTF-8; see Output.dataBytes.
+// One line of `ls`, `find` and `diff` for an entry of a snapshot, as restic prints it, as text or as JSON. A line is a byte
+// string, because a name need not be UTF-8; see Output.dataBytes.
 
 import { parseTime } from "../restic/go-time.ts";
 import { textToByteString } from "../restic/byte-string.ts";
+import { goJsonByteString } from "../restic/go-json.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
 import { formatBytes, formatLocalTime } from "./format.ts";
 import { pathText } from "./terminal-text.ts";
@@ -27,11 +28,31 @@ export function formatNode(path: string, node: ListedNode, options: NodeLineOpti
   const show = (bytes: string): string =>
     options.quote ? textToByteString(pathText(bytes)) : bytes;
   if (!options.long) return show(path);
-  const size = options.humanReadable ? formatBytes(node.size) : padded(node.size, 6);
+  const bytes = node.type === "file" ? node.size : 0;
+  const size = options.humanReadable ? formatBytes(bytes) : padded(bytes, 6);
   const time = formatLocalTime(Number(parseTime(node.mtime) / 1_000_000n));
   const target = node.type === "symlink" ? ` -> ${show(node.linkTarget)}` : "";
   const owner = `${padded(node.uid, 5)} ${padded(node.gid, 5)}`;
   return `${formatMode(node.mode)} ${owner} ${size} ${time} ${show(path)}${target}`;
+}
+
+type MessageNode = Pick<
+  TreeNode,
+  "name" | "type" | "mode" | "uid" | "gid" | "size" | "mtime" | "atime" | "ctime" | "inode"
+>;
+
+/** The JSON message about the entry at `path` (a byte string), as a byte string. */
+export function nodeMessage(path: string, node: MessageNode): string {
+  const { name, type, mode, uid, gid, size, inode } = node;
+  const owner = `"uid":${uid},"gid":${gid}`;
+  const bytes = type === "file" ? `,"size":${size}` : "";
+  const modes = `${mode === 0 ? "" : `,"mode":${mode}`},"permissions":"${formatMode(mode)}"`;
+  const times = `"mtime":"${node.mtime}","atime":"${node.atime}","ctime":"${node.ctime}"`;
+  const number = inode === 0 ? "" : `,"inode":${inode}`;
+  return (
+    `{"name":${goJsonByteString(name)},"type":"${type}","path":${goJsonByteString(path)},${owner}` +
+    `${bytes}${modes},${times}${number},"message_type":"node","struct_type":"node"}`
+  );
 }
 
 /** Go's text of an os.FileMode: "drwxr-xr-x", "urwxr-xr-x", "Dcrw-------". */

@@ -208,3 +208,17 @@ test("a snapshot in one line", () => {
     / at 2026-11-23 20:52:09 -0330 -0330 by /,
   );
 });
+
+test("a column of ages for those who look at a terminal", () => {
+  const now = Date.parse("2026-01-03T07:04:05.5Z");
+  const lines = formatSnapshots([VOLSYNC, NIGHTLY], { timeZone: "UTC", now });
+  assert.deepEqual(
+    lines.slice(0, 4).map((line) => line.slice(0, 58).trimEnd()),
+    [
+      "ID        Time                 Age          Host        Ta",
+      "----------------------------------------------------------",
+      "ad245ba6  2026-01-02 03:04:05  1 day ago    volsync",
+      "744d74bc  2026-01-03 03:00:00  4 hours ago  odoo-0      ni",
+    ],
+  );
+});
