@@ -35,6 +35,21 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/restore.ts")).restoreCommand,
   },
   {
+    name: "dump",
+    summary: "Write a file of a snapshot to standard output",
+    load: async () => (await import("./commands/dump.ts")).dumpCommand,
+  },
+  {
+    name: "list",
+    summary: "List the files or blobs of the repository",
+    load: async () => (await import("./commands/list.ts")).listCommand,
+  },
+  {
+    name: "cat",
+    summary: "Print a file or blob of the repository",
+    load: async () => (await import("./commands/cat.ts")).catCommand,
+  },
+  {
     name: "version",
     summary: "Print the version",
     load: async () => (await import("./commands/version.ts")).versionCommand,

@@ -30,16 +30,18 @@ interface Call {
 
 /** Runs the command that `words` name; resolves with the exit status. */
 export async function runProgram(words: readonly string[]): Promise<number> {
-  const early = createOutput({ json: words.includes("--json") });
-  let call: Call | undefined;
+  let help = "";
   try {
-    call = await parse(words, early);
+    const call = await parse(words, (text) => (help += text));
+    if (call !== undefined) return await runCall(call);
   } catch (error) {
-    return reportFailure(asUsage(error, words), early);
-  } finally {
-    early.flush();
+    const output = createOutput({ json: words.includes("--json") });
+    return reportFailure(asUsage(error, words), output);
   }
-  return call === undefined ? EXIT.ok : runCall(call);
+  const output = createOutput({});
+  output.raw(Buffer.from(help));
+  output.flush();
+  return EXIT.ok;
 }
 
 async function runCall({ module, parameters, options, globals }: Call): Promise<number> {
@@ -67,10 +69,13 @@ async function runCall({ module, parameters, options, globals }: Call): Promise<
   return errnoOf(unread.signal.reason) === "EPIPE" ? EXIT.unread : EXIT.failed;
 }
 
-/** The command that was typed; undefined when help or the version was asked for and is printed. */
-async function parse(words: readonly string[], output: Output): Promise<Call | undefined> {
+/** The command that was typed; undefined when help or the version was asked for, which `print` gets. */
+async function parse(
+  words: readonly string[],
+  print: (text: string) => void,
+): Promise<Call | undefined> {
   const calls: Call[] = [];
-  const program = createProgram(output);
+  const program = createProgram(print);
   const loaded = [program];
   const add = (command: Command, module: CommandModule): void => {
     module.configure(command);
@@ -116,9 +121,8 @@ function addCommand(
   }
 }
 
-function createProgram(output: Output): Command {
+function createProgram(print: (text: string) => void): Command {
   const program = new Command("holdfast");
-  const print = (text: string): void => output.raw(Buffer.from(text));
   addGlobalOptions(program);
   return (
     program
