@@ -50,6 +50,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/cat.ts")).catCommand,
   },
   {
+    name: "key",
+    summary: "List, add, change or remove passwords",
+    load: async () => (await import("./commands/key.ts")).keyCommand,
+  },
+  {
+    name: "unlock",
+    summary: "Remove locks whose owners are gone",
+    load: async () => (await import("./commands/unlock.ts")).unlockCommand,
+  },
+  {
     name: "version",
     summary: "Print the version",
     load: async () => (await import("./commands/version.ts")).versionCommand,

@@ -154,7 +154,7 @@ function exitStatuses(): string {
 function asUsage(error: unknown, words: readonly string[]): unknown {
   if (!(error instanceof CommanderError)) return error;
   const [what = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
-  const verb = COMMANDS.find(({ name }) => words.includes(name))?.name;
+  const verb = words.find((word) => COMMANDS.some(({ name }) => name === word));
   const see = `See \`holdfast help${verb === undefined ? "" : ` ${verb}`}\`.`;
   const guess = suggestion === undefined ? "" : `${suggestion.replace(/^\(|\)$/g, "")} `;
   return new HoldfastError("USAGE", what, { hint: guess + see });

@@ -176,8 +176,12 @@ export async function readPassword(
 }
 
 /** A password for a new repository or key: a person types it twice. */
-export async function readNewPassword(source: PasswordSource, io: SecretIo): Promise<string> {
-  const first = await readPassword(source, io, "enter password for new repository: ");
+export async function readNewPassword(
+  source: PasswordSource,
+  io: SecretIo,
+  prompt = "enter password for new repository: ",
+): Promise<string> {
+  const first = await readPassword(source, io, prompt);
   if (!first.asked) return first.password;
   const second = await readPassword(source, io, "enter password again: ");
   if (first.password === second.password) return first.password;
