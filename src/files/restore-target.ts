@@ -20,14 +20,16 @@ import {
   openSync,
   renameSync,
   rmSync,
+  rmdirSync,
+  statSync,
   symlinkSync,
   unlinkSync,
   utimesSync,
   writeSync,
 } from "node:fs";
 import type { Stats } from "node:fs";
-import { errnoOf } from "../base/errors.ts";
-import { sha256Hex } from "../base/bytes.ts";
+import { HoldfastError, errnoOf, messageOf } from "../base/errors.ts";
+import { byteStringToText } from "../restic/byte-string.ts";
 import { toUnixMode } from "../restic/file-mode.ts";
 import { parseTime } from "../restic/go-time.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
@@ -38,6 +40,37 @@ const OPEN_WRITE = constants.O_WRONLY | constants.O_NOFOLLOW;
 /** What is at a path, or undefined; throws for anything but absence. */
 export function lookAt(path: string): Stats | undefined {
   return lstatSync(nativePath(path), { throwIfNoEntry: false });
+}
+
+/**
+ * Makes the directory that is restored into, with those above it; a link to a directory will do, and is followed
+ * because its user named it. TARGET_UNWRITABLE.
+ */
+export function makeTarget(target: string): void {
+  try {
+    let path = target.startsWith("/") ? "/" : "";
+    for (const part of target.split("/")) {
+      if (part === "" || part === ".") continue;
+      path = joinPath(path, part);
+      if (lookAt(path) === undefined) ensureDirectory(path);
+    }
+    if (!statSync(nativePath(target)).isDirectory()) throw new Error("it is not a directory");
+  } catch (error) {
+    throw new HoldfastError(
+      "TARGET_UNWRITABLE",
+      `cannot restore into ${byteStringToText(target)}: ${messageOf(error)}`,
+      { hint: "Choose a directory that this user may write.", cause: error },
+    );
+  }
+}
+
+/** True when a real directory is at `path`; false also when that cannot be told. */
+export function isDirectory(path: string): boolean {
+  try {
+    return lookAt(path)?.isDirectory() === true;
+  } catch {
+    return false;
+  }
 }
 
 /** Makes sure that a real directory is at `path`; true when it was made just now. Replaces a link or file. */
@@ -54,18 +87,21 @@ export function ensureDirectory(path: string): boolean {
   return true;
 }
 
-/** Removes whatever is at `path`; true when something was there. */
-export function removeEntry(path: string): boolean {
+/** Removes what is at `path`, if anything; a directory that is not empty only when `recursive`. Throws ENOTEMPTY. */
+export function removeEntry(path: string, options: { recursive: boolean }): void {
   const there = lookAt(path);
-  if (there === undefined) return false;
-  rmSync(nativePath(path), { recursive: there.isDirectory(), force: true });
-  return true;
+  if (there === undefined) return;
+  if (!there.isDirectory()) unlinkSync(nativePath(path));
+  else if (options.recursive) rmSync(nativePath(path), { recursive: true, force: true });
+  else rmdirSync(nativePath(path));
 }
 
-/** Name under which a file is written that replaces another one; the same each time, so a leftover is found again. */
-export function temporaryName(directory: string, name: string): string {
-  const digest = sha256Hex(Buffer.from(name, "latin1")).slice(0, 16);
-  return joinPath(directory, `.holdfast-restore-${digest}`);
+/** The names of temporary files: a restore that is killed leaves them, the next one removes them. */
+export const LEFTOVER_NAME: RegExp = /^\.holdfast-restore-[0-9a-f]{16}$/;
+
+/** A new path in `directory` for a file that is complete only later. `token`: 16 hex digits, never used before. */
+export function temporaryPath(directory: string, token: string): string {
+  return joinPath(directory, `.holdfast-restore-${token}`);
 }
 
 /** Permission bits with setuid, setgid and sticky. */
@@ -78,35 +114,45 @@ export function seconds(time: string): number {
   return Number(parseTime(time)) / 1e9;
 }
 
-/** Makes an empty file with its metadata; it must not exist. */
-export function makeEmptyFile(path: string, node: TreeNode, setOwner: boolean): void {
-  const flags = OPEN_WRITE | constants.O_CREAT | constants.O_EXCL;
-  const descriptor = openSync(nativePath(path), flags, 0o600);
-  try {
-    applyTo(descriptor, node, setOwner);
-  } finally {
-    closeSync(descriptor);
-  }
+/** Makes an empty file; nothing may be at `path`. */
+export function createFile(path: string): void {
+  closeSync(openSync(nativePath(path), OPEN_WRITE | constants.O_CREAT | constants.O_EXCL, 0o600));
 }
 
-/** Gives a file that was written in parts its length and metadata. */
-export function completeFile(path: string, node: TreeNode, setOwner: boolean): void {
+/** Gives a file that is there already its length (bytes) and metadata. */
+export function completeFile(
+  path: string,
+  node: TreeNode,
+  options: { length: number; setOwner: boolean },
+): void {
   const descriptor = openSync(nativePath(path), OPEN_WRITE);
   try {
-    ftruncateSync(descriptor, Number(node.size));
-    applyTo(descriptor, node, setOwner);
+    ftruncateSync(descriptor, options.length);
+    applyTo(descriptor, node, options.setOwner);
   } finally {
     closeSync(descriptor);
   }
 }
 
-/** Writes one piece of a file, making it if need be. */
-export function writePiece(path: string, offset: number, content: Uint8Array): void {
-  const descriptor = openSync(nativePath(path), OPEN_WRITE | constants.O_CREAT, 0o600);
+/**
+ * Writes one piece of a file. The file is there already unless `create`: a piece that made the file anew would pass a
+ * hole off as content when somebody removed it in between.
+ */
+export function writePiece(
+  path: string,
+  offset: number,
+  content: Uint8Array,
+  options: { create: boolean },
+): void {
+  const flags = options.create ? OPEN_WRITE | constants.O_CREAT | constants.O_EXCL : OPEN_WRITE;
+  const descriptor = openSync(nativePath(path), flags, 0o600);
   try {
     for (let done = 0; done < content.length;) {
       done += writeSync(descriptor, content, done, content.length - done, offset + done);
     }
+  } catch (error) {
+    if (options.create) unlinkSync(nativePath(path));
+    throw error;
   } finally {
     closeSync(descriptor);
   }
@@ -129,21 +175,18 @@ export function applyMetadata(path: string, node: TreeNode, setOwner: boolean): 
   utimesSync(native, ...times);
 }
 
-/** Makes a link, fifo or device; nothing may be at `path`. Sockets and unknown types are left out: false. */
-export function makeSpecial(path: string, node: TreeNode): boolean {
+/** Makes a link, fifo or device; nothing may be at `path`. */
+export function makeSpecial(path: string, node: TreeNode): void {
   switch (node.type) {
     case "symlink":
-      symlinkSync(Buffer.from(node.linkTarget, "latin1"), nativePath(path));
-      return true;
+      return symlinkSync(Buffer.from(node.linkTarget, "latin1"), nativePath(path));
     case "fifo":
-      run("mkfifo", ["--", shellPath(path)]);
-      return true;
+      return makeNode(path, ["p"]);
     case "dev":
     case "chardev":
-      run("mknod", ["--", shellPath(path), node.type === "dev" ? "b" : "c", ...numbers(node)]);
-      return true;
+      return makeNode(path, [node.type === "dev" ? "b" : "c", ...numbers(node)]);
     default:
-      return false;
+      throw new HoldfastError("BUG", `a restore cannot make a ${node.type}`);
   }
 }
 
@@ -156,14 +199,17 @@ export function moveIntoPlace(from: string, to: string): void {
   renameSync(nativePath(from), nativePath(to));
 }
 
-/** Node cannot make fifos and devices; the system's own programs can. */
-function run(program: string, parameters: string[]): void {
-  execFileSync(program, parameters, { stdio: ["ignore", "ignore", "pipe"] });
-}
-
-/** A path as a program's argument: only UTF-8 can be passed on. */
-function shellPath(path: string): string {
-  return Buffer.from(path, "latin1").toString("utf8");
+/**
+ * Node cannot make fifos and devices; the system's mknod can. The path goes through the shell's printf, because Node
+ * passes only UTF-8 on as a program's argument; the "x" keeps a newline at its end.
+ */
+function makeNode(path: string, kind: readonly string[]): void {
+  const script =
+    'export LC_ALL=C; path=$(printf %bx "$1"); shift; exec mknod -m 600 -- "${path%x}" "$@"';
+  const escaped = Array.from(Buffer.from(path, "latin1"), (byte) => `\\0${byte.toString(8)}`);
+  execFileSync("/bin/sh", ["-c", script, "sh", escaped.join(""), ...kind], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
 }
 
 /** Major and minor number of a device, by Linux's layout of dev_t. */

@@ -3,7 +3,7 @@
 // The blobs of all its files are read in the order in which they lie in the packs, neighbours in one request, each blob
 // once however many files hold it.
 
-import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
+import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import type { Id } from "../base/bytes.ts";
 import { fromHex } from "../base/bytes.ts";
 import type { BlobPlace } from "../repository/blob-index.ts";
@@ -12,6 +12,7 @@ import { keyOf } from "../repository/layout.ts";
 import { CHUNK_BYTES_MAX } from "../restic/chunker.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
+import { targetFailure } from "./restore-failure.ts";
 import type { RestorePool, Slot, Written } from "./restore-pool.ts";
 import {
   completeFile,
@@ -29,7 +30,7 @@ const GAP_MAX = 256 << 10;
 
 export interface RestoreFile {
   node: TreeNode;
-  /** Where it is written; `path` once complete. */
+  /** Where it is written: `path`, or a temporary file beside it. Files of several blobs are there already, empty. */
   writePath: string;
   path: string;
 }
@@ -72,6 +73,8 @@ class Window {
   readonly #options: WindowOptions;
   /** Blobs that each file still waits for; -1 once it has failed. */
   readonly #waiting: Int32Array;
+  /** Bytes of each file: the sum of its blobs, whatever its node says. */
+  readonly #lengths: Float64Array;
   readonly #running = new Set<Promise<void>>();
   #failure: unknown;
 
@@ -79,6 +82,7 @@ class Window {
     this.#files = files;
     this.#options = options;
     this.#waiting = new Int32Array(files.length);
+    this.#lengths = new Float64Array(files.length);
   }
 
   async run(): Promise<void> {
@@ -91,7 +95,15 @@ class Window {
       await this.#start(group);
     }
     while (this.#running.size > 0) await Promise.race(this.#running);
+    this.#removeIncomplete();
     if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** The temporary files of what failed, or was still waiting when the restore ended early. */
+  #removeIncomplete(): void {
+    for (const [file, target] of this.#files.entries()) {
+      if (this.#waiting[file] !== 0) removeTemporary(target);
+    }
   }
 
   #wantedBlobs(): WantedBlob[] {
@@ -115,6 +127,7 @@ class Window {
         offset += blob.plainLength;
         this.#waiting[file]!++;
       }
+      this.#lengths[file] = offset;
     }
     return [...blobs.values()];
   }
@@ -169,13 +182,18 @@ class Window {
       if (!isHoldfastError(error, "STORAGE_NOT_FOUND", "STORAGE_FAILED")) throw error;
       return this.#readApart(group);
     }
-    const written = await pool.write(slot, this.#request(group));
-    this.#settle(group, written);
+    const { request, files } = this.#request(group);
+    const written = await pool.write(slot, request);
+    this.#settle(group, files, written);
     const damaged = written.damaged.map((blob) => group[blob]!);
     if (damaged.length > 0) await this.#readApart(damaged);
   }
 
-  #request(group: WantedBlob[]): Parameters<RestorePool["write"]>[1] {
+  /** What to ask of a worker, and which file each of its numbers means. */
+  #request(group: WantedBlob[]): {
+    request: Parameters<RestorePool["write"]>[1];
+    files: readonly number[];
+  } {
     const start = group[0]!.place.offset;
     const blobs = new Uint32Array(group.length * 4);
     const ids = new Uint8Array(group.length * 32);
@@ -198,12 +216,12 @@ class Window {
       blobs.set([place.offset - start, place.length, place.uncompressedLength, count], i * 4);
     }
     const nodes = files.map((file) => this.#files[file]!.node);
-    return {
+    const request = {
       blobs,
       ids,
       targets: Float64Array.from(targets),
       paths: files.map((file) => this.#files[file]!.writePath),
-      sizes: Float64Array.from(nodes, (node) => Number(node.size)),
+      sizes: Float64Array.from(files, (file) => this.#lengths[file]!),
       whole: Uint8Array.from(nodes, (node) => (node.content!.length === 1 ? 1 : 0)),
       metadata: {
         modes: Uint32Array.from(nodes, permissions),
@@ -217,21 +235,14 @@ class Window {
         ),
       },
     };
+    return { request, files };
   }
 
   /** Counts what a worker wrote. */
-  #settle(group: WantedBlob[], written: Written): void {
-    const numbers: number[] = [];
-    const seen = new Set<number>();
-    for (const { targets } of group) {
-      for (const { file } of targets) {
-        if (this.#waiting[file]! < 0 || seen.has(file)) continue;
-        seen.add(file);
-        numbers.push(file);
-      }
-    }
+  #settle(group: WantedBlob[], files: readonly number[], written: Written): void {
     for (const { file, code, message } of written.failures) {
-      this.#fail(numbers[file]!, targetError(code, message));
+      const number = files[file]!;
+      this.#failToWrite(number, Object.assign(new Error(message), { code }));
     }
     const damaged = new Set(written.damaged);
     for (const [i, blob] of group.entries()) {
@@ -253,10 +264,11 @@ class Window {
       }
       for (const { file, offset } of targets) {
         if (this.#waiting[file]! < 0) continue;
+        const { node, writePath } = this.#files[file]!;
         try {
-          writePiece(this.#files[file]!.writePath, offset, content);
+          writePiece(writePath, offset, content, { create: node.content!.length === 1 });
         } catch (error) {
-          this.#fail(file, targetError("", messageOf(error)));
+          this.#failToWrite(file, error);
           continue;
         }
         this.#wrote(file, plainLength, true);
@@ -269,36 +281,37 @@ class Window {
     this.#options.onBytes(bytes);
     if (--this.#waiting[file]! > 0) return;
     const { node, path, writePath } = this.#files[file]!;
+    const { setOwner } = this.#options;
     try {
-      if (apart || node.content!.length > 1) completeFile(writePath, node, this.#options.setOwner);
+      if (apart || node.content!.length > 1) {
+        completeFile(writePath, node, { length: this.#lengths[file]!, setOwner });
+      }
       if (writePath !== path) moveIntoPlace(writePath, path);
     } catch (error) {
-      this.#waiting[file] = 0;
-      return this.#fail(file, targetError("", messageOf(error)));
+      removeEntry(writePath, { recursive: false });
+      this.#waiting[file] = 1;
+      return this.#failToWrite(file, error);
     }
     this.#options.onComplete(this.#files[file]!);
   }
 
-  /** A file that cannot be completed is removed: never leave a wrong one. */
+  #failToWrite(file: number, error: unknown): void {
+    this.#fail(file, targetFailure(this.#files[file]!.path, error));
+  }
+
   #fail(file: number, error: HoldfastError): void {
     if (this.#waiting[file]! < 0) return;
     this.#waiting[file] = -1;
-    removeEntry(this.#files[file]!.writePath);
     this.#options.onFailure(this.#files[file]!, error);
   }
+}
+
+/** Removes what was written of a file so far under another name than its own. */
+export function removeTemporary({ path, writePath }: RestoreFile): void {
+  if (writePath !== path) removeEntry(writePath, { recursive: false });
 }
 
 /** Made by a writer with larger chunks than restic's: too large for a worker's memory. */
 function isLarge(blob: WantedBlob, slotBytes: number): boolean {
   return blob.place.length > slotBytes || blob.plainLength > CHUNK_BYTES_MAX;
-}
-
-/** ENOSPC and the like concern all files: they end the restore. */
-function targetError(code: string, message: string): HoldfastError {
-  if (code === "ENOSPC" || message.includes("ENOSPC")) {
-    throw new HoldfastError("TARGET_UNWRITABLE", `the restore target is full: ${message}`, {
-      hint: "Free some space, then run the same restore again: it continues where this one stopped.",
-    });
-  }
-  return new HoldfastError("TARGET_UNWRITABLE", message);
 }

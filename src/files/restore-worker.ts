@@ -11,6 +11,7 @@ import {
   futimesSync,
   openSync,
   readSync,
+  unlinkSync,
   writeSync,
 } from "node:fs";
 import { hash } from "node:crypto";
@@ -32,7 +33,8 @@ import type {
 
 const ALIGNMENT = 4096;
 const SPARSE_BLOCK = 64 << 10;
-const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW;
+const WRITE = constants.O_WRONLY | constants.O_NOFOLLOW;
+const CREATE = constants.O_CREAT | constants.O_EXCL;
 const COMPARE = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 const port = parentPort!;
@@ -111,9 +113,10 @@ class RestoreWorker {
     plain: { at: number; length: number },
   ): void {
     const whole = request.whole[file] === 1;
-    // What is made in one go must not exist yet: whoever planned this looked.
-    const flags = whole ? CREATE | constants.O_EXCL : CREATE;
-    const descriptor = openSync(nativePath(request.paths[file]!), flags, 0o600);
+    const path = nativePath(request.paths[file]!);
+    // What is made in one go must not exist yet, and what is put together is there already: a piece that made it anew
+    // would pass a hole off as content when somebody removed the file in between.
+    const descriptor = openSync(path, whole ? WRITE | CREATE : WRITE, 0o600);
     try {
       this.#put(descriptor, offset, plain);
       if (!whole) return;
@@ -123,6 +126,9 @@ class RestoreWorker {
       // After the owner: changing it clears setuid and setgid.
       fchmodSync(descriptor, modes[file]!);
       futimesSync(descriptor, times[file * 2]!, times[file * 2 + 1]!);
+    } catch (error) {
+      if (whole) unlinkSync(path);
+      throw error;
     } finally {
       closeSync(descriptor);
     }

@@ -1,37 +1,41 @@
 // Restores a snapshot, or a directory of it, into a directory.
 //
 // Trees are walked one directory at a time; files are restored in windows (restore-window.ts); links to restored files,
-// removals and the metadata of directories come last. A name that would leave the target ends the restore.
+// removals and the metadata of directories come last. A name that would leave the target ends the restore. No file of
+// several blobs has its own name before it is complete.
 
-import { readdirSync } from "node:fs";
+import type { Stats } from "node:fs";
 import type { Id } from "../base/bytes.ts";
-import { fromHex } from "../base/bytes.ts";
+import { toHex } from "../base/bytes.ts";
 import { throwIfCancelled } from "../base/cancellation.ts";
-import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
+import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import type { BlobReader } from "../repository/blob-reader.ts";
 import type { Repository } from "../repository/repository.ts";
 import { byteStringToText } from "../restic/byte-string.ts";
 import { decodeTree } from "../restic/tree.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
-import { joinPath, nativePath } from "./entry-table.ts";
+import { joinPath } from "./entry-table.ts";
+import { ExistingEntries, removeLeftovers } from "./restore-existing.ts";
+import type { ExistingDirectory, Overwrite } from "./restore-existing.ts";
+import { targetFailure } from "./restore-failure.ts";
 import { RestorePool } from "./restore-pool.ts";
 import {
   applyMetadata,
+  completeFile,
+  createFile,
   ensureDirectory,
+  isDirectory,
   lookAt,
-  makeEmptyFile,
   makeHardlink,
   makeSpecial,
+  makeTarget,
+  moveIntoPlace,
   removeEntry,
-  seconds,
-  temporaryName,
+  temporaryPath,
 } from "./restore-target.ts";
-import { WINDOW_BLOBS, WINDOW_FILES, restoreWindow } from "./restore-window.ts";
+import { WINDOW_BLOBS, WINDOW_FILES, removeTemporary, restoreWindow } from "./restore-window.ts";
 import type { RestoreFile, WindowOptions } from "./restore-window.ts";
 import type { Selector } from "./selection.ts";
-
-/** What to do with a file that is there already. */
-export type Overwrite = "always" | "if-changed" | "if-newer" | "never";
 
 /** Paths are those of the snapshot: byte strings, and text for `failed`. */
 export interface RestoreEvents {
@@ -51,7 +55,7 @@ export interface RestoreOptions {
   target: string;
   select: Selector;
   overwrite: Overwrite;
-  /** Remove what the snapshot does not have. */
+  /** Remove what is selected and the snapshot does not have, also below a directory that is in the way of a file. */
   delete: boolean;
   sparse: boolean;
   dryRun: boolean;
@@ -66,17 +70,21 @@ export interface RestoreOptions {
 const SLOT_BYTES = (8 << 20) + (64 << 10);
 const SLOTS = 2;
 
-interface Directory {
-  path: string;
-  snapshotPath: string;
+interface Directory extends ExistingDirectory {
   node: TreeNode | undefined;
   parent: Directory | undefined;
   /** Exists; undefined until something in it is wanted. */
   made: "fresh" | "existing" | undefined;
 }
 
+export interface RestoreResult {
+  failures: number;
+  /** Paths in the snapshot of files that were left as they are, whatever they hold, because the mode says so. */
+  kept: ReadonlySet<string>;
+}
+
 /** Restores everything selected; failures of single files are reported and counted. */
-export async function restore(options: RestoreOptions): Promise<{ failures: number }> {
+export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   const run = new Restore(options);
   return run.run();
 }
@@ -89,70 +97,69 @@ class Restore {
   #previousWindow: Promise<void> = Promise.resolve();
   #started: Promise<void> | undefined;
   readonly #directories: Directory[] = [];
+  /** Where each file with several names has its first one. */
   readonly #hardlinks = new Map<string, string>();
-  readonly #links: { existing: string; path: string; node: TreeNode }[] = [];
-  readonly #removals: string[] = [];
+  readonly #links: { existing: string; path: string }[] = [];
+  /** Files that could not be restored; where they should be may be what was there before. */
+  readonly #missing = new Set<string>();
+  readonly #existing: ExistingEntries;
+  readonly #kept = new Set<string>();
   #failures = 0;
 
   constructor(options: RestoreOptions) {
     this.#options = options;
-    const { repository, sparse, setOwner } = options;
-    const { key } = repository;
+    const { sparse, setOwner } = options;
+    const { key } = options.repository;
     this.#pool = new RestorePool({ key, slots: SLOTS, slotBytes: SLOT_BYTES, sparse, setOwner });
+    this.#existing = new ExistingEntries({
+      ...options,
+      pool: async () => {
+        await this.#start();
+        return this.#pool;
+      },
+      failed: (path, error) => this.#fail(path, targetFailure(path, error)),
+      deleted: (snapshotPath) => options.events.deleted(snapshotPath),
+    });
   }
 
-  async run(): Promise<{ failures: number }> {
+  async run(): Promise<RestoreResult> {
     const { tree, target, dryRun } = this.#options;
     try {
+      if (!dryRun) makeTarget(target);
       const root: Directory = {
         path: target,
         snapshotPath: "/",
         node: undefined,
         parent: undefined,
-        made: undefined,
+        made: "existing",
+        real: this.#options.delete && (!dryRun || lookAt(target) !== undefined),
+        names: new Set(),
       };
-      if (!dryRun) this.#makeTarget(root);
       await this.#restoreTree(tree, root);
       await this.#runWindow();
       await this.#previousWindow;
     } finally {
       await this.#previousWindow.catch(() => {});
       await this.#pool.terminate();
+      for (const file of this.#window) removeTemporary(file);
     }
     this.#makeLinks();
-    this.#removeOthers();
+    // A restore that failed must not take anything away.
+    if (this.#failures === 0) this.#existing.removeSurplus();
     this.#finishDirectories();
-    return { failures: this.#failures };
-  }
-
-  #makeTarget(root: Directory): void {
-    try {
-      let path = root.path.startsWith("/") ? "/" : "";
-      for (const part of root.path.split("/")) {
-        if (part === "" || part === ".") continue;
-        path = joinPath(path, part);
-        if (lookAt(path) === undefined) ensureDirectory(path);
-      }
-    } catch (error) {
-      throw new HoldfastError(
-        "TARGET_UNWRITABLE",
-        `cannot make ${byteStringToText(root.path)}: ${messageOf(error)}`,
-        { hint: "Choose a target that this user may write.", cause: error },
-      );
-    }
-    root.made = "existing";
+    return { failures: this.#failures, kept: this.#kept };
   }
 
   async #restoreTree(id: Id, directory: Directory): Promise<void> {
-    const { reader, signal, select, dryRun } = this.#options;
+    const { reader, signal, select } = this.#options;
     throwIfCancelled(signal);
     const nodes = decodeTree(await reader.read("tree", id, signal));
-    if (this.#options.delete && !dryRun) this.#planRemovals(directory, nodes);
+    directory.names = new Set(nodes.map((node) => node.name));
+    this.#existing.lookAround(directory);
     for (const node of nodes) {
       const snapshotPath = joinPath(directory.snapshotPath, node.name);
-      const isDirectory = node.type === "dir";
-      const { selected, childMayBeSelected } = select(snapshotPath, isDirectory);
-      if (isDirectory) {
+      const { selected, childMayBeSelected } = select(snapshotPath, node.type === "dir");
+      if (node.type === "dir") {
         if (selected || childMayBeSelected) {
           await this.#restoreDirectory(node, directory, snapshotPath, selected);
         }
@@ -167,7 +174,9 @@ class Restore {
     selected: boolean,
   ): Promise<void> {
     const path = joinPath(parent.path, node.name);
-    const directory: Directory = { path, snapshotPath, node, parent, made: undefined };
+    const real = parent.real && isDirectory(path);
+    const names = new Set<string>();
+    const directory: Directory = { path, snapshotPath, node, parent, made: undefined, real, names };
     if (selected && !this.#make(directory)) return;
     if (node.subtree === null) {
       const error = new HoldfastError(
@@ -196,8 +205,12 @@ class Restore {
     if (directory.parent !== undefined && !this.#make(directory.parent)) return false;
     try {
       directory.made = ensureDirectory(directory.path) ? "fresh" : "existing";
+      // With no names known yet, this follows once its tree is read.
+      if (directory.made === "existing" && directory.names.size > 0) {
+        removeLeftovers(directory.path, directory.names);
+      }
     } catch (error) {
-      this.#fail(directory.path, unwritable(directory.path, error));
+      this.#fail(directory.path, targetFailure(directory.path, error));
       return false;
     }
     this.#directories.push(directory);
@@ -207,88 +220,71 @@ class Restore {
 
   async #restoreEntry(node: TreeNode, directory: Directory, snapshotPath: string): Promise<void> {
     if (!this.#make(directory)) return;
+    const { events, dryRun } = this.#options;
     const path = joinPath(directory.path, node.name);
     const size = node.type === "file" ? Number(node.size) : 0;
-    this.#options.events.found(1, size);
+    events.found(1, size);
     try {
+      if (node.type === "socket" || node.type === "irregular") {
+        events.skipped(snapshotPath, 0);
+        return;
+      }
       const there = directory.made === "fresh" ? undefined : lookAt(path);
-      if (there !== undefined && (await this.#isKept(node, path, there))) {
-        this.#options.events.skipped(snapshotPath, size);
-        return;
-      }
-      if (this.#options.dryRun) {
-        this.#options.events.restored(snapshotPath, node.type, size);
-        return;
-      }
-      if (node.type === "file") await this.#restoreFile(node, directory, path, there !== undefined);
-      else this.#restoreSpecial(node, path, snapshotPath, there !== undefined);
+      if (there !== undefined && (await this.#stays(node, path, there, snapshotPath))) {
+        events.skipped(snapshotPath, size);
+      } else if (dryRun) {
+        events.restored(snapshotPath, node.type, size);
+      } else if (node.type === "file") {
+        await this.#restoreFile(node, directory, path, there);
+      } else this.#restoreSpecial(node, path, snapshotPath);
     } catch (error) {
       if (isHoldfastError(error)) throw error;
-      this.#fail(path, unwritable(path, error));
+      this.#missing.add(path);
+      this.#fail(path, targetFailure(path, error));
     }
   }
 
-  /** True when what is there stays, or already is what would be restored. */
-  async #isKept(node: TreeNode, path: string, there: import("node:fs").Stats): Promise<boolean> {
-    const { overwrite } = this.#options;
-    if (overwrite === "never") return true;
-    const mtime = seconds(node.mtime) * 1000;
-    if (overwrite === "if-newer" && there.mtimeMs >= mtime) return true;
-    if (!there.isFile() || node.type !== "file" || there.size !== Number(node.size)) return false;
-    if (overwrite === "if-changed" && Math.abs(there.mtimeMs - mtime) < 0.001) return true;
-    if (there.nlink > 1 || this.#options.dryRun || !(await this.#hasContent(node, path)))
-      return false;
-    applyMetadata(path, node, this.#options.setOwner);
-    return true;
-  }
-
-  /** True when the file's bytes are those of the node. */
-  async #hasContent(node: TreeNode, path: string): Promise<boolean> {
-    const { index } = this.#options.reader;
-    const content = node.content ?? [];
-    const lengths = new Uint32Array(content.length);
-    const ids = new Uint8Array(content.length * 32);
-    for (const [i, id] of content.entries()) {
-      const bytes = fromHex(id);
-      const entry = index.find("data", bytes);
-      if (entry < 0) return false;
-      lengths[i] = index.plainLength(entry);
-      ids.set(bytes, i * 32);
+  async #stays(node: TreeNode, path: string, there: Stats, snapshotPath: string): Promise<boolean> {
+    const verdict = await this.#existing.judge(node, path, there);
+    if (verdict === "kept") this.#kept.add(snapshotPath);
+    // Further names of this file become links to it.
+    if (verdict === "equal" && BigInt(node.links) > 1n) {
+      const key = linkKey(node);
+      if (!this.#hardlinks.has(key)) this.#hardlinks.set(key, path);
     }
-    await this.#start();
-    const counts = Uint32Array.of(content.length);
-    const equal = await this.#pool.compare({ paths: [path], counts, lengths, ids });
-    return equal[0] === 1;
+    return verdict !== undefined;
   }
 
   async #restoreFile(
     node: TreeNode,
     directory: Directory,
     path: string,
-    replaces: boolean,
+    there: Stats | undefined,
   ): Promise<void> {
-    const { events, setOwner } = this.#options;
+    const { events, setOwner, overwrite } = this.#options;
     if (BigInt(node.links) > 1n) {
-      const key = `${node.deviceId}/${node.inode}`;
+      const key = linkKey(node);
       const existing = this.#hardlinks.get(key);
       if (existing !== undefined) {
-        this.#links.push({ existing, path, node });
+        this.#links.push({ existing, path });
+        // A link has no bytes of its own to restore.
+        events.found(0, -Number(node.size));
         return;
       }
       this.#hardlinks.set(key, path);
     }
+    if (there?.isDirectory() === true) this.#clear(path);
     const content = node.content ?? [];
+    // These modes would take half a file for one to keep, so there must be none, whenever the run is killed.
+    const careful = overwrite === "never" || overwrite === "if-newer";
+    const isDirect = there === undefined && content.length === 1 && !careful;
+    const writePath = isDirect ? path : this.#temporary(directory);
+    if (content.length !== 1) createFile(writePath);
     if (content.length === 0) {
-      if (replaces) removeEntry(path);
-      makeEmptyFile(path, node, setOwner);
+      completeFile(writePath, node, { length: 0, setOwner });
+      moveIntoPlace(writePath, path);
       events.restored(this.#snapshotPath(path), "file", 0);
       return;
-    }
-    let writePath = path;
-    if (replaces) {
-      writePath = temporaryName(directory.path, node.name);
-      removeEntry(writePath);
-      if (lookAt(path)?.isDirectory() === true) removeEntry(path);
     }
     this.#window.push({ node, path, writePath });
     this.#windowBlobs += content.length;
@@ -297,14 +293,25 @@ class Restore {
     }
   }
 
-  #restoreSpecial(node: TreeNode, path: string, snapshotPath: string, replaces: boolean): void {
-    if (replaces) removeEntry(path);
-    if (!makeSpecial(path, node)) {
-      this.#options.events.skipped(snapshotPath, 0);
-      return;
+  /** A path for a file that is not complete yet; nothing is there, and the snapshot has no such name. */
+  #temporary(directory: Directory): string {
+    for (;;) {
+      const token = toHex(this.#options.repository.machine.random(8));
+      const path = temporaryPath(directory.path, token);
+      if (!directory.names.has(path.slice(path.lastIndexOf("/") + 1))) return path;
     }
+  }
+
+  #restoreSpecial(node: TreeNode, path: string, snapshotPath: string): void {
+    this.#clear(path);
+    makeSpecial(path, node);
     applyMetadata(path, node, this.#options.setOwner);
     this.#options.events.restored(snapshotPath, node.type, 0);
+  }
+
+  /** Takes what is in the way of an entry away: a directory with something in it only when that may be deleted. */
+  #clear(path: string): void {
+    removeEntry(path, { recursive: this.#options.delete });
   }
 
   #start(): Promise<void> {
@@ -314,12 +321,12 @@ class Restore {
 
   /** Hands the collected files over; at most two windows are under way. */
   async #runWindow(): Promise<void> {
-    const files = this.#window;
-    if (files.length === 0) return;
-    this.#window = [];
-    this.#windowBlobs = 0;
+    if (this.#window.length === 0) return;
     await this.#start();
     await this.#previousWindow;
+    const files = this.#window;
+    this.#window = [];
+    this.#windowBlobs = 0;
     const { repository, reader, setOwner, signal, events } = this.#options;
     const options: WindowOptions = {
       storage: repository.storage,
@@ -331,7 +338,10 @@ class Restore {
       onBytes: (bytes) => events.bytes(bytes),
       onComplete: ({ path, node }) =>
         events.restored(this.#snapshotPath(path), "file", Number(node.size)),
-      onFailure: ({ path }, error) => this.#fail(path, error),
+      onFailure: ({ path, node }, error) => {
+        if (BigInt(node.links) > 1n) this.#missing.add(path);
+        this.#fail(path, error);
+      },
     };
     this.#previousWindow = restoreWindow(files, options);
     // Seen when it is awaited next; until then it must not count as unhandled.
@@ -341,35 +351,14 @@ class Restore {
   #makeLinks(): void {
     for (const { existing, path } of this.#links) {
       try {
-        removeEntry(path);
+        if (this.#missing.has(existing)) {
+          throw new Error(`${byteStringToText(existing)}, the same file, could not be restored`);
+        }
+        this.#clear(path);
         makeHardlink(existing, path);
         this.#options.events.restored(this.#snapshotPath(path), "file", 0);
       } catch (error) {
-        this.#fail(path, unwritable(path, error));
-      }
-    }
-  }
-
-  /** Finds what the snapshot does not have; it is removed at the end, and only when all went well. */
-  #planRemovals(directory: Directory, nodes: readonly TreeNode[]): void {
-    if (lookAt(directory.path) === undefined) return;
-    const known = new Set(nodes.map((node) => node.name));
-    for (const name of readdirSync(nativePath(directory.path), { encoding: "latin1" })) {
-      if (known.has(name)) continue;
-      const path = joinPath(directory.path, name);
-      const snapshotPath = joinPath(directory.snapshotPath, name);
-      const isDirectory = lookAt(path)?.isDirectory() === true;
-      if (this.#options.select(snapshotPath, isDirectory).selected) this.#removals.push(path);
-    }
-  }
-
-  #removeOthers(): void {
-    if (this.#failures > 0) return;
-    for (const path of this.#removals) {
-      try {
-        if (removeEntry(path)) this.#options.events.deleted(this.#snapshotPath(path));
-      } catch (error) {
-        this.#fail(path, unwritable(path, error));
+        this.#fail(path, targetFailure(path, error));
       }
     }
   }
@@ -381,7 +370,7 @@ class Restore {
       try {
         applyMetadata(path, node, this.#options.setOwner);
       } catch (error) {
-        this.#fail(path, unwritable(path, error));
+        this.#fail(path, targetFailure(path, error));
       }
     }
   }
@@ -398,8 +387,6 @@ class Restore {
   }
 }
 
-function unwritable(path: string, error: unknown): HoldfastError {
-  return new HoldfastError("TARGET_UNWRITABLE", `${byteStringToText(path)}: ${messageOf(error)}`, {
-    cause: error,
-  });
+function linkKey(node: TreeNode): string {
+  return `${node.deviceId}/${node.inode}`;
 }

@@ -17,13 +17,15 @@ export interface VerifyOptions {
   tree: Id;
   target: string;
   select: Selector;
+  /** Paths in the snapshot of files that were not restored because another one was to be kept. */
+  kept: ReadonlySet<string>;
   events: { failed(path: string, error: HoldfastError): void };
   signal: AbortSignal | undefined;
 }
 
 const FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
-/** Compares every selected file; how many were compared and how many differ. */
+/** Compares every selected file that was not kept as it was; how many were compared and how many differ. */
 export async function verifyRestored(
   options: VerifyOptions,
 ): Promise<{ files: number; failures: number }> {
@@ -39,7 +41,7 @@ async function verifyTree(
   snapshotPath: string,
   counts: { files: number; failures: number },
 ): Promise<void> {
-  const { reader, select, signal, events } = options;
+  const { reader, select, kept, signal, events } = options;
   throwIfCancelled(signal);
   for (const node of decodeTree(await reader.read("tree", tree, signal))) {
     const path = joinPath(directory, node.name);
@@ -47,7 +49,7 @@ async function verifyTree(
     const { selected, childMayBeSelected } = select(shown, node.type === "dir");
     if (node.type === "dir" && node.subtree !== null && (selected || childMayBeSelected)) {
       await verifyTree(options, node.subtree, path, shown, counts);
-    } else if (node.type === "file" && selected) {
+    } else if (node.type === "file" && selected && !kept.has(shown)) {
       counts.files++;
       const difference = differenceOf(node, path, reader);
       if (difference === undefined) continue;
@@ -69,7 +71,7 @@ function differenceOf(node: TreeNode, path: string, reader: BlobReader): string 
   try {
     const stat = fstatSync(descriptor);
     if (!stat.isFile()) return "it is not a regular file";
-    if (stat.size !== Number(node.size)) return `it has ${stat.size} bytes instead of ${node.size}`;
+    let length = 0;
     for (const id of node.content ?? []) {
       const entry = reader.index.find("data", fromHex(id));
       if (entry < 0) return `blob ${id} is in no index`;
@@ -80,8 +82,9 @@ function differenceOf(node: TreeNode, path: string, reader: BlobReader): string 
         done += read;
       }
       if (sha256Hex(bytes) !== id) return "its content differs";
+      length += bytes.length;
     }
-    return undefined;
+    return stat.size === length ? undefined : `it has ${stat.size} bytes instead of ${length}`;
   } catch (error) {
     return messageOf(error);
   } finally {

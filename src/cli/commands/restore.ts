@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import { Progress } from "../../base/progress.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import { restore } from "../../files/restore.ts";
-import type { Overwrite } from "../../files/restore.ts";
+import type { Overwrite } from "../../files/restore-existing.ts";
 import { compileSelector } from "../../files/selection.ts";
 import type { SelectionOptions } from "../../files/selection.ts";
 import { verifyRestored } from "../../files/verify-restored.ts";
@@ -74,12 +74,16 @@ export const restoreCommand: CommandModule = {
       variables: (variable) => context.environment[variable],
     });
     const target = targetOf(flags);
+    refuseDeleteAll(flags, target);
     const progress = new Progress();
     const dryRun = flags.dryRun === true;
     const events = createRestoreEvents(output, progress, { dryRun });
     const failures = await withRepository(context, "read", async (repository, signal) => {
       const filter = snapshotFilter(flags, context);
-      const { id, reader, tree } = await openSnapshot(context, repository, name, { filter, signal });
+      const { id, reader, tree } = await openSnapshot(context, repository, name, {
+        filter,
+        signal,
+      });
       output.terminal(`restoring snapshot ${shortId(id)} to ${byteStringToText(target)}`);
       const display = showProgress(context, progress);
       try {
@@ -102,7 +106,9 @@ export const restoreCommand: CommandModule = {
         display.stop("done");
         reportRestore(output, progress, display.seconds);
         if (flags.verify !== true || dryRun) return result.failures;
-        const verified = await verifyRestored({ reader, tree, target, select, events, signal });
+        const { kept } = result;
+        const verifying = { reader, tree, target, select, kept, events, signal };
+        const verified = await verifyRestored(verifying);
         output.print(`finished verifying ${verified.files} files in ${byteStringToText(target)}`);
         return result.failures + verified.failures;
       } catch (error) {
@@ -132,6 +138,21 @@ function showProgress(context: Context, progress: Progress): ProgressDisplay {
 function targetOf(flags: RestoreFlags): string {
   if (flags.target !== undefined && flags.target !== "") return textToByteString(flags.target);
   throw new HoldfastError("USAGE", "please specify a directory to restore to (--target)");
+}
+
+/** A snapshot of part of a machine knows nothing of the rest. */
+function refuseDeleteAll(flags: RestoreFlags, target: string): void {
+  const { include, iinclude, includeFile, iincludeFile } = flags;
+  const { exclude, iexclude, excludeFile, iexcludeFile } = flags;
+  const includes = [include, iinclude, includeFile, iincludeFile];
+  const excludes = [exclude, iexclude, excludeFile, iexcludeFile];
+  if (flags.delete !== true || !/^\/+$/.test(target)) return;
+  if ([...includes, ...excludes].some((patterns) => patterns.length > 0)) return;
+  throw new HoldfastError(
+    "USAGE",
+    "'--target / --delete' must be combined with an include or exclude filter",
+    { hint: "Without one, everything that the snapshot does not have would be deleted." },
+  );
 }
 
 function overwriteOf(flags: RestoreFlags): Overwrite {
