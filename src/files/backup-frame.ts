@@ -1,6 +1,7 @@
 // One directory of a backup while it is made into a tree: what is known of its entries and of its earlier self.
 
 import type { Id } from "../base/bytes.ts";
+import { TreeBuilder } from "../restic/tree.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
 import type { Target } from "./backup-targets.ts";
 import { EntryTable, joinPath } from "./entry-table.ts";
@@ -19,8 +20,11 @@ export interface Frame {
   /** Device of the source it belongs to. */
   device: number | bigint | undefined;
   table: EntryTable;
-  /** Encoded nodes of the entries that are settled. */
-  nodes: (string | undefined)[];
+  /** Encoded nodes of entries that wait for one before them; "" for an entry without a node. */
+  nodes: Map<number, string>;
+  /** The tree so far: the nodes of all entries before `next`. */
+  tree: TreeBuilder;
+  next: number;
   /** Trees of the sub-directories, by entry. */
   subtrees: Map<number, Id>;
   /** What the scan cache says of it. */
@@ -51,7 +55,9 @@ export function createFrame(
   return {
     ...given,
     table: new EntryTable(64),
-    nodes: [],
+    nodes: new Map(),
+    tree: new TreeBuilder(),
+    next: 0,
     subtrees: new Map(),
     same: false,
     previousTree: undefined,
@@ -63,6 +69,16 @@ export function createFrame(
     files: 0,
     bytes: 0,
   };
+}
+
+/** Gives an entry its encoded node, "" for none; nodes join the tree in order, whatever order they come in. */
+export function settleNode(frame: Frame, entry: number, json: string): void {
+  const { nodes, table, tree } = frame;
+  nodes.set(entry, json);
+  for (let node = nodes.get(frame.next); node !== undefined; node = nodes.get(frame.next)) {
+    if (node !== "") tree.addEncoded(table.names[frame.next]!, node);
+    nodes.delete(frame.next++);
+  }
 }
 
 /** Path to read an entry from. */

@@ -10,10 +10,10 @@ import type { Id } from "../base/bytes.ts";
 import { throwIfCancelled } from "../base/cancellation.ts";
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import { byteStringToText } from "../restic/byte-string.ts";
-import { TreeBuilder, decodeTree } from "../restic/tree.ts";
+import { decodeTree } from "../restic/tree.ts";
 import { encodeNode } from "../restic/tree-node.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
-import { createFrame, pathOf } from "./backup-frame.ts";
+import { createFrame, pathOf, settleNode } from "./backup-frame.ts";
 import type { Change, Frame } from "./backup-frame.ts";
 import { addEntry, addListing, listNames } from "./backup-listing.ts";
 import type { ListingOptions } from "./backup-listing.ts";
@@ -146,6 +146,7 @@ export class BackupWalk {
           if (!frame.same) await this.#visitFile(frame, entry);
           break;
         case "socket":
+          if (!frame.same) settleNode(frame, entry, "");
           break;
         default:
           if (!frame.same) this.#encode(frame, entry, {});
@@ -204,8 +205,10 @@ export class BackupWalk {
     parent.pending++;
     const finish: Frame["finish"] = (tree, change) => {
       parent.pending--;
-      if (tree === undefined) parent.uncertain = true;
-      else {
+      if (tree === undefined) {
+        parent.uncertain = true;
+        settleNode(parent, entry, "");
+      } else {
         parent.subtrees.set(entry, tree);
         this.#counts.dirs[change]++;
         this.#options.events.item?.(change, "dir", snapshotPath, 0);
@@ -247,8 +250,11 @@ export class BackupWalk {
     if ("content" in read) {
       this.#encode(frame, entry, read);
       this.#settled(frame, entry, change, read.size);
-    } else if (read.failure.code === "ENOENT") frame.uncertain = true;
-    else this.#fail(frame, pathOf(frame, entry), new Error(read.failure.message));
+    } else {
+      if (read.failure.code === "ENOENT") frame.uncertain = true;
+      else this.#fail(frame, pathOf(frame, entry), new Error(read.failure.message));
+      settleNode(frame, entry, "");
+    }
     frame.pending--;
     void this.#finishIfComplete(frame);
   }
@@ -269,10 +275,11 @@ export class BackupWalk {
     const path = pathOf(frame, entry);
     try {
       const node = nodeOf(this.#options.metadata, frame.table, entry, path, has);
-      frame.nodes[entry] = encodeNode(node);
+      settleNode(frame, entry, encodeNode(node));
     } catch (error) {
       if (error instanceof HoldfastError && error.code === "BUG") throw error;
       this.#fail(frame, path, error);
+      settleNode(frame, entry, "");
     }
   }
 
@@ -316,12 +323,10 @@ export class BackupWalk {
     if (frame.same && record !== undefined && record.subtrees === subtrees) tree = record.tree;
     else {
       if (frame.same) await this.#reuseFiles(frame);
-      const builder = new TreeBuilder();
-      for (let entry = 0; entry < table.length; entry++) {
-        const node = frame.nodes[entry];
-        if (node !== undefined) builder.addEncoded(table.names[entry]!, node);
+      if (frame.next !== table.length) {
+        throw new HoldfastError("BUG", `${frame.snapshotPath}: entry ${frame.next} was forgotten`);
       }
-      tree = await this.#options.store.addTree(builder.finish());
+      tree = await this.#options.store.addTree(frame.tree.finish());
     }
     const previousTree = frame.previousTree ?? record?.tree;
     const change =
@@ -332,7 +337,6 @@ export class BackupWalk {
       const { files, bytes, entriesHash: entries } = frame;
       this.#cacheBuilder.add(frame.snapshotPath, { entries, subtrees, tree, files, bytes });
     }
-    frame.nodes = [];
     frame.finish(tree, change);
   }
 
@@ -345,7 +349,8 @@ export class BackupWalk {
       const subtree = frame.subtrees.get(entry);
       const node = previous?.get(table.names[entry]!);
       if (kind === "dir") {
-        if (subtree !== undefined) this.#encode(frame, entry, { subtree });
+        if (subtree === undefined) settleNode(frame, entry, "");
+        else this.#encode(frame, entry, { subtree });
       } else if (kind === "file") {
         if (node?.content == null) {
           throw new HoldfastError(
@@ -357,7 +362,8 @@ export class BackupWalk {
           );
         }
         this.#encode(frame, entry, { content: node.content, size: Number(node.size) });
-      } else if (kind !== "socket") this.#encode(frame, entry, {});
+      } else if (kind === "socket") settleNode(frame, entry, "");
+      else this.#encode(frame, entry, {});
     }
   }
 

@@ -169,12 +169,10 @@ async function makeSnapshot(
   const usable = !options.force && options.parent === undefined && cachePath !== undefined;
   const cache = usable ? loadScanCache(cachePath) : undefined;
   await options.walkAfter;
-  const clock = options.events;
   try {
     return await walkOnce(options, targets, session, cache, cachePath);
   } catch (error) {
     if (!(error instanceof StaleScanCache)) throw error;
-    clock.notice("scan cache is of another state of the repository: reading its trees instead");
     return walkOnce(options, targets, session, undefined, cachePath);
   }
 }

@@ -19,17 +19,12 @@ export interface Listing {
 
 export class ListingAhead {
   readonly #withAtime: boolean;
-  readonly #pending = new Map<string, Promise<Listing>>();
-  readonly #replies = new Map<number, (reply: ListingReply) => void>();
+  readonly #pending = new Map<string, Promise<Listing | undefined>>();
+  readonly #waiting = new Map<number, (listing: Listing | undefined) => void>();
   #worker: Worker | undefined;
   #failed = false;
   #numbers = 0;
   #entries = 0;
-  #giveUp: () => void = () => {};
-  /** Resolves when the thread fails: whoever waits for a listing then looks itself. */
-  readonly #failure = new Promise<undefined>((resolve) => {
-    this.#giveUp = () => resolve(undefined);
-  });
 
   constructor(withAtime: boolean) {
     this.#withAtime = withAtime;
@@ -45,18 +40,16 @@ export class ListingAhead {
     if (this.#entries < ENTRIES_FIRST || this.#failed || this.#pending.has(path)) return;
     const worker = (this.#worker ??= this.#start());
     const number = this.#numbers++;
-    const listing = new Promise<ListingReply>((resolve) => this.#replies.set(number, resolve));
-    this.#pending.set(path, listing.then(toListing));
+    this.#pending.set(path, new Promise((resolve) => this.#waiting.set(number, resolve)));
     const request: ListingRequest = { number, path };
     worker.postMessage(request);
   }
 
   /** The listing of a directory that was requested; undefined when the walk has to look itself. */
-  async take(path: string): Promise<Listing | undefined> {
+  take(path: string): Promise<Listing | undefined> {
     const listing = this.#pending.get(path);
-    if (listing === undefined) return undefined;
     this.#pending.delete(path);
-    return Promise.race([listing, this.#failure]);
+    return listing ?? Promise.resolve(undefined);
   }
 
   async close(): Promise<void> {
@@ -69,13 +62,13 @@ export class ListingAhead {
       resourceLimits: { maxYoungGenerationSizeMb: 8 },
     });
     worker.on("message", (reply: ListingReply) => {
-      this.#replies.get(reply.number)!(reply);
-      this.#replies.delete(reply.number);
+      this.#waiting.get(reply.number)!(toListing(reply));
+      this.#waiting.delete(reply.number);
     });
     // Without the thread the walk is slower, not wrong.
     worker.on("error", () => {
       this.#failed = true;
-      this.#giveUp();
+      for (const resolve of this.#waiting.values()) resolve(undefined);
     });
     return worker;
   }
