@@ -35,7 +35,12 @@ function run(program: string, ...args: string[]): void {
     stdio: ["ignore", "inherit", "inherit"],
   });
   if (error) throw error;
-  if (status !== 0) throw new Error(`${basename(program)} ${args[0]} ended with ${status}`);
+  if (status !== 0) {
+    console.error(
+      `\n${basename(program)} ${args[0]} ended with ${status}; ${place} is left as it is.`,
+    );
+    process.exit(1);
+  }
   console.log(`  (${((performance.now() - begun) / 1000).toFixed(2)} s)`);
 }
 
@@ -105,4 +110,5 @@ if ("path" in restic) {
 
 const complete = missing.length === 0 && after.damaged.length === 0;
 tell(complete ? "Everything came back." : "NOT everything came back.");
+console.log(`Look around in ${place}; the next demonstration starts afresh.`);
 if (!complete) process.exitCode = 1;
