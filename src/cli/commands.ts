@@ -40,6 +40,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/dump.ts")).dumpCommand,
   },
   {
+    name: "check",
+    summary: "Look for errors in the repository",
+    load: async () => (await import("./commands/check.ts")).checkCommand,
+  },
+  {
     name: "list",
     summary: "List the files or blobs of the repository",
     load: async () => (await import("./commands/list.ts")).listCommand,

@@ -1,0 +1,118 @@
+// `check`: looks for errors in the repository, with restic's options. Takes no exclusive lock: backups go on.
+
+import type { Command } from "commander";
+import { parseByteSize } from "../../base/byte-size.ts";
+import { HoldfastError } from "../../base/errors.ts";
+import { checkRepository } from "../../repository/check.ts";
+import type { ReadData } from "../../repository/check-data.ts";
+import { CheckReporter } from "../check-report.ts";
+import type { CommandModule } from "../command.ts";
+import { EXIT } from "../exit-status.ts";
+import { formatBytes } from "../format.ts";
+import { withRepository } from "../session.ts";
+import { addSnapshotFilter, snapshotFilter } from "../snapshot-choice.ts";
+import type { FilterFlags } from "../snapshot-choice.ts";
+
+interface CheckFlags extends FilterFlags {
+  readData?: boolean;
+  readDataSubset?: string;
+}
+
+function configure(command: Command): void {
+  command
+    .argument("[snapshots...]", "check only these snapshots, and packs that they need")
+    .option("--read-data", "read every byte of every pack")
+    .option("--read-data-subset <part>", "read a part: n/t, or at random x% or a size such as 10G")
+    .option("--with-cache", "accepted; what is checked never comes from the cache")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  holdfast check
+  holdfast check --read-data-subset 1/7     (a seventh, another one each day of the week)
+  holdfast check --read-data-subset 5%
+
+Without reading packs it proves that everything the snapshots need is there in the right size, and that all
+directories can be read. Only reading proves that the content of files is undamaged.`,
+    );
+  addSnapshotFilter(command);
+}
+
+export const checkCommand: CommandModule = {
+  configure,
+
+  async run(context, ids, options) {
+    const flags = options as unknown as CheckFlags;
+    const { output, clock, settings, cores } = context;
+    const readData = readDataOf(flags);
+    const isPartial = ids.length + flags.host.length + flags.tag.length + flags.path.length > 0;
+    // RESTIC_HOST is for making and finding snapshots; it must not make a check look at fewer of them.
+    const filter = snapshotFilter(flags, {
+      ...context,
+      settings: { ...settings, host: undefined },
+    });
+    const reporter = new CheckReporter({
+      output,
+      clock,
+      framesPerSecond: settings.progressFps,
+      announceData: (packs, bytes) =>
+        announce(readData, isPartial ? "filtered " : "", packs, bytes),
+    });
+    const { onPhase, onDone, onFinding } = reporter;
+    const report = await withRepository(context, "read", async (repository, signal) => {
+      try {
+        return await checkRepository(repository, {
+          readData,
+          ...(isPartial && { snapshots: { ids, filter } }),
+          workers: Math.min(cores, 8),
+          onPhase,
+          onDone,
+          onFinding,
+          signal,
+        });
+      } catch (error) {
+        reporter.end("failed");
+        throw error;
+      }
+    });
+    reporter.summary(report);
+    if (report.numErrors === 0) return EXIT.ok;
+    throw new HoldfastError("CHECK_FAILED", "repository contains errors");
+  },
+};
+
+function readDataOf({ readData, readDataSubset }: CheckFlags): ReadData {
+  if (readDataSubset === undefined) return { mode: readData === true ? "all" : "none" };
+  if (readData !== true) return parseSubset(readDataSubset);
+  throw new HoldfastError(
+    "USAGE",
+    "check flags --read-data and --read-data-subset cannot be used together",
+  );
+}
+
+function parseSubset(text: string): ReadData {
+  const [, part, of] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
+  if (part !== undefined) {
+    const subset = { part: Number(part), of: Number(of) };
+    if (subset.part >= 1 && subset.part <= subset.of && subset.of <= 256) {
+      return { mode: "subset", ...subset };
+    }
+    throw new HoldfastError("USAGE", "--read-data-subset=n/t takes 1 <= n <= t <= 256");
+  }
+  if (text.endsWith("%")) {
+    const percent = /^\d+(\.\d+)?%$/.test(text) ? Number(text.slice(0, -1)) : NaN;
+    if (percent > 0 && percent <= 100) return { mode: "subset", percent };
+    throw new HoldfastError("USAGE", "--read-data-subset=x% takes more than 0% and at most 100%");
+  }
+  const bytes = parseByteSize(text, "--read-data-subset");
+  if (bytes > 0) return { mode: "subset", bytes };
+  throw new HoldfastError("USAGE", "--read-data-subset takes more than 0 bytes");
+}
+
+function announce(readData: ReadData, filtered: string, packs: number, bytes: number): string {
+  if (readData.mode !== "subset") return `read all ${filtered}data`;
+  const amount = `${packs} ${filtered}data packs (${formatBytes(bytes)})`;
+  if ("of" in readData) return `read group #${readData.part} of ${readData.of}: ${amount}`;
+  const wanted = "percent" in readData ? `${readData.percent}%` : formatBytes(readData.bytes);
+  return `read ${wanted} at random: ${amount}`;
+}
