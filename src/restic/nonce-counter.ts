@@ -52,7 +52,10 @@ export class NonceCounter {
   }
 }
 
-/** Blocks that `bytes` of stream occupy. */
+/**
+ * Blocks of the stream that a blob of `bytes` takes: one at least. An empty blob needs no keystream, but its tag alone
+ * gives away the one-time key of its nonce, so the next blob must have another.
+ */
 export function blocksOf(bytes: number): number {
-  return Math.ceil(bytes / BLOCK_BYTES);
+  return Math.max(1, Math.ceil(bytes / BLOCK_BYTES));
 }
