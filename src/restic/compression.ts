@@ -7,8 +7,9 @@
 // No checksum is added to the frames: every blob and file has a SHA-256 and a MAC of its own.
 
 import zlib from "node:zlib";
-import { asBuffer } from "../base/bytes.ts";
+import { asBuffer, concatBytes } from "../base/bytes.ts";
 import { HoldfastError } from "../base/errors.ts";
+import { splitFrames } from "./zstd-frame.ts";
 
 /** restic's names of its compression settings. */
 export type CompressionMode = "auto" | "off" | "fastest" | "better" | "max";
@@ -37,9 +38,20 @@ export function compressZstd(bytes: Uint8Array, level = 3): Uint8Array {
  * known. Throws FILE_DAMAGED when the data is not zstd or larger than allowed.
  */
 export function decompressZstd(bytes: Uint8Array, maxBytes: number = MAX_PLAINTEXT): Uint8Array {
-  const expected = Math.min(maxBytes, Math.max(4096, bytes.length * 8));
+  const plains: Uint8Array[] = [];
+  let left = maxBytes;
+  for (const frame of splitFrames(bytes) ?? [bytes.subarray(0, 0)]) {
+    const plain = decompressFrame(frame, left);
+    left -= plain.length;
+    plains.push(plain);
+  }
+  return plains.length === 1 ? plains[0]! : concatBytes(plains);
+}
+
+function decompressFrame(frame: Uint8Array, maxBytes: number): Uint8Array {
+  const expected = Math.min(maxBytes, Math.max(4096, frame.length * 8));
   try {
-    return zlib.zstdDecompressSync(bytes, {
+    return zlib.zstdDecompressSync(frame, {
       maxOutputLength: Math.max(1, maxBytes),
       chunkSize: Math.max(64, expected + 64),
     });
@@ -140,11 +152,13 @@ export class ZstdContext {
   }
 
   /**
-   * Decompresses `input`, which must give exactly `output.length` bytes. False when it does not, for whatever
-   * reason: the data is damaged. (A frame of more bytes than that may pass; the caller's hash tells.)
+   * Decompresses `input`, whole frames that must give exactly `output.length` bytes. False when they do not, for
+   * whatever reason: the data is damaged. (Frames of more bytes than that may pass; the caller's hash tells.)
    */
   decompress(input: Uint8Array, output: Uint8Array): boolean {
-    if (this.reuses) return this.#decompressor.run(input, output) === output.length;
+    if (this.reuses && splitFrames(input)?.length === 1) {
+      return this.#decompressor.run(input, output) === output.length;
+    }
     try {
       const plain = decompressZstd(input, output.length);
       if (plain.length !== output.length) return false;
