@@ -19,6 +19,10 @@ export interface Frame {
   targets: Map<string, Target> | undefined;
   /** Device of the source it belongs to. */
   device: number | bigint | undefined;
+  /** It was named by the person: that it is gone is worth a word. */
+  isNamed: boolean;
+  /** Which directory it was when its parent was listed; undefined where it is not read from one. */
+  identity: string | undefined;
   table: EntryTable;
   /** Encoded nodes of entries that wait for one before them; "" for an entry without a node. */
   nodes: Map<number, string>;
@@ -50,7 +54,10 @@ export interface Frame {
 
 /** A directory of which nothing is known yet. */
 export function createFrame(
-  given: Pick<Frame, "snapshotPath" | "path" | "targets" | "device" | "record" | "finish">,
+  given: Pick<
+    Frame,
+    "snapshotPath" | "path" | "targets" | "device" | "isNamed" | "identity" | "record" | "finish"
+  >,
 ): Frame {
   return {
     ...given,
@@ -79,6 +86,11 @@ export function settleNode(frame: Frame, entry: number, json: string): void {
     if (node !== "") tree.addEncoded(table.names[frame.next]!, node);
     nodes.delete(frame.next++);
   }
+}
+
+/** What tells a directory from one that takes its place. */
+export function identityOf(table: EntryTable, entry: number): string {
+  return `${table.deviceId(entry)}/${table.inode(entry)}`;
 }
 
 /** Path to read an entry from. */

@@ -1,8 +1,9 @@
 // Reads one directory for a backup: its names, what lstat says of each, and which are excluded.
 
 import { errnoOf } from "../base/errors.ts";
+import { identityOf } from "./backup-frame.ts";
 import type { Frame } from "./backup-frame.ts";
-import { joinPath, readDirectoryNames } from "./entry-table.ts";
+import { EntryTable, joinPath, readDirectoryNames } from "./entry-table.ts";
 import type { Excluder } from "./excludes.ts";
 import type { Listing } from "./listing-ahead.ts";
 import type { MetadataContext } from "./metadata.ts";
@@ -23,18 +24,39 @@ export interface ListingOptions {
 /** Called for what cannot be read. */
 export type ReportFailure = (path: string, error: unknown) => void;
 
-/** The names in a directory, ascending by their bytes. */
-export function listNames(frame: Frame, report: ReportFailure): string[] {
+/** The names in a directory, ascending by their bytes; undefined when it cannot be listed. */
+export function listNames(frame: Frame, report: ReportFailure): string[] | undefined {
   if (frame.targets !== undefined) return [...frame.targets.keys()].sort();
   try {
     return readDirectoryNames(frame.path!);
   } catch (error) {
-    if (errnoOf(error) !== "ENOENT") report(frame.path!, error);
-    return [];
+    // Gone since its parent was listed: as if it had never been there, unless it was asked for.
+    if (frame.isNamed || errnoOf(error) !== "ENOENT") report(frame.path!, error);
+    return undefined;
   }
 }
 
-/** Looks at one entry and adds it to the frame's table, unless it is excluded or gone. Sources are never excluded. */
+/**
+ * False when something else has taken the directory's place since its parent was listed, such as a link, or the empty
+ * mount point of a volume that is gone: what was read below its path may have been anybody's.
+ */
+export function isStillThere(frame: Frame, report: ReportFailure): boolean {
+  const { path, identity, isNamed } = frame;
+  if (path === undefined || identity === undefined) return true;
+  const now = new EntryTable(1);
+  try {
+    now.addFrom("", path, false);
+  } catch (error) {
+    // Removed after it was read: it was there.
+    if (isNamed || errnoOf(error) !== "ENOENT") report(path, error);
+    return true;
+  }
+  if (identityOf(now, 0) === identity) return true;
+  report(path, new Error("something else took its place during the backup"));
+  return false;
+}
+
+/** Looks at one entry and adds it to the frame's table, unless it is excluded or gone. What was named is neither. */
 export function addEntry(
   frame: Frame,
   name: string,
@@ -45,25 +67,25 @@ export function addEntry(
   const source = frame.targets?.get(name);
   const path = source === undefined ? joinPath(frame.path ?? "", name) : (source.path ?? name);
   const { excluder, cwd } = options;
-  const chosen = source === undefined && excluder !== undefined;
-  if (chosen && excluder.excludesPath(absolute(path, cwd))) return;
+  const isWanted = source !== undefined && (source.isNamed || source.children !== undefined);
+  if (!isWanted && excluder?.excludesPath(absolute(path, cwd)) === true) return;
   try {
     table.addFrom(name, path, options.metadata.withAtime);
   } catch (error) {
-    // Gone since it was listed: as if it had never been there.
-    if (errnoOf(error) !== "ENOENT") report(path, error);
+    // Gone since it was listed: as if it had never been there, unless it was asked for.
+    if (isWanted || errnoOf(error) !== "ENOENT") report(path, error);
     return;
   }
-  keepEntry(frame, path, options, source !== undefined);
+  keepEntry(frame, path, options, { isWanted, device: source?.device ?? frame.device });
 }
 
-/** Takes over what the listing thread found in the directory, without what is excluded. */
+/** Takes over what the listing thread found in the directory, without what is excluded. False when it found none. */
 export function addListing(
   frame: Frame,
   listing: Listing,
   options: ListingOptions,
   report: ReportFailure,
-): void {
+): boolean {
   const { excluder, cwd } = options;
   const excludes = (path: string): boolean =>
     excluder !== undefined && excluder.excludesPath(absolute(path, cwd));
@@ -71,33 +93,44 @@ export function addListing(
     const path = joinPath(frame.path!, name);
     if (excludes(path)) continue;
     frame.table.addCopy(listing.table, entry);
-    keepEntry(frame, path, options, false);
+    keepEntry(frame, path, options, { isWanted: false, device: frame.device });
   }
+  let isListed = true;
   for (const { name, code, message } of listing.failures) {
     const path = name === "" ? frame.path! : joinPath(frame.path!, name);
+    if (name === "") isListed = false;
     if (code === "ENOENT" || (name !== "" && excludes(path))) continue;
     report(path, Object.assign(new Error(message), { code }));
   }
+  return isListed;
+}
+
+interface Place {
+  /** Named by the person, or above what was. */
+  isWanted: boolean;
+  /** Of the source it belongs to. */
+  device: number | bigint | undefined;
 }
 
 /** Decides by what the last entry is whether it stays. */
-function keepEntry(frame: Frame, path: string, options: ListingOptions, isSource: boolean): void {
+function keepEntry(frame: Frame, path: string, options: ListingOptions, place: Place): void {
   const { table } = frame;
   const entry = table.length - 1;
-  if (!isSource && excludesEntry(frame, entry, path, options)) table.removeLast();
+  if (!place.isWanted && excludesEntry(frame, path, options, place.device)) table.removeLast();
   else if (table.ctime(entry) > options.startedAt - RACY_NS) frame.uncertain = true;
 }
 
 function excludesEntry(
   frame: Frame,
-  entry: number,
   path: string,
   options: ListingOptions,
+  device: Place["device"],
 ): boolean {
   const { excluder, cwd, oneFileSystem } = options;
   const { table } = frame;
+  const entry = table.length - 1;
   const isDirectory = table.kind(entry) === "dir";
-  if (oneFileSystem && !isDirectory && table.deviceId(entry) !== frame.device) return true;
+  if (oneFileSystem && !isDirectory && table.deviceId(entry) !== device) return true;
   if (excluder === undefined) return false;
   return excluder.excludesEntry(absolute(path, cwd), { isDirectory, size: table.size(entry) });
 }

@@ -3,11 +3,11 @@
 // `/data/a` becomes the directories data and a; `.` becomes its entries at the root, as VolSync's repositories need.
 // All paths are byte strings.
 
-import { lstatSync, readdirSync } from "node:fs";
+import { lstatSync, opendirSync, readdirSync } from "node:fs";
 import type { HoldfastError } from "../base/errors.ts";
 import { HoldfastError as Failure, errnoOf, messageOf } from "../base/errors.ts";
 import { byteStringToText } from "../restic/byte-string.ts";
-import { joinPath, nativePath } from "./entry-table.ts";
+import { EntryTable, joinPath, nativePath } from "./entry-table.ts";
 
 /** A place in the snapshot: either a path of the file system, or a directory made of further places. */
 export interface Target {
@@ -16,6 +16,18 @@ export interface Target {
   path: string | undefined;
   /** Set for the directories above what was named. */
   children: Map<string, Target> | undefined;
+  /** Named by the person, and so never excluded; an entry of `.`, `..` or `/` is not. */
+  isNamed: boolean;
+  /** Of an entry of `.`, `..` or `/`: the device of that directory, which --one-file-system keeps to. */
+  device: number | bigint | undefined;
+  /** Where a path with its first name begins: "/", ".", "./..", … */
+  origin: string;
+}
+
+/** The place that all others are in. */
+export function rootTarget(): Target {
+  const children = new Map<string, Target>();
+  return { name: "", path: undefined, children, isNamed: false, device: undefined, origin: "" };
 }
 
 export interface Targets {
@@ -27,19 +39,19 @@ export interface Targets {
 
 /** `cwd` is absolute. SOURCE_MISSING when none of the paths exists. */
 export function resolveTargets(paths: readonly string[], cwd: string): Targets {
-  const root: Target = { name: "", path: undefined, children: new Map() };
+  const root = rootTarget();
   const missing: HoldfastError[] = [];
   const absolute: string[] = [];
   for (const given of paths) {
     const path = cleanPath(given);
     try {
       lstatSync(nativePath(path));
+      addTarget(root, path);
     } catch (error) {
       missing.push(cannotRead(path, error));
       continue;
     }
     absolute.push(path.startsWith("/") ? path : cleanPath(joinPath(cwd, path)));
-    addTarget(root, path);
   }
   if (absolute.length === 0) {
     if (missing.length > 0) throw missing[0]!;
@@ -64,31 +76,82 @@ function cannotRead(path: string, error: unknown): HoldfastError {
 
 function addTarget(root: Target, path: string): void {
   const parts = components(path);
-  if (parts.length > 0) return insert(root, path, parts);
+  if (parts.length > 0) return insert(root, path, parts, undefined);
   // `.`, `..` and `/` have no name of their own: their entries go to the root.
   const entries = readdirSync(nativePath(path), { encoding: "latin1" }).sort();
+  const device = deviceOf(path);
   for (const name of entries) {
     const entry = path === "." ? name : joinPath(path, name);
-    insert(root, entry, [name]);
+    insert(root, entry, [name], device);
   }
 }
 
 /** Puts a path into the tree of targets; what a named directory holds already is not named again. */
-function insert(root: Target, path: string, parts: readonly string[]): void {
+function insert(
+  root: Target,
+  path: string,
+  parts: readonly string[],
+  device: Target["device"],
+): void {
+  const isNamed = device === undefined;
+  const origin = originOf(path);
   let at = root;
   for (const [depth, name] of parts.entries()) {
     if (at.children === undefined) return;
     const last = depth === parts.length - 1;
     const prefix = last ? path : ancestor(path, parts.length - 1 - depth);
-    const known = at.children.get(name);
+    const free = depth === 0 ? freeName(root, name, origin) : name;
+    const known = at.children.get(free);
     if (known === undefined) {
-      const target: Target = { name, path: prefix, children: last ? undefined : new Map() };
-      at.children.set(name, target);
+      const children = last ? undefined : new Map<string, Target>();
+      const target: Target = { name: free, path: prefix, children, isNamed, device, origin };
+      at.children.set(free, target);
       at = target;
     } else if (last) {
       known.children = undefined;
       known.path = path;
+      known.isNamed ||= isNamed;
+      known.device = isNamed ? undefined : known.device;
     } else at = known;
+  }
+}
+
+function deviceOf(path: string): number | bigint {
+  const table = new EntryTable(1);
+  table.addFrom("", path, false);
+  return table.deviceId(0);
+}
+
+/** restic's rule for equal names from different directories: the second is called `name-1`, and so on. */
+function freeName(root: Target, name: string, origin: string): string {
+  let free = name;
+  for (let i = 1; ; i++) {
+    const known = root.children!.get(free);
+    if (known === undefined || known.origin === origin) return free;
+    free = `${name}-${i}`;
+  }
+}
+
+/** Where the first named part of a cleaned path is looked for. */
+function originOf(path: string): string {
+  if (path.startsWith("/")) return "/";
+  const above = path.split("/").filter((part) => part === "..");
+  return [".", ...above].join("/");
+}
+
+/** True when there is nothing to store: every source is a directory without entries. What cannot be read is not empty. */
+export function isEmpty(target: Target): boolean {
+  if (target.children !== undefined) return [...target.children.values()].every(isEmpty);
+  try {
+    if (!lstatSync(nativePath(target.path!)).isDirectory()) return false;
+    const directory = opendirSync(nativePath(target.path!));
+    try {
+      return directory.readSync() === null;
+    } finally {
+      directory.closeSync();
+    }
+  } catch {
+    return false;
   }
 }
 

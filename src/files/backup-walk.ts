@@ -13,12 +13,13 @@ import { byteStringToText } from "../restic/byte-string.ts";
 import { decodeTree } from "../restic/tree.ts";
 import { encodeNode } from "../restic/tree-node.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
-import { createFrame, pathOf, settleNode } from "./backup-frame.ts";
+import { createFrame, identityOf, pathOf, settleNode } from "./backup-frame.ts";
 import type { Change, Frame } from "./backup-frame.ts";
-import { addEntry, addListing, listNames } from "./backup-listing.ts";
+import { addEntry, addListing, isStillThere, listNames } from "./backup-listing.ts";
 import type { ListingOptions } from "./backup-listing.ts";
 import { FileQueue } from "./backup-queue.ts";
 import type { QueuedFile, ReadFile } from "./backup-queue.ts";
+import { StaleScanCache } from "./backup-store.ts";
 import type { BackupStore } from "./backup-store.ts";
 import type { Target } from "./backup-targets.ts";
 import { joinPath } from "./entry-table.ts";
@@ -42,6 +43,8 @@ export interface WalkCounts {
 export interface WalkEvents {
   /** Entries found: files and their bytes. */
   found(files: number, bytes: number): void;
+  /** Everything was found: nothing more will be. */
+  foundAll(): void;
   /** Files dealt with. */
   done(files: number, bytes: number): void;
   current(path: string): void;
@@ -107,6 +110,8 @@ export class BackupWalk {
         path: root.path,
         targets: root.children,
         device: undefined,
+        isNamed: false,
+        identity: undefined,
         record: this.#options.cache?.get("/"),
         finish: (id) => {
           tree = id;
@@ -124,12 +129,13 @@ export class BackupWalk {
   async #visitRoot(frame: Frame): Promise<void> {
     frame.previousTree = frame.record?.tree;
     await this.#visit(frame);
+    this.#options.events.foundAll();
     await this.#queue.flush();
     await this.#options.store.finishFiles();
   }
 
   async #visit(frame: Frame): Promise<void> {
-    await this.#list(frame);
+    if (!(await this.#list(frame))) return frame.finish(undefined, "new");
     frame.entriesHash = hashEntries(frame.table);
     frame.same = frame.record !== undefined && frame.record.entries === frame.entriesHash;
     this.#count(frame);
@@ -161,16 +167,18 @@ export class BackupWalk {
     await this.#finishIfComplete(frame);
   }
 
-  /** Reads names and numbers of all entries, without the excluded ones. */
-  async #list(frame: Frame): Promise<void> {
+  /** Reads names and numbers of all entries, without the excluded ones. False when it cannot be listed. */
+  async #list(frame: Frame): Promise<boolean> {
     const report = (path: string, error: unknown): void => this.#fail(frame, path, error);
     const ahead = frame.targets === undefined ? await this.#ahead.take(frame.path!) : undefined;
     if (ahead !== undefined) return addListing(frame, ahead, this.#options, report);
-    for (const name of listNames(frame, report)) {
+    const names = listNames(frame, report);
+    for (const name of names ?? []) {
       await this.#breathe();
       addEntry(frame, name, this.#options, report);
     }
     this.#ahead.seen(frame.table.length);
+    return names !== undefined;
   }
 
   /** While the walk looks at the directory `entry`, the other thread lists the second and fourth one from there. */
@@ -201,7 +209,7 @@ export class BackupWalk {
     const path = target === undefined ? joinPath(parent.path ?? "", name) : target.path;
     const snapshotPath = joinPath(parent.snapshotPath, name);
     const isSource = parent.targets !== undefined && target?.children === undefined;
-    const device = isSource ? table.deviceId(entry) : parent.device;
+    const device = isSource ? (target?.device ?? table.deviceId(entry)) : parent.device;
     parent.pending++;
     const finish: Frame["finish"] = (tree, change) => {
       parent.pending--;
@@ -217,8 +225,11 @@ export class BackupWalk {
       void this.#finishIfComplete(parent);
     };
     const targets = target?.children;
+    const isNamed = target?.isNamed === true;
+    const identity = identityOf(table, entry);
     const record = this.#options.cache?.get(snapshotPath);
-    const frame = createFrame({ snapshotPath, path, targets, device, record, finish });
+    const known = { snapshotPath, path, targets, device, isNamed, identity, record };
+    const frame = createFrame({ ...known, finish });
     const { oneFileSystem } = this.#options;
     // Another file system is mounted here: its mount point is kept, empty.
     if (oneFileSystem && device !== undefined && table.deviceId(entry) !== device) {
@@ -317,6 +328,8 @@ export class BackupWalk {
   /** Makes the tree, or takes the known one when nothing in or below the directory changed. */
   async #finish(frame: Frame): Promise<void> {
     const { record, table } = frame;
+    const report = (path: string, error: unknown): void => this.#fail(frame, path, error);
+    if (!isStillThere(frame, report)) return frame.finish(undefined, "new");
     const ordered = [...frame.subtrees.keys()].sort((a, b) => a - b);
     const subtrees = hashSubtrees(ordered.map((entry) => frame.subtrees.get(entry)!));
     let tree: Id;
@@ -352,15 +365,8 @@ export class BackupWalk {
         if (subtree === undefined) settleNode(frame, entry, "");
         else this.#encode(frame, entry, { subtree });
       } else if (kind === "file") {
-        if (node?.content == null) {
-          throw new HoldfastError(
-            "TREE_DAMAGED",
-            `the last tree of ${frame.snapshotPath} is gone`,
-            {
-              hint: "Run the backup once with --force.",
-            },
-          );
-        }
+        // That tree is damaged: all is read again.
+        if (node?.content == null) throw new StaleScanCache();
         this.#encode(frame, entry, { content: node.content, size: Number(node.size) });
       } else if (kind === "socket") settleNode(frame, entry, "");
       else this.#encode(frame, entry, {});

@@ -3,6 +3,7 @@
 // Order: packs, then index files, then the snapshot; a run that stops in between leaves packs that the next one finds and
 // uses. Unreadable files are reported and left out, and the result says so; an empty source is an error.
 
+import { sha256Hex } from "../base/bytes.ts";
 import type { Id } from "../base/bytes.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { HeldLock } from "../repository/locks.ts";
@@ -15,10 +16,11 @@ import { byteStringToText } from "../restic/byte-string.ts";
 import { formatTime, parseTime } from "../restic/go-time.ts";
 import { encodeSnapshot } from "../restic/snapshot.ts";
 import type { Snapshot } from "../restic/snapshot.ts";
+import { encodeTree } from "../restic/tree.ts";
 import { backUpStdin } from "./backup-stdin.ts";
 import { BackupStore, StaleScanCache } from "./backup-store.ts";
 import type { BackupSession } from "./backup-store.ts";
-import { cleanPath, resolveTargets } from "./backup-targets.ts";
+import { cleanPath, isEmpty, resolveTargets, rootTarget } from "./backup-targets.ts";
 import type { Targets } from "./backup-targets.ts";
 import { BackupWalk } from "./backup-walk.ts";
 import type { WalkCounts, WalkEvents, WalkResult } from "./backup-walk.ts";
@@ -71,8 +73,15 @@ export interface BackupOptions {
   /** Folder of scan caches; none: none is used. */
   scanCacheFolder: string | undefined;
   retryLock: number;
-  events: WalkEvents & { parent(id: Id | undefined): void; notice(message: string): void };
+  events: BackupEvents;
   signal: AbortSignal | undefined;
+}
+
+export interface BackupEvents extends WalkEvents {
+  parent(id: Id | undefined): void;
+  /** Files and bytes of the parent snapshot: about as many are to be expected. */
+  expected(files: number, bytes: number): void;
+  notice(message: string): void;
 }
 
 export interface BackupResult {
@@ -84,6 +93,14 @@ export interface BackupResult {
   startedAt: bigint;
   endedAt: bigint;
 }
+
+/** The tree without entries. */
+const EMPTY_TREE = sha256Hex(encodeTree([]));
+
+/** Instants by which time zones are told apart: the offsets of one zone at all of them are another's hardly ever. */
+const ZONE_SAMPLES: readonly number[] = [0, 3, 6, 9].flatMap((month) =>
+  [1970, 1986, 2000, 2026].map((year) => Date.UTC(year, month)),
+);
 
 /** Makes a snapshot. SOURCE_MISSING, SOURCE_EMPTY, REPO_LOCKED, … */
 export async function backUp(options: BackupOptions): Promise<BackupResult> {
@@ -105,17 +122,29 @@ export async function backUp(options: BackupOptions): Promise<BackupResult> {
 
 /** An unmounted volume is an empty directory: never let it replace what was there. */
 function refuseEmpty(options: BackupOptions, targets: Targets): void {
-  if (options.allowEmpty || options.stdin !== undefined) return;
-  if (targets.root.children!.size > 0) return;
+  if (options.allowEmpty || options.stdin !== undefined || !isEmpty(targets.root)) return;
   const path = targets.paths.map(byteStringToText).join(", ");
   throw new HoldfastError("SOURCE_EMPTY", `${path} is empty`, {
     hint: "Is the volume mounted? Use --allow-empty to store an empty snapshot on purpose.",
   });
 }
 
+/** Nor may a snapshot of nothing, because all is excluded or went away in between, or because a dump failed. */
+function refuseNothing(options: BackupOptions, targets: Targets, walked: WalkResult): void {
+  if (options.stdin !== undefined) {
+    if (options.allowEmpty || walked.counts.totalBytes > 0) return;
+    throw new HoldfastError("SOURCE_EMPTY", "standard input is empty", {
+      hint: "Did the program before it fail? Use --allow-empty to store an empty file on purpose.",
+    });
+  }
+  if (walked.tree !== EMPTY_TREE || targets.root.children!.size === 0) return;
+  throw new HoldfastError("SOURCE_EMPTY", "nothing is left to store: the snapshot is empty", {
+    hint: "All sources are excluded, gone or unreadable; see the messages above.",
+  });
+}
+
 function stdinTargets(name: string): Targets {
-  const root = { name: "", path: undefined, children: new Map() };
-  return { root, paths: [cleanPath(`/${name}`)], missing: [] };
+  return { root: rootTarget(), paths: [cleanPath(`/${name}`)], missing: [] };
 }
 
 async function openSession(
@@ -136,6 +165,8 @@ async function openSession(
   const parent = options.force ? undefined : await findParent(repository, options, targets);
   const indexFiles = await repository.list("index", lock.signal);
   events.parent(parent?.id);
+  const summary = parent?.snapshot.summary;
+  if (summary) events.expected(summary.totalFilesProcessed, summary.totalBytesProcessed);
   return { repository, signal: lock.signal, parent, indexFiles };
 }
 
@@ -145,7 +176,9 @@ async function findParent(
   options: BackupOptions,
   targets: Targets,
 ): Promise<BackupSession["parent"]> {
-  const snapshots = await listSnapshots(repository, { signal: options.signal });
+  // A damaged snapshot is no reason to make none: without a parent all files are read.
+  const onDamage = (_: Id, error: HoldfastError): void => options.events.notice(error.message);
+  const snapshots = await listSnapshots(repository, { signal: options.signal, onDamage });
   if (options.parent !== undefined) return snapshots.find(({ id }) => id === options.parent);
   const { groupBy, hostname: host, tags } = options;
   const paths = targets.paths.map(byteStringToText);
@@ -180,7 +213,7 @@ async function makeSnapshot(
 function scanCachePath(options: BackupOptions, targets: Targets): string | undefined {
   const { scanCacheFolder, location, hostname, metadata, scanOptions } = options;
   if (scanCacheFolder === undefined || options.stdin !== undefined) return undefined;
-  const zone = metadata.utc ? "UTC" : String(metadata.zoneOffset(0));
+  const zone = ZONE_SAMPLES.map((instant) => metadata.zoneOffset(instant)).join();
   const name = scanCacheName([
     location,
     hostname,
@@ -231,6 +264,7 @@ async function walkOnce(
     });
     const walked =
       options.stdin === undefined ? await walk.run() : await readStdin(options, store, startedAt);
+    refuseNothing(options, targets, walked);
     const stored = await store.settle();
     const session = await store.session();
     const result = await saveSnapshot(options, targets, session, walked, stored.counts, startedAt);
@@ -254,6 +288,7 @@ async function readStdin(
   const { metadata, events } = options;
   const result = await backUpStdin({ store, name: options.stdin!, metadata, uid, gid, time });
   events.found(1, result.counts.totalBytes);
+  events.foundAll();
   events.done(1, result.counts.totalBytes);
   return result;
 }
