@@ -12,6 +12,7 @@ test("counters add up what they are told", () => {
   progress.skipped({ files: 1, bytes: 20 });
   progress.deleted(3);
   progress.failed();
+  progress.expect({ files: 4, bytes: 50 });
   progress.now("/a");
   progress.now("/b", 1);
   progress.now("");
@@ -24,6 +25,8 @@ test("counters add up what they are told", () => {
       directoriesTotal: 1,
       bytesTotal: 35,
       totalKnown: true,
+      filesExpected: 4,
+      bytesExpected: 50,
       filesDone: 1,
       directoriesDone: 1,
       bytesDone: 15,

@@ -9,6 +9,9 @@ export interface ProgressCounters {
   readonly bytesTotal: number;
   /** The totals will not grow any more. */
   readonly totalKnown: boolean;
+  /** What there was to do the last time, 0 when nobody knows: an estimate until the totals are known. */
+  readonly filesExpected: number;
+  readonly bytesExpected: number;
   readonly filesDone: number;
   readonly directoriesDone: number;
   readonly bytesDone: number;
@@ -34,6 +37,8 @@ export class Progress implements ProgressCounters {
   directoriesTotal = 0;
   bytesTotal = 0;
   totalKnown = false;
+  filesExpected = 0;
+  bytesExpected = 0;
   filesDone = 0;
   directoriesDone = 0;
   bytesDone = 0;
@@ -53,6 +58,12 @@ export class Progress implements ProgressCounters {
   /** The totals are complete: from now on the time left can be estimated. */
   totalComplete(): void {
     this.totalKnown = true;
+  }
+
+  /** There will be about as much to do as this. */
+  expect({ files = 0, bytes = 0 }: ProgressAmount): void {
+    this.filesExpected = files;
+    this.bytesExpected = bytes;
   }
 
   /** Some of it is done. Bytes may be reported while their file is still under way. */

@@ -10,6 +10,7 @@ before(() => {
   process.env["TZ"] = "Europe/Brussels";
 });
 
+const CLOCK = { monotonic: () => 0 };
 const STARTED = 1_795_467_142_246_985_926n;
 
 const OUTCOME: BackupOutcome = {
@@ -76,7 +77,7 @@ test("the summary as a JSON message", () => {
 test("events are counted", () => {
   const progress = new Progress();
   const { output, stdout, stderr } = recordOutput();
-  const events = createBackupEvents(output, progress);
+  const events = createBackupEvents(output, progress, CLOCK);
   events.found(3, 300);
   events.done(1, 100);
   events.current("/srv/a");
@@ -89,9 +90,24 @@ test("events are counted", () => {
   assert.equal(stderr(), "error: /srv/b: EACCES: permission denied\n");
 });
 
+test("what is found is complete once the walk says so, and until then the parent tells what to expect", () => {
+  const progress = new Progress();
+  const { output, stdout } = recordOutput({ verbosity: 2 });
+  let now = 1000;
+  const events = createBackupEvents(output, progress, { monotonic: () => now });
+  events.expected(40, 4000);
+  assert.deepEqual([progress.filesExpected, progress.bytesExpected], [40, 4000]);
+  events.found(3, 300);
+  assert.equal(progress.totalKnown, false);
+  now += 250;
+  events.foundAll();
+  assert.equal(progress.totalKnown, true);
+  assert.equal(stdout(), "scan finished in 0.250s: 3 files, 300 B\n");
+});
+
 test("the parent is named", () => {
   const { output, stdout } = recordOutput();
-  const events = createBackupEvents(output, new Progress());
+  const events = createBackupEvents(output, new Progress(), CLOCK);
   events.parent("2c1121dd".padEnd(64, "0"));
   events.parent(undefined);
   assert.equal(
@@ -102,7 +118,7 @@ test("the parent is named", () => {
 
 test("-vv names every entry", () => {
   const { output, stdout } = recordOutput({ verbosity: 3 });
-  const events = createBackupEvents(output, new Progress());
+  const events = createBackupEvents(output, new Progress(), CLOCK);
   events.item?.("new", "file", textToByteString("/src/é\n"), 11);
   events.item?.("changed", "dir", "/src", 0);
   events.item?.("unmodified", "file", "/src/b", 5);
@@ -117,7 +133,7 @@ test("-vv names every entry", () => {
 test("JSON messages for entries and errors", () => {
   const { output, stdout, stderr } = recordOutput({ json: true, verbosity: 2 });
   const progress = new Progress();
-  const events = createBackupEvents(output, progress);
+  const events = createBackupEvents(output, progress, CLOCK);
   events.item?.("changed", "dir", textToByteString("/src/é"), 0);
   events.failed("/srv/b", new Error("b: denied"));
   events.parent(undefined);
@@ -134,5 +150,8 @@ test("JSON messages for entries and errors", () => {
     stderr(),
     '{"message_type":"error","error":{"message":"b: denied"},"during":"archival","item":"/srv/b"}\n',
   );
-  assert.equal("item" in createBackupEvents(recordOutput({ json: true }).output, progress), false);
+  assert.equal(
+    "item" in createBackupEvents(recordOutput({ json: true }).output, progress, CLOCK),
+    false,
+  );
 });

@@ -2,6 +2,7 @@
 // messages of --json. Scripts cut numbers out of these lines; VolSync keeps some of them in a resource's status.
 
 import { messageOf } from "../base/errors.ts";
+import type { Clock } from "../base/clock.ts";
 import type { Progress } from "../base/progress.ts";
 import { byteStringToText } from "../restic/byte-string.ts";
 import { formatTime } from "../restic/go-time.ts";
@@ -35,11 +36,13 @@ export interface BackupOutcome {
 /** What the engine tells while it works. */
 export interface BackupEvents {
   found(files: number, bytes: number): void;
+  foundAll(): void;
   done(files: number, bytes: number): void;
   /** Path as text. */
   current(path: string): void;
   failed(path: string, error: unknown): void;
   parent(id: string | undefined): void;
+  expected(files: number, bytes: number): void;
   notice(message: string): void;
   /** Path as byte string. Only there when somebody wants to hear of every item. */
   item?(change: Change, kind: "file" | "dir", path: string, bytes: number): void;
@@ -53,10 +56,19 @@ const ACTIONS: Readonly<Record<Change, string>> = {
 };
 
 /** Counts what the engine tells in `progress`, and says what is to be said at once. */
-export function createBackupEvents(output: Output, progress: Progress): BackupEvents {
+export function createBackupEvents(
+  output: Output,
+  progress: Progress,
+  clock: Pick<Clock, "monotonic">,
+): BackupEvents {
+  const start = clock.monotonic();
   const wantsItems = output.isJson ? output.verbosity >= 2 : output.shows(3);
   return {
     found: (files, bytes) => progress.addTotal({ files, bytes }),
+    foundAll() {
+      progress.totalComplete();
+      reportScan(output, progress, (clock.monotonic() - start) / 1000);
+    },
     done: (files, bytes) => progress.done({ files, bytes }),
     current: (path) => progress.now(path),
     failed(path, error) {
@@ -67,6 +79,7 @@ export function createBackupEvents(output: Output, progress: Progress): BackupEv
       if (id === undefined) output.print("no parent snapshot found, will read all files");
       else output.print(`using parent snapshot ${shortId(id)}`);
     },
+    expected: (files, bytes) => progress.expect({ files, bytes }),
     notice(message) {
       if (!output.isJson) output.warn(message);
     },

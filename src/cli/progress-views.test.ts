@@ -45,6 +45,17 @@ test("a backup on a terminal uses the room there is", () => {
   assert.equal(backupView.lines(at(halfway()), 80)[0], "[1:15] 123 files  1.500 GiB");
 });
 
+test("a backup on a terminal goes by what its parent had, until more than that is found", () => {
+  const progress = halfway();
+  progress.expect({ files: 500, bytes: 6 * 2 ** 30 });
+  const line = () => backupView.lines(at(progress), 60)[0];
+  assert.equal(line(), "[1:15]  25.00%  123 / ~500 files  1.500 GiB / ~6.000 GiB");
+  const message = backupView.message?.(at(progress)) as Record<string, unknown>;
+  assert.deepEqual([message["total_files"], message["percent_done"]], [456, 0.5]);
+  progress.addTotal({ files: 50, bytes: 4 * 2 ** 30 });
+  assert.equal(line(), "[1:15] 123 files  1.500 GiB");
+});
+
 test("a backup on a terminal names what it is busy with, harmlessly, and counts errors", () => {
   const progress = halfway();
   progress.failed();

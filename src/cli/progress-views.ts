@@ -142,29 +142,37 @@ export function itemsTotal({ filesTotal, directoriesTotal }: ProgressCounters): 
 /** The one line that matters: how much, how fast, how long; the bar gets what room is left. */
 function transferLine(state: ProgressState, columns: number, unit: string): string {
   const { counters } = state;
-  const [done, total] =
-    unit === "files"
-      ? [counters.filesDone, counters.filesTotal]
-      : [itemsDone(counters), itemsTotal(counters)];
-  const known = counters.totalKnown && counters.bytesTotal > 0;
+  const done = unit === "files" ? counters.filesDone : itemsDone(counters);
+  const whole = wholeOf(counters, unit);
   const parts = [
-    known ? `${done} / ${total} ${unit}` : `${done} ${unit}`,
-    known
-      ? `${formatBytes(counters.bytesDone)} / ${formatBytes(counters.bytesTotal)}`
+    whole ? `${done} / ${whole.mark}${whole.files} ${unit}` : `${done} ${unit}`,
+    whole
+      ? `${formatBytes(counters.bytesDone)} / ${whole.mark}${formatBytes(whole.bytes)}`
       : formatBytes(counters.bytesDone),
   ];
   if (state.bytesPerSecond > 0) parts.push(formatRate(state.bytesPerSecond));
   if (state.secondsLeft > 0) parts.push(`ETA ${formatDuration(state.secondsLeft)}`);
   if (counters.errors > 0) parts.push(`${counters.errors} errors`);
   const begin = `[${formatDuration(state.seconds)}]`;
-  if (!known) return `${begin} ${parts.join("  ")}`;
-  const percent = formatPercent(counters.bytesDone, counters.bytesTotal).padStart(7);
+  if (whole === undefined) return `${begin} ${parts.join("  ")}`;
+  const percent = formatPercent(counters.bytesDone, whole.bytes).padStart(7);
   const text = `${begin} ${percent}  ${parts.join("  ")}`;
-  const bar = formatBar(
-    fraction(counters.bytesDone, counters.bytesTotal),
-    columns - text.length - 3,
-  );
+  const bar = formatBar(fraction(counters.bytesDone, whole.bytes), columns - text.length - 3);
   return bar === "" ? text : `${begin} ${percent} ${bar}  ${parts.join("  ")}`;
+}
+
+/** What there is to do: as it is known, or else as it is expected, marked by "~". */
+function wholeOf(
+  counters: ProgressCounters,
+  unit: string,
+): { files: number; bytes: number; mark: "" | "~" } | undefined {
+  const { totalKnown, filesTotal, bytesTotal, filesExpected, bytesExpected } = counters;
+  if (totalKnown) {
+    const files = unit === "files" ? filesTotal : itemsTotal(counters);
+    return bytesTotal > 0 ? { files, bytes: bytesTotal, mark: "" } : undefined;
+  }
+  if (bytesExpected <= bytesTotal) return undefined;
+  return { files: Math.max(filesExpected, filesTotal), bytes: bytesExpected, mark: "~" };
 }
 
 /** A bar of at most `cells`; "" when there is too little room for one. */

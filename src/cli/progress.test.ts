@@ -87,6 +87,24 @@ test("a terminal is redrawn, and clean at the end", (t) => {
   assert.equal(said(), before);
 });
 
+test("the time left follows from what is expected, until the totals are known", (t) => {
+  const { counters, pass, said } = create(t, { json: true, framesPerSecond: 1 });
+  const left = (): unknown =>
+    (JSON.parse(said().trimEnd().split("\n").at(-1)!) as Record<string, unknown>)[
+      "seconds_remaining"
+    ];
+  counters.addTotal({ bytes: 2 ** 20 });
+  counters.done({ bytes: 2 ** 20 });
+  pass(1);
+  assert.equal(left(), undefined);
+  counters.expect({ bytes: 11 * 2 ** 20 });
+  pass(1);
+  assert.equal(left(), 20);
+  counters.totalComplete();
+  pass(1);
+  assert.equal(left(), undefined);
+});
+
 test("--json sends messages, ten a second", (t) => {
   const { counters, pass, said } = create(t, { json: true });
   counters.done({ files: 1 });

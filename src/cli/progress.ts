@@ -76,12 +76,14 @@ export class ProgressDisplay {
     const { counters } = this.#options;
     const { seconds } = this;
     const bytesPerSecond = this.#throughput.sample(seconds, counters.bytesDone);
-    const left = counters.bytesTotal - counters.bytesDone;
+    const { totalKnown, bytesTotal, bytesExpected, bytesDone } = counters;
+    const expected = bytesExpected > bytesTotal ? bytesExpected : bytesDone;
+    const left = (totalKnown ? bytesTotal : expected) - bytesDone;
     return {
       counters,
       seconds,
       bytesPerSecond,
-      secondsLeft: counters.totalKnown ? secondsLeft(left, bytesPerSecond) : 0,
+      secondsLeft: secondsLeft(left, bytesPerSecond),
     };
   }
 }

@@ -101,7 +101,7 @@ Unreadable files are reported and left out; the snapshot is made and the exit st
     const flags = options as unknown as BackupFlags;
     const { output } = context;
     const progress = new Progress();
-    const events = createBackupEvents(output, progress);
+    const events = createBackupEvents(output, progress, context.clock);
     const backupOptions = await toOptions(context, parameters, flags);
     const display = new ProgressDisplay({
       output,
