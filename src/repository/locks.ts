@@ -1,38 +1,28 @@
 // restic's locks (docs/formats/restic.md#locks): a file for each process, refreshed while it lives.
 //
-// Taken: look, write ours, look again; on storage whose lists lag behind, wait in between as restic does
-// (docs/decisions/locks.md). Kept: every 5 minutes a new file replaces the old one; a holder that could not refresh for
-// 22.5 minutes must stop writing, because from 30 minutes on others may remove its lock. A lock of somebody else is
-// removed only when its owner is proved dead, or by `unlock` when it is stale by restic's rules.
+// Taken here: look, write ours, look again; on storage whose lists lag behind, wait in between as restic does
+// (docs/decisions/locks.md). Kept by LockHolder. A lock of somebody else is removed only when its owner is proved dead, or
+// by `unlock` when it is stale by restic's rules.
 
-import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
+import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import type { Id } from "../base/bytes.ts";
-import { formatTime, parseTime } from "../restic/go-time.ts";
-import { decodeLock, encodeLock } from "../restic/lock-file.ts";
+import { parseTime } from "../restic/go-time.ts";
+import { decodeLock } from "../restic/lock-file.ts";
 import type { Lock } from "../restic/lock-file.ts";
+import { LockHolder, STALE_MS } from "./lock-holder.ts";
+import type { HeldLock, HoldOptions } from "./lock-holder.ts";
 import type { Repository } from "./repository.ts";
 
-const REFRESH_MS = 5 * 60_000;
-const STALE_MS = 30 * 60_000;
-const GIVE_UP_MS = STALE_MS - 1.5 * REFRESH_MS;
 const LAGGING_LIST_MS = 200;
 const RETRY_FIRST_MS = 5_000;
 const RETRY_MAX_MS = 60_000;
 
-export interface LockOptions {
-  exclusive: boolean;
+/** Listings of locks until one meets no lock that vanishes under way. */
+const LISTINGS_MAX = 5;
+
+export interface LockOptions extends HoldOptions {
   /** Keep trying for this long while others hold it, in ms. */
   retryFor?: number;
-  /** Speech for people: a dead owner's lock was removed, waiting for a lock. */
-  onNotice?: (message: string) => void;
-  signal?: AbortSignal | undefined;
-}
-
-/** A held lock. `signal` aborts when it is lost or when the caller's own signal does. */
-export interface HeldLock {
-  readonly signal: AbortSignal;
-  /** Removes it; later calls do nothing. */
-  release(): Promise<void>;
 }
 
 export interface FoundLock {
@@ -44,34 +34,54 @@ export interface FoundLock {
 export async function acquireLock(repository: Repository, options: LockOptions): Promise<HeldLock> {
   const { clock } = repository.machine;
   const deadline = clock.monotonic() + (options.retryFor ?? 0);
+  let told = false;
   for (let pause = RETRY_FIRST_MS; ; pause = Math.min(pause * 2, RETRY_MAX_MS)) {
     try {
       return await tryLock(repository, options);
     } catch (error) {
       const left = deadline - clock.monotonic();
       if (!isHoldfastError(error, "REPO_LOCKED") || left <= 0) throw error;
-      options.onNotice?.(`repo already locked, waiting: ${error.message}`);
+      if (!told) options.onNotice?.(`repo already locked, waiting: ${error.message}`);
+      told = true;
       await clock.sleep(Math.min(pause, left), options.signal);
     }
   }
 }
 
-/** All lock files that can be read. Empty ones are leftovers of a crash and ignored, as restic does. */
+/**
+ * All locks. Empty files are leftovers of a crash and ignored, as restic does; a damaged one is LOCK_DAMAGED, because it
+ * may be anybody's.
+ */
 export async function listLocks(
   repository: Repository,
   signal?: AbortSignal,
 ): Promise<FoundLock[]> {
-  const found: FoundLock[] = [];
-  for (const { id, size } of await repository.list("lock", signal)) {
-    if (size === 0) continue;
-    try {
-      found.push({ id, lock: decodeLock(await repository.load("lock", id, signal)) });
-    } catch (error) {
-      // Its owner may just have released or refreshed it.
-      if (!isHoldfastError(error, "STORAGE_NOT_FOUND")) throw error;
+  for (let listing = 1; ; listing++) {
+    const found: FoundLock[] = [];
+    let vanished = false;
+    for (const { id, size } of await repository.list("lock", signal)) {
+      if (size === 0) continue;
+      const lock = await loadLock(repository, id, signal);
+      if (lock === undefined) vanished = true;
+      else found.push({ id, lock });
     }
+    // Released, or replaced by a file that is newer than this listing: look again, or a live owner goes unseen.
+    if (!vanished || listing === LISTINGS_MAX) return found;
   }
-  return found;
+}
+
+/** A lock, or undefined when it is gone. */
+async function loadLock(
+  repository: Repository,
+  id: Id,
+  signal?: AbortSignal,
+): Promise<Lock | undefined> {
+  try {
+    return decodeLock(await repository.load("lock", id, signal));
+  } catch (error) {
+    if (isHoldfastError(error, "STORAGE_NOT_FOUND")) return undefined;
+    throw error;
+  }
 }
 
 /** restic's rule: older than 30 minutes, or made on this host by a process that is gone. */
@@ -102,32 +112,29 @@ async function removable(
 ): Promise<boolean> {
   if (size === 0) return false;
   try {
-    return isStale(repository, decodeLock(await repository.load("lock", id, signal)));
+    const lock = await loadLock(repository, id, signal);
+    return lock !== undefined && isStale(repository, lock);
   } catch (error) {
-    if (isHoldfastError(error, "STORAGE_NOT_FOUND", "LOCK_DAMAGED")) return false;
+    if (isHoldfastError(error, "LOCK_DAMAGED")) return false;
     throw error;
   }
 }
 
 async function tryLock(repository: Repository, options: LockOptions): Promise<HeldLock> {
   await refuseConflict(repository, options, undefined);
-  const lock = newLock(repository, options.exclusive);
-  const id = await repository.save("lock", encodeLock(lock), options.signal);
+  const holder = new LockHolder(repository, options);
   try {
+    const own = await holder.write(options.signal);
     if (!repository.storage.traits.strongLists) {
       await repository.machine.clock.sleep(LAGGING_LIST_MS, options.signal);
     }
-    await refuseConflict(repository, options, id);
+    await refuseConflict(repository, options, own);
   } catch (error) {
-    await repository.remove("lock", id).catch(() => {});
+    await holder.release();
     throw error;
   }
-  return holdLock(repository, options, id);
-}
-
-function newLock(repository: Repository, exclusive: boolean): Lock {
-  const { clock, hostname, username, pid, uid, gid } = repository.machine;
-  return { time: formatTime(clock.nowNanoseconds()), exclusive, hostname, username, pid, uid, gid };
+  holder.keep();
+  return holder;
 }
 
 async function refuseConflict(
@@ -160,58 +167,4 @@ async function refuseConflict(
 function ownerIsDead(repository: Repository, lock: Lock): boolean {
   const { hostname, pid, isAlive } = repository.machine;
   return lock.hostname === hostname && lock.pid !== pid && !isAlive(lock.pid);
-}
-
-/** Refreshes until released; aborts the holder's work when refreshing failed for too long. */
-function holdLock(repository: Repository, options: LockOptions, first: Id): HeldLock {
-  const { clock } = repository.machine;
-  const lost = new AbortController();
-  const released = new AbortController();
-  let current = first;
-  let refreshedAt = clock.now();
-
-  const refresh = async (): Promise<void> => {
-    const next = await repository.save("lock", encodeLock(newLock(repository, options.exclusive)));
-    const previous = current;
-    current = next;
-    refreshedAt = clock.now();
-    await repository.remove("lock", previous);
-  };
-  const keep = async (): Promise<void> => {
-    while (!released.signal.aborted) {
-      try {
-        await clock.sleep(REFRESH_MS, released.signal);
-      } catch {
-        return;
-      }
-      try {
-        await refresh();
-      } catch (error) {
-        options.onNotice?.(`unable to refresh lock: ${messageOf(error)}`);
-      }
-      if (clock.now() - refreshedAt > GIVE_UP_MS) {
-        lost.abort(
-          new HoldfastError("LOCK_LOST", "our lock could not be refreshed for 22 minutes", {
-            hint: "What was stored is kept; run the command again.",
-          }),
-        );
-        return;
-      }
-    }
-  };
-  const keeping = keep();
-  const signal =
-    options.signal === undefined ? lost.signal : AbortSignal.any([options.signal, lost.signal]);
-  let releasing: Promise<void> | undefined;
-  return {
-    signal,
-    release: () => {
-      releasing ??= (async () => {
-        released.abort();
-        await keeping;
-        await repository.remove("lock", current);
-      })();
-      return releasing;
-    },
-  };
 }

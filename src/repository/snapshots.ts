@@ -77,7 +77,7 @@ export async function findSnapshot(
   signal?: AbortSignal,
 ): Promise<FoundSnapshot> {
   if (name === "latest") {
-    const all = await listSnapshots(repository, { filter, signal, onDamage: () => {} });
+    const all = await listSnapshots(repository, { filter, signal, onDamage: refuseLatest });
     const latest = all.at(-1);
     if (latest !== undefined) return latest;
     throw new HoldfastError("SNAPSHOT_NOT_FOUND", "no snapshot found", {
@@ -86,6 +86,14 @@ export async function findSnapshot(
   }
   const id = await findFile(repository, "snapshot", name, signal);
   return { id, snapshot: await loadSnapshot(repository, id, signal) };
+}
+
+/** Which snapshot is the latest cannot be told: never take an older one for it. */
+function refuseLatest(_: Id, error: HoldfastError): never {
+  throw new HoldfastError("SNAPSHOT_DAMAGED", `${error.message}; it may be the latest`, {
+    hint: "Name the snapshot you want by its id: `snapshots` lists those that can be read.",
+    cause: error,
+  });
 }
 
 /** The id that `start` begins, of a file of a kind. */
