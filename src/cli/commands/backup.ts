@@ -22,7 +22,7 @@ import { parseTimeOption } from "../time-option.ts";
 import { collect } from "../option-values.ts";
 import { ProgressDisplay } from "../progress.ts";
 import { backupView } from "../progress-views.ts";
-import { namedLocation, openNamedRepository } from "../session.ts";
+import { namedLocation, openNamedRepository, warnNoLock } from "../session.ts";
 import { PROGRAM_VERSION } from "../version.ts";
 
 interface BackupFlags {
@@ -102,6 +102,7 @@ Unreadable files are reported and left out; the snapshot is made and the exit st
     const { output } = context;
     const progress = new Progress();
     const events = createBackupEvents(output, progress, context.clock);
+    warnNoLock(context);
     const backupOptions = await toOptions(context, parameters, flags);
     const display = new ProgressDisplay({
       output,
@@ -119,9 +120,7 @@ Unreadable files are reported and left out; the snapshot is made and the exit st
       throw error;
     }
     if (progress.errors === 0) return EXIT.ok;
-    if (output.isJson) return EXIT.incomplete;
-    output.warn("Warning: at least one source file could not be read");
-    return EXIT.incomplete;
+    throw new HoldfastError("INCOMPLETE", "at least one source file could not be read");
   },
 };
 

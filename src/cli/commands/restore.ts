@@ -6,7 +6,7 @@ import { Progress } from "../../base/progress.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import { restore } from "../../files/restore.ts";
 import type { Overwrite } from "../../files/restore-existing.ts";
-import { compileSelector } from "../../files/selection.ts";
+import { compileAttributeFilter, compileSelector } from "../../files/selection.ts";
 import type { SelectionOptions } from "../../files/selection.ts";
 import { verifyRestored } from "../../files/verify-restored.ts";
 import { byteStringToText, textToByteString } from "../../restic/byte-string.ts";
@@ -28,6 +28,8 @@ interface RestoreFlags extends Required<SelectionOptions>, FilterFlags {
   sparse?: boolean;
   verify?: boolean;
   dryRun?: boolean;
+  includeXattr: string[];
+  excludeXattr: string[];
 }
 
 const OVERWRITE: readonly Overwrite[] = ["always", "if-changed", "if-newer", "never"];
@@ -49,6 +51,8 @@ function configure(command: Command): void {
     .option("--sparse", "leave holes where a file has zeros")
     .option("--verify", "read what was restored once more and compare")
     .option("-n, --dry-run", "write nothing, say what would be")
+    .option("--include-xattr <pattern>", "accepted; no attribute is restored yet", collect, [])
+    .option("--exclude-xattr <pattern>", "accepted; no attribute is restored yet", collect, [])
     .addHelpText(
       "after",
       `
@@ -73,6 +77,7 @@ export const restoreCommand: CommandModule = {
       readFile: (file) => readFile(file),
       variables: (variable) => context.environment[variable],
     });
+    compileAttributeFilter({ include: flags.includeXattr, exclude: flags.excludeXattr });
     const target = targetOf(flags);
     refuseDeleteAll(flags, target);
     const progress = new Progress();
