@@ -1,0 +1,121 @@
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import assert from "node:assert/strict";
+import { systemClock, systemRandom } from "../base/clock.ts";
+import { createQuickRepository } from "../../test/interop/quick-repository.ts";
+import { recordOutput } from "../../test/cli/recorded-output.ts";
+import type { Context } from "./command.ts";
+import { readSettings } from "./environment.ts";
+import { thisMachine } from "./machine.ts";
+import { openNamedRepository, withRepository } from "./session.ts";
+import type { LockMode } from "./session.ts";
+
+let folder: string;
+let repository: string;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "holdfast-session-"));
+  repository = join(folder, "repository");
+  await createQuickRepository(repository, "right");
+});
+after(() => rm(folder, { recursive: true }));
+
+interface Person {
+  /** What is typed at each prompt. */
+  types?: string[];
+  /** RESTIC_PASSWORD. */
+  password?: string;
+  repo?: string;
+  lock?: boolean;
+}
+
+/** A run of the program by a person at a terminal. */
+function sit({ types = [], password, repo = repository, lock = true }: Person) {
+  const { output, stderr } = recordOutput();
+  const prompts: string[] = [];
+  const environment = { HOME: folder, RESTIC_PASSWORD: password };
+  const context: Context = {
+    output,
+    clock: systemClock,
+    random: systemRandom,
+    machine: thisMachine(),
+    cwd: "/",
+    cores: 1,
+    settings: readSettings({ lock }, environment),
+    flags: { repo },
+    environment,
+    secrets: {
+      readFile: () => Promise.reject(new Error("no file is to be read")),
+      run: () => Promise.reject(new Error("no program is to be run")),
+      readLine: () => Promise.reject(new Error("stdin is not to be read")),
+      ask: (prompt) => {
+        prompts.push(prompt);
+        return Promise.resolve(types.shift()!);
+      },
+    },
+    signal: new AbortController().signal,
+  };
+  return { context, prompts, stderr };
+}
+
+test("a person may mistype the password twice", async () => {
+  const { context, prompts, stderr } = sit({ types: ["wrong", "worse", "right"] });
+  const { keyId } = await openNamedRepository(context);
+  assert.match(keyId, /^[0-9a-f]{64}$/);
+  assert.equal(prompts.length, 3);
+  assert.equal(stderr(), "wrong password or no key found. Try again\n".repeat(2));
+});
+
+test("the third wrong password is the last", async () => {
+  const { context, prompts } = sit({ types: ["wrong", "worse", "worst", "right"] });
+  await assert.rejects(openNamedRepository(context), { code: "WRONG_PASSWORD" });
+  assert.equal(prompts.length, 3);
+});
+
+test("a password from elsewhere is tried once", async () => {
+  const { context, prompts, stderr } = sit({ password: "wrong" });
+  await assert.rejects(openNamedRepository(context), { code: "WRONG_PASSWORD" });
+  assert.equal(prompts.length, 0);
+  assert.equal(stderr(), "");
+});
+
+test("nobody is asked for the password of a repository that is not there", async () => {
+  for (const repo of [folder, join(folder, "nothing")]) {
+    const { context, prompts } = sit({ repo });
+    await assert.rejects(openNamedRepository(context), (error: Error & { hint?: string }) => {
+      assert.equal((error as { code?: string }).code, "REPO_NOT_FOUND");
+      assert.equal(error.hint, `Is there a repository at the following location?\n${repo}`);
+      return true;
+    });
+    assert.equal(prompts.length, 0);
+  }
+});
+
+/** Locks that there are while a command of this kind works, and after it failed. */
+async function countLocks(mode: LockMode, lock: boolean) {
+  const { context, stderr } = sit({ password: "right", lock });
+  const locks = async (): Promise<number> => (await readdir(join(repository, "locks"))).length;
+  let during = NaN;
+  const working = withRepository(context, mode, async () => {
+    during = await locks();
+    throw new Error("failed");
+  });
+  await assert.rejects(working, /failed/);
+  return { during, after: await locks(), warned: stderr() !== "" };
+}
+
+test("a lock is held while a command works, and gone when it failed", async () => {
+  for (const mode of ["read", "append", "exclusive"] as const) {
+    assert.deepEqual(await countLocks(mode, true), { during: 1, after: 0, warned: false }, mode);
+  }
+  assert.deepEqual(await countLocks("none", true), { during: 0, after: 0, warned: false });
+});
+
+test("--no-lock is for commands that read; others warn and lock", async () => {
+  assert.deepEqual(await countLocks("read", false), { during: 0, after: 0, warned: false });
+  for (const mode of ["append", "exclusive"] as const) {
+    assert.deepEqual(await countLocks(mode, false), { during: 1, after: 0, warned: true }, mode);
+  }
+});
