@@ -7,6 +7,7 @@
 
 import { setImmediate as yieldOnce } from "node:timers/promises";
 import type { Id } from "../base/bytes.ts";
+import type { Clock } from "../base/clock.ts";
 import { throwIfCancelled } from "../base/cancellation.ts";
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import { byteStringToText } from "../restic/byte-string.ts";
@@ -59,6 +60,7 @@ export interface WalkOptions extends ListingOptions {
   ignoreCtime: boolean;
   ignoreInode: boolean;
   cache: ScanCache | undefined;
+  clock: Clock;
   store: BackupStore;
   events: WalkEvents;
   signal: AbortSignal | undefined;
@@ -387,10 +389,11 @@ export class BackupWalk {
   async #breathe(): Promise<void> {
     if (++this.#entriesInSlice < SLICE_ENTRIES) return;
     this.#entriesInSlice = 0;
-    if (performance.now() < this.#sliceEnd) return;
+    const { clock } = this.#options;
+    if (clock.monotonic() < this.#sliceEnd) return;
     await yieldOnce();
     throwIfCancelled(this.#options.signal);
-    this.#sliceEnd = performance.now() + SLICE_MS;
+    this.#sliceEnd = clock.monotonic() + SLICE_MS;
     this.#options.store.check();
   }
 }

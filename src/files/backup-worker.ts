@@ -4,8 +4,9 @@
 // Everything is synchronous and in memory the worker owns. While both pack buffers are being stored it sleeps
 // (Atomics.wait); the main thread wakes it.
 
-import { hash, randomBytes } from "node:crypto";
+import { hash } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
+import { systemRandom } from "../base/clock.ts";
 import { HoldfastError, errnoOf, isHoldfastError, messageOf } from "../base/errors.ts";
 import { BlobLookup } from "../repository/blob-index.ts";
 import { SharedBlobSet } from "../repository/shared-blob-set.ts";
@@ -91,7 +92,7 @@ class BackupWorker {
       key,
       version,
       level,
-      start: randomBytes(16),
+      start: systemRandom(16),
       at,
       scratch,
       verify,
@@ -100,7 +101,7 @@ class BackupWorker {
       kernels,
       key,
       sealer,
-      random: randomBytes,
+      random: systemRandom,
       type: "data",
       packSize,
       takeBuffer: () => this.#takeBuffer(),

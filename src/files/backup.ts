@@ -5,8 +5,9 @@
 
 import { sha256Hex } from "../base/bytes.ts";
 import type { Id } from "../base/bytes.ts";
+import type { Clock } from "../base/clock.ts";
 import { HoldfastError } from "../base/errors.ts";
-import type { HeldLock } from "../repository/locks.ts";
+import type { HeldLock } from "../repository/lock-holder.ts";
 import { acquireLock } from "../repository/locks.ts";
 import type { Repository } from "../repository/repository.ts";
 import { listSnapshots } from "../repository/snapshots.ts";
@@ -73,6 +74,7 @@ export interface BackupOptions {
   /** Folder of scan caches; none: none is used. */
   scanCacheFolder: string | undefined;
   retryLock: number;
+  clock: Clock;
   events: BackupEvents;
   signal: AbortSignal | undefined;
 }
@@ -237,7 +239,7 @@ async function walkOnce(
   const { events, metadata, excluder, oneFileSystem, ignoreCtime, ignoreInode } = options;
   const { workers, verify, dryRun, signal, cwd } = options;
   const packSize = options.packSize ?? PACK_SIZE_DEFAULT;
-  const startedAt = BigInt(Date.now()) * 1_000_000n;
+  const startedAt = options.clock.nowNanoseconds();
   const store = new BackupStore({
     session: opening,
     workers,
@@ -257,6 +259,7 @@ async function walkOnce(
       ignoreInode,
       metadata,
       cache,
+      clock: options.clock,
       startedAt,
       store,
       events,

@@ -177,6 +177,7 @@ async function toOptions(
     programVersion: `holdfast ${PROGRAM_VERSION}`,
     scanCacheFolder: settings.cacheFolder && join(settings.cacheFolder, "scan"),
     retryLock: settings.retryLock,
+    clock: context.clock,
     signal: context.signal,
   };
 }
