@@ -6,6 +6,7 @@
 
 import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import type { Id } from "../base/bytes.ts";
+import { throwIfCancelled } from "../base/cancellation.ts";
 import { parseTime } from "../restic/go-time.ts";
 import { decodeLock } from "../restic/lock-file.ts";
 import type { Lock } from "../restic/lock-file.ts";
@@ -43,7 +44,7 @@ export async function acquireLock(repository: Repository, options: LockOptions):
       if (!isHoldfastError(error, "REPO_LOCKED") || left <= 0) throw error;
       if (!told) options.onNotice?.(`repo already locked, waiting: ${error.message}`);
       told = true;
-      await clock.sleep(Math.min(pause, left), options.signal);
+      await sleep(repository, Math.min(pause, left), options.signal);
     }
   }
 }
@@ -126,7 +127,7 @@ async function tryLock(repository: Repository, options: LockOptions): Promise<He
   try {
     const own = await holder.write(options.signal);
     if (!repository.storage.traits.strongLists) {
-      await repository.machine.clock.sleep(LAGGING_LIST_MS, options.signal);
+      await sleep(repository, LAGGING_LIST_MS, options.signal);
     }
     await refuseConflict(repository, options, own);
   } catch (error) {
@@ -135,6 +136,15 @@ async function tryLock(repository: Repository, options: LockOptions): Promise<He
   }
   holder.keep();
   return holder;
+}
+
+async function sleep(repository: Repository, ms: number, signal?: AbortSignal): Promise<void> {
+  try {
+    await repository.machine.clock.sleep(ms, signal);
+  } catch (error) {
+    throwIfCancelled(signal);
+    throw error;
+  }
 }
 
 async function refuseConflict(

@@ -148,8 +148,10 @@ export class Repository {
 
   #damaged(kind: FileKind, id: Id, why: string): HoldfastError {
     const where = `${kind} ${id} in ${this.storage.location}`;
-    return new HoldfastError(DAMAGED[kind], `${where} is damaged: ${why}`, {
-      hint: "Run `holdfast check` for the whole picture before anything else writes here.",
-    });
+    const hint =
+      kind === "lock"
+        ? "When nothing else uses the repository, remove it with `unlock --remove-all`."
+        : "Run `holdfast check` for the whole picture before anything else writes here.";
+    return new HoldfastError(DAMAGED[kind], `${where} is damaged: ${why}`, { hint });
   }
 }
