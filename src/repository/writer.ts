@@ -10,6 +10,7 @@ import { compressionLevel } from "../restic/compression.ts";
 import { createKernels } from "../restic/kernels.ts";
 import type { Kernels } from "../restic/kernels.ts";
 import { sealSingleBlobPack } from "../restic/single-blob-pack.ts";
+import { HoldfastError } from "../base/errors.ts";
 import { sha256, toHex } from "../base/bytes.ts";
 import type { Id } from "../base/bytes.ts";
 import type { BlobIndex } from "./blob-index.ts";
@@ -90,15 +91,16 @@ export class RepositoryWriter {
     pack: { id: Uint8Array; bytes: Uint8Array; header: Uint8Array },
     release: () => void,
   ): void {
-    const { repository, signal } = this.#options;
-    if (this.#options.dryRun === true) return release();
+    const { repository, signal, dryRun } = this.#options;
     const storing = (async () => {
       try {
-        await repository.storage.put(keyOf("pack", toHex(pack.id)), pack.bytes, { signal });
+        // Never gives the memory back before this call has returned, also when nothing is stored: the caller is at work.
+        if (dryRun === true) await Promise.resolve();
+        else await repository.storage.put(keyOf("pack", toHex(pack.id)), pack.bytes, { signal });
       } finally {
         release();
       }
-      await this.#indexWriter.add(pack.id, pack.header, signal);
+      if (dryRun !== true) await this.#indexWriter.add(pack.id, pack.header, signal);
     })();
     const settled = storing.then(
       () => {},
@@ -123,7 +125,10 @@ export class RepositoryWriter {
 
   /** Makes everything durable: the last packs, then the index. */
   async finish(): Promise<void> {
-    while (this.#trees.length > 0 && this.#index !== undefined) {
+    if (this.#trees.length > 0 && this.#index === undefined) {
+      throw new HoldfastError("BUG", "trees wait for an index that never came");
+    }
+    while (this.#trees.length > 0) {
       this.#sealTrees();
       if (this.#trees.length > 0) await this.settleOne();
     }
@@ -181,7 +186,8 @@ export class RepositoryWriter {
           this.#sealTrees();
         });
       });
-      if (this.#sealer.free.length === 0) return false;
+      const { assembler, free } = this.#sealer;
+      if (free.length === 0 && assembler.needsBuffer(json.length)) return false;
       stored = this.#sealer.add(json, id);
     }
     this.counts.treeBlobs++;

@@ -69,6 +69,11 @@ export class PackAssembler {
     return this.#used;
   }
 
+  /** True when `add` would ask for a buffer to take a blob of `length` bytes. */
+  needsBuffer(length: number): boolean {
+    return this.#buffer === undefined || this.#room() < length + SEAL_MARGIN;
+  }
+
   /** Seals `length` bytes at `plain` in kernel memory into the open pack; the bytes it takes there. */
   add(id: Uint8Array, plain: number, length: number): number {
     const { sealer, type } = this.#options;
