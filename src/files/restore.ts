@@ -247,10 +247,11 @@ class Restore {
   async #stays(node: TreeNode, path: string, there: Stats, snapshotPath: string): Promise<boolean> {
     const verdict = await this.#existing.judge(node, path, there);
     if (verdict === "kept") this.#kept.add(snapshotPath);
-    // Further names of this file become links to it.
     if (verdict === "equal" && BigInt(node.links) > 1n) {
-      const key = linkKey(node);
-      if (!this.#hardlinks.has(key)) this.#hardlinks.set(key, path);
+      const existing = this.#hardlinks.get(linkKey(node));
+      // The first of its names that is met; the others become links to it.
+      if (existing === undefined) this.#hardlinks.set(linkKey(node), path);
+      else return lookAt(existing)?.ino === there.ino;
     }
     return verdict !== undefined;
   }

@@ -10,8 +10,12 @@ import { NONCE_BYTES, deriveKey, seal, splitKey } from "../../src/restic/crypto.
 import { encodeKeyFile } from "../../src/restic/key-file.ts";
 import { derivePolynomial } from "../../src/restic/polynomial.ts";
 
-/** Makes a repository of format 2 in the new folder `path`. */
-export async function createQuickRepository(path: string, password: string): Promise<void> {
+/** Makes a repository in the new folder `path`, by default of format 2. */
+export async function createQuickRepository(
+  path: string,
+  password: string,
+  version: 1 | 2 = 2,
+): Promise<void> {
   for (const folder of ["data", "index", "keys", "locks", "snapshots"]) {
     mkdirSync(join(path, folder), { recursive: true });
   }
@@ -32,7 +36,7 @@ export async function createQuickRepository(path: string, password: string): Pro
   });
   writeFileSync(join(path, "keys", sha256Hex(key)), key);
   const config = encodeConfig({
-    version: 2,
+    version,
     id: toHex(randomBytes(32)),
     chunkerPolynomial: derivePolynomial(randomBytes),
     extra: {},
