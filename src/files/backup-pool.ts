@@ -74,13 +74,16 @@ export class BackupPool {
     best.worker.postMessage(request);
   }
 
-  /** Waits for all batches, then for the last packs to be handed over. */
+  /** Waits for all batches, then for the last packs to be handed over: afterwards the writer knows every pack. */
   async finish(): Promise<void> {
     while (this.#members.some((member) => member.batches > 0)) {
       this.#check();
       await this.#change();
     }
-    for (const member of this.#members) member.worker.postMessage({ type: "flush" });
+    for (const member of this.#members) {
+      member.flushed = false;
+      member.worker.postMessage({ type: "flush" });
+    }
     while (this.#members.some((member) => !member.flushed)) {
       this.#check();
       await this.#change();

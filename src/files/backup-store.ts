@@ -119,7 +119,9 @@ export class BackupStore {
     await this.session();
     const none = { dataBlobs: 0, treeBlobs: 0, added: 0, addedPacked: 0 };
     if (this.#opened === undefined) return { indexFiles: [], counts: none };
-    const { writer } = this.#opened;
+    const { writer, pool } = this.#opened;
+    // Whoever calls this: no pack may still be on its way when the index is written.
+    await pool.finish();
     await writer.finish();
     return { indexFiles: writer.indexFiles, counts: writer.counts };
   }

@@ -106,7 +106,7 @@ export class BackupWalk {
   async #run(): Promise<WalkResult> {
     const { root, store } = this.#options;
     let tree: Id | undefined;
-    const done = new Promise<void>((resolve, reject) => {
+    await new Promise<void>((resolve, reject) => {
       const frame = createFrame({
         snapshotPath: "/",
         path: root.path,
@@ -117,12 +117,13 @@ export class BackupWalk {
         record: this.#options.cache?.get("/"),
         finish: (id) => {
           tree = id;
-          resolve();
+          // The tree of the root is known before the workers have handed over their last packs.
+          visiting.then(resolve, reject);
         },
       });
-      this.#visitRoot(frame).catch(reject);
+      const visiting = this.#visitRoot(frame);
+      visiting.catch(reject);
     });
-    await done;
     if (this.#failure !== undefined) throw this.#failure;
     await store.settle();
     return { tree: tree!, counts: this.#counts, cache: this.#cacheBuilder };
