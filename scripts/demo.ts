@@ -86,7 +86,7 @@ mkdirSync(filestore, { recursive: true });
 
 tell("An Odoo filestore: each file is named by the SHA-1 of what should be in it");
 const entries = [...grow("yesterday", 800, 6)];
-console.log("(six of them were torn, cut short or emptied by a crash, long before any backup)");
+console.log("(a crash long before any backup left some of them torn, cut short, empty or lost)");
 
 tell("The first backup");
 holdfast("init");
