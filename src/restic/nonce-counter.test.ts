@@ -104,7 +104,11 @@ test("every sealer in the product starts at new random bytes", () => {
     const text = readFileSync(join(root, path), "utf8");
     if (/new (NonceCounter|CounterStream)\(/.test(text)) uses.push(path);
     for (const [, options] of text.matchAll(/new BlobSealer\(\{([^}]*)/g)) {
-      assert.match(options!, /\bstart: ([\w.]*\.random|random|randomBytes|systemRandom)\(16\)/, path);
+      assert.match(
+        options!,
+        /\bstart: ([\w.]*\.random|random|randomBytes|systemRandom)\(16\)/,
+        path,
+      );
       uses.push(`${path} seals`);
     }
   }

@@ -42,7 +42,11 @@ test("a snapshot comes after every pack and after an index of every pack", async
     await backUpPaths(repository, [source]);
 
     const kinds = settled.map((key) => key.slice(0, key.indexOf("/")));
-    assert.equal(kinds.indexOf("snapshots"), settled.length - 1, `in round ${round}: ${kinds}`);
+    assert.equal(
+      kinds.indexOf("snapshots"),
+      settled.length - 1,
+      `in round ${round}: ${kinds.join()}`,
+    );
     const named = new Set<string>();
     for (const { id } of await repository.list("index")) {
       for (const pack of listIndexFile(await repository.load("index", id))) named.add(pack.id);
