@@ -1,6 +1,6 @@
 // Reads single blobs, from any pack that holds a sound copy (docs/formats/restic.md#packs).
 
-import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
+import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import { sha256Hex } from "../base/bytes.ts";
 import type { Id } from "../base/bytes.ts";
 import { decompressZstd } from "../restic/compression.ts";
@@ -8,13 +8,16 @@ import { unseal } from "../restic/crypto.ts";
 import type { BlobIndex, BlobPlace, BlobType } from "./blob-index.ts";
 import { keyOf } from "./layout.ts";
 import type { Repository } from "./repository.ts";
+import { TreePacks } from "./tree-packs.ts";
 
 export class BlobReader {
   readonly #repository: Repository;
+  readonly #treePacks: TreePacks;
   readonly index: BlobIndex;
 
   constructor(repository: Repository, index: BlobIndex) {
     this.#repository = repository;
+    this.#treePacks = new TreePacks(repository);
     this.index = index;
   }
 
@@ -26,36 +29,39 @@ export class BlobReader {
         hint: "Run `holdfast check`; a backup of the same files stores the blob again.",
       });
     }
-    const failures: string[] = [];
+    const failures: HoldfastError[] = [];
     for (const place of places) {
       try {
         return await this.#readPlace(id, place, signal);
       } catch (error) {
         if (!isHoldfastError(error) || error.code === "CANCELLED") throw error;
-        // A pack that cannot be reached for now is not damage: say so instead of giving up on the blob.
-        if (error.retryable || error.code === "STORAGE_DENIED") throw error;
-        failures.push(`pack ${place.pack.slice(0, 10)}: ${messageOf(error)}`);
+        failures.push(error);
       }
     }
-    throw new HoldfastError("BLOB_DAMAGED", `${type} blob ${id}: ${failures.join("; ")}`, {
+    // A pack that cannot be reached for now is not damage: say so instead of giving up on the blob.
+    const passing = failures.find(({ retryable, code }) => retryable || code === "STORAGE_DENIED");
+    if (passing !== undefined) throw passing;
+    const what = failures.map(
+      ({ message }, i) => `pack ${places[i]!.pack.slice(0, 10)}: ${message}`,
+    );
+    throw new HoldfastError("BLOB_DAMAGED", `${type} blob ${id}: ${what.join("; ")}`, {
       hint: "Run `holdfast check --read-data`; a backup of the same files stores the blob again.",
     });
   }
 
   async #readPlace(id: Id, place: BlobPlace, signal?: AbortSignal): Promise<Uint8Array> {
-    const sealed = await this.#sealed(place, signal);
-    return openBlob(this.#repository, id, place, sealed);
-  }
-
-  /** Tree packs come through the cache as a whole: their blobs are read together and often. */
-  async #sealed(place: BlobPlace, signal?: AbortSignal): Promise<Uint8Array> {
     const repository = this.#repository;
-    if (place.type === "tree" && repository.cache !== undefined) {
-      const pack = await repository.loadRaw("pack", place.pack, signal);
-      return pack.subarray(place.offset, place.offset + place.length);
+    const { type, pack, offset, length } = place;
+    const found = type === "tree" ? await this.#treePacks.find(place, signal) : undefined;
+    const get = (): Promise<Uint8Array> =>
+      repository.storage.get(keyOf("pack", pack), { offset, length, signal });
+    try {
+      return openBlob(repository, id, place, found ?? (await get()));
+    } catch (error) {
+      if (!isHoldfastError(error, "FILE_DAMAGED")) throw error;
+      // Once more: a bit may have turned on the way.
+      return openBlob(repository, id, place, await get());
     }
-    const { offset, length } = place;
-    return repository.storage.get(keyOf("pack", place.pack), { offset, length, signal });
   }
 }
 

@@ -51,7 +51,19 @@ export async function loadIndex(
       options.onDamage(id, error);
     }
   });
-  return { index: builder.build(), files: loaded };
+  const index = builder.build();
+  if (loaded.length === files.length) await sweepCache(repository, files, index);
+  return { index, files: loaded };
+}
+
+/** Drops from the cache what the repository no longer has, or nobody would ever. */
+async function sweepCache(
+  repository: Repository,
+  files: readonly RepositoryFile[],
+  index: BlobIndex,
+): Promise<void> {
+  await repository.cache?.keepOnly("index", new Set(files.map(({ id }) => id)));
+  await repository.cache?.keepOnly("pack", new Set(index.packs));
 }
 
 /** Adds one file's blobs, or none of them when it is damaged. */

@@ -8,7 +8,7 @@ import { encodeConfig } from "../restic/config.ts";
 import { NONCE_BYTES, seal } from "../restic/crypto.ts";
 import { derivePolynomial } from "../restic/polynomial.ts";
 import { addKey, newMasterKey } from "./keys.ts";
-import { CONFIG_KEY, prefixOf } from "./layout.ts";
+import { CONFIG_KEY, keyOf, prefixOf } from "./layout.ts";
 import type { Machine } from "./repository.ts";
 
 export interface InitOptions {
@@ -29,11 +29,24 @@ export async function initRepository(options: InitOptions): Promise<{ id: Id; ve
   const id = toHex(machine.random(32));
   const chunkerPolynomial = options.chunkerPolynomial ?? derivePolynomial(machine.random);
   const master = newMasterKey(machine);
-  await addKey({ storage, master, password: options.password, machine, signal });
+  const key = await addKey({ storage, master, password: options.password, machine, signal });
   const config = encodeConfig({ version, id, chunkerPolynomial, extra: {} });
-  // Last and create-only: of two that make a repository here at once, one wins.
-  await storage.put(CONFIG_KEY, seal(master, config, machine.random(NONCE_BYTES)), { signal });
+  try {
+    // Last and create-only: of two that make a repository here at once, one wins.
+    await storage.put(CONFIG_KEY, seal(master, config, machine.random(NONCE_BYTES)), { signal });
+  } catch (error) {
+    if (!isHoldfastError(error, "STORAGE_EXISTS")) throw error;
+    // Our key opens nothing here, and would only be in the way of those that do.
+    await storage.delete(keyOf("key", key), { signal });
+    throw alreadyExists(storage);
+  }
   return { id, version };
+}
+
+function alreadyExists(storage: Storage): HoldfastError {
+  return new HoldfastError("REPO_EXISTS", `config file already exists in ${storage.location}`, {
+    hint: "There is a repository here already; back up into it, or choose another place.",
+  });
 }
 
 async function refuseExisting(storage: Storage, signal?: AbortSignal): Promise<void> {
@@ -54,7 +67,5 @@ async function refuseExisting(storage: Storage, signal?: AbortSignal): Promise<v
     }
     return;
   }
-  throw new HoldfastError("REPO_EXISTS", `config file already exists in ${storage.location}`, {
-    hint: "There is a repository here already; back up into it, or choose another place.",
-  });
+  throw alreadyExists(storage);
 }
