@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { mock, suite, test } from "node:test";
 import zlib from "node:zlib";
 import { seededBytes } from "../../test/seeded-bytes.ts";
@@ -68,9 +69,13 @@ for (const [kind, create] of [
       }
     });
 
-    test("compresses as well as the one-shot function", () => {
-      const length = context.compress(TEXT, output);
-      assert.ok(Math.abs(length - compressZstd(TEXT).length) < 64);
+    test("makes the frames of the one-shot function, also after one that found no room", () => {
+      const expected = Buffer.from(compressZstd(TEXT));
+      for (const room of [output.length, 100, output.length, 0, expected.length, output.length]) {
+        const length = context.compress(TEXT, output.subarray(0, room));
+        assert.equal(length, room > expected.length ? expected.length : 0);
+        assert.ok(output.subarray(0, length).equals(expected.subarray(0, length)));
+      }
     });
 
     test("says so when the output has no room, and works on", () => {
@@ -149,6 +154,30 @@ suite("the one-shot functions", () => {
     new ZstdContext(3).compress(TEXT, output);
     assert.equal(output[4]! & 4, 0);
   });
+});
+
+test("each level is kept, for every blob", () => {
+  // Text in which levels differ, and enough of it for several blocks.
+  const source = readFileSync(import.meta.filename);
+  const words = Buffer.concat(
+    Array.from({ length: 60 }, (_, i) => Buffer.from(source.map((b) => b ^ (i & 3)))),
+  );
+  const output = Buffer.alloc(words.length);
+  const sizes = [1, 3, 6, 15].map((level) => {
+    const context = new ZstdContext(level);
+    const lengths = [1, 2, 3].map(() => context.compress(words, output));
+    assert.ok(Buffer.from(decompressZstd(output.subarray(0, lengths[0]))).equals(words));
+    assert.equal(new Set(lengths).size, 1);
+    const expected = compressZstd(words, level).length;
+    assert.ok(Math.abs(lengths[0]! - expected) < expected / 33, `level ${level}`);
+    return lengths[0]!;
+  });
+  assert.deepEqual(
+    sizes,
+    [...new Set(sizes)].sort((a, b) => b - a),
+    "each smaller than the one before",
+  );
+  assert.ok(sizes[0]! > sizes[1]! * 1.02);
 });
 
 test("levels go by restic's names", () => {

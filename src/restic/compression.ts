@@ -85,6 +85,9 @@ interface ZlibStream {
 
 const FLUSH_END = zlib.constants.ZSTD_e_end;
 
+/** Where the rest of a frame goes that found no room. */
+const DRAIN = Buffer.alloc(64 << 10);
+
 /** Keeps one zstd context of Node alive and runs it to the end on one input at a time. */
 class ReusedStream {
   readonly #create: () => unknown;
@@ -95,19 +98,41 @@ class ReusedStream {
     this.#create = create;
   }
 
+  /** Bytes of one frame, or undefined when the output was too small. */
+  compress(input: Uint8Array, output: Uint8Array): number | undefined {
+    // No reset: Node's drops the level. A frame that was written to its end leaves the context ready for the next.
+    let [outputLeft, inputLeft] = this.#write(input, output);
+    if (outputLeft > 0 && inputLeft === 0) return this.#done(output.length - outputLeft);
+    // No frame is so long that this many rounds do not end it.
+    for (let rounds = 4 + input.length / 4096; outputLeft === 0 && !this.#failed; rounds--) {
+      [outputLeft, inputLeft] = this.#write(input.subarray(input.length - inputLeft), DRAIN);
+      if (rounds <= 0) this.#failed = true;
+    }
+    return this.#done(undefined);
+  }
+
   /** Bytes written, or undefined when the input is damaged or the output was too small. */
-  run(input: Uint8Array, output: Uint8Array): number | undefined {
+  decompress(input: Uint8Array, output: Uint8Array): number | undefined {
+    this.#stream?._handle.reset();
+    const [outputLeft, inputLeft] = this.#write(input, output);
+    // Input that found no room sticks to the context.
+    if (inputLeft > 0) this.#failed = true;
+    return this.#done(output.length - outputLeft);
+  }
+
+  #write(input: Uint8Array, output: Uint8Array): [outputLeft: number, inputLeft: number] {
     const stream = (this.#stream ??= this.#open());
-    this.#failed = false;
-    stream._handle.reset();
     stream._handle.writeSync(FLUSH_END, input, 0, input.length, output, 0, output.length);
     const [outputLeft = 0, inputLeft = 0] = stream._writeState;
-    // An error sticks to the context, and so does input that found no room: start afresh.
-    if (this.#failed || inputLeft > 0) {
-      this.#stream = undefined;
-      return undefined;
-    }
-    return output.length - outputLeft;
+    return [outputLeft, inputLeft];
+  }
+
+  /** `bytes`, unless there was an error: that sticks to the context, so the next input starts afresh. */
+  #done(bytes: number | undefined): number | undefined {
+    if (!this.#failed) return bytes;
+    this.#failed = false;
+    this.#stream = undefined;
+    return undefined;
   }
 
   #open(): ZlibStream {
@@ -140,11 +165,7 @@ export class ZstdContext {
 
   /** Compresses `input` into `output`; the number of bytes, or 0 when that does not fit. */
   compress(input: Uint8Array, output: Uint8Array): number {
-    if (this.reuses) {
-      const length = this.#compressor.run(input, output) ?? 0;
-      // A full output may be one that was cut short.
-      return length < output.length ? length : 0;
-    }
+    if (this.reuses) return this.#compressor.compress(input, output) ?? 0;
     const frame = compressZstd(input, this.#level);
     if (frame.length >= output.length) return 0;
     output.set(frame);
@@ -157,7 +178,7 @@ export class ZstdContext {
    */
   decompress(input: Uint8Array, output: Uint8Array): boolean {
     if (this.reuses && splitFrames(input)?.length === 1) {
-      return this.#decompressor.run(input, output) === output.length;
+      return this.#decompressor.decompress(input, output) === output.length;
     }
     try {
       const plain = decompressZstd(input, output.length);
@@ -175,16 +196,16 @@ export class ZstdContext {
     const output = Buffer.alloc(plain.length);
     try {
       for (let round = 0; round < 2; round++) {
-        const length = this.#compressor.run(plain, frame);
+        const length = this.#compressor.compress(plain, frame);
         if (length === undefined || length === 0) return false;
         const good = frame.subarray(0, length);
         if (!asBuffer(decompressZstd(good, plain.length)).equals(plain)) return false;
         output.fill(0);
-        if (this.#decompressor.run(good, output) !== plain.length) return false;
+        if (this.#decompressor.decompress(good, output) !== plain.length) return false;
         if (!output.equals(plain)) return false;
         const damaged = Buffer.from(good);
         damaged[0] = damaged[0]! ^ 0xff;
-        if (this.#decompressor.run(damaged, output) === plain.length) return false;
+        if (this.#decompressor.decompress(damaged, output) === plain.length) return false;
       }
     } catch {
       return false;
