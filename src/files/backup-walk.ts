@@ -146,21 +146,15 @@ export class BackupWalk {
     const { table } = frame;
     let directories = 0;
     for (let entry = 0; entry < table.length; entry++) {
-      switch (table.kind(entry)) {
-        case "dir":
-          if (directories++ % 2 === 0) this.#requestAhead(frame, entry);
-          await this.#visitChild(frame, entry);
-          break;
-        case "file":
-          if (!frame.same) await this.#visitFile(frame, entry);
-          break;
-        case "socket":
-          if (!frame.same) settleNode(frame, entry, "");
-          break;
-        default:
-          if (!frame.same) this.#encode(frame, entry, {});
-      }
-      await this.#breathe();
+      const kind = table.kind(entry);
+      if (kind === "dir") {
+        if (directories++ % 2 === 0) this.#requestAhead(frame, entry);
+        await this.#visitChild(frame, entry);
+      } else if (frame.same) continue;
+      else if (kind === "file") await this.#visitFile(frame, entry);
+      else if (kind === "socket") settleNode(frame, entry, "");
+      else this.#encode(frame, entry, {});
+      if (this.#isDue()) await this.#breathe();
     }
     if (frame.same) {
       this.#counts.files.unmodified += frame.files;
@@ -177,7 +171,7 @@ export class BackupWalk {
     if (ahead !== undefined) return addListing(frame, ahead, this.#options, report);
     const names = listNames(frame, report);
     for (const name of names ?? []) {
-      await this.#breathe();
+      if (this.#isDue()) await this.#breathe();
       addEntry(frame, name, this.#options, report);
     }
     this.#ahead.seen(frame.table.length);
@@ -386,15 +380,18 @@ export class BackupWalk {
     );
   }
 
-  /** Lets messages be handled now and then. */
-  async #breathe(): Promise<void> {
-    if (++this.#entriesInSlice < SLICE_ENTRIES) return;
+  /** True now and then: when messages should be handled. */
+  #isDue(): boolean {
+    if (++this.#entriesInSlice < SLICE_ENTRIES) return false;
     this.#entriesInSlice = 0;
-    const { clock } = this.#options;
-    if (clock.monotonic() < this.#sliceEnd) return;
+    return this.#options.clock.monotonic() >= this.#sliceEnd;
+  }
+
+  /** Lets messages be handled. */
+  async #breathe(): Promise<void> {
     await yieldOnce();
     throwIfCancelled(this.#options.signal);
-    this.#sliceEnd = clock.monotonic() + SLICE_MS;
+    this.#sliceEnd = this.#options.clock.monotonic() + SLICE_MS;
     this.#options.store.check();
   }
 }

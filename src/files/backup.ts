@@ -35,8 +35,6 @@ import type { GroupBy } from "./snapshot-groups.ts";
 export interface BackupOptions {
   /** The repository, possibly still opening. */
   repository: Promise<Repository>;
-  /** The walk begins when this resolves: before, it would slow the opening down by keeping the thread. */
-  walkAfter: Promise<unknown>;
   /** Where it is, for the name of the scan cache. */
   location: string;
   /** Byte strings. */
@@ -203,7 +201,6 @@ async function makeSnapshot(
   const cachePath = scanCachePath(options, targets);
   const usable = !options.force && options.parent === undefined && cachePath !== undefined;
   const cache = usable ? loadScanCache(cachePath) : undefined;
-  await options.walkAfter;
   try {
     return await walkOnce(options, targets, session, cache, cachePath);
   } catch (error) {
@@ -277,6 +274,9 @@ async function walkOnce(
       walked.cache.save(cachePath, header);
     }
     return result;
+  } catch (error) {
+    await store.salvage();
+    throw error;
   } finally {
     await store.close();
   }

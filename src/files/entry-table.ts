@@ -19,6 +19,8 @@ const CTIME = 8;
 const ATIME = 9;
 const DEVICE = 10;
 
+const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
 const TYPE_MASK = 0o170000;
 const DIRECTORY = 0o040000;
 const REGULAR = 0o100000;
@@ -47,9 +49,11 @@ export function readDirectoryNames(path: string): string[] {
 export class EntryTable {
   readonly names: string[] = [];
   #fields: BigInt64Array<ArrayBuffer>;
+  #view: DataView;
 
   constructor(capacity: number) {
     this.#fields = new BigInt64Array(Math.max(1, capacity) * FIELDS);
+    this.#view = new DataView(this.#fields.buffer);
   }
 
   get length(): number {
@@ -95,6 +99,7 @@ export class EntryTable {
   static fromPacked(names: readonly string[], packed: ArrayBuffer): EntryTable {
     const table = new EntryTable(0);
     table.#fields = new BigInt64Array(packed);
+    table.#view = new DataView(packed);
     table.names.push(...names);
     return table;
   }
@@ -126,19 +131,19 @@ export class EntryTable {
 
   /** st_mode. */
   mode(entry: number): number {
-    return Number(this.#field(entry, MODE));
+    return this.#small(entry, MODE);
   }
 
   uid(entry: number): number {
-    return Number(this.#field(entry, UID));
+    return this.#small(entry, UID);
   }
 
   gid(entry: number): number {
-    return Number(this.#field(entry, GID));
+    return this.#small(entry, GID);
   }
 
   size(entry: number): number {
-    return Number(this.#field(entry, SIZE));
+    return this.#small(entry, SIZE);
   }
 
   inode(entry: number): number | bigint {
@@ -179,8 +184,16 @@ export class EntryTable {
       const larger = new BigInt64Array(this.#fields.length * 2);
       larger.set(this.#fields);
       this.#fields = larger;
+      this.#view = new DataView(larger.buffer);
     }
     return base;
+  }
+
+  /** A number below 2^53, without the detour over BigInt. */
+  #small(entry: number, field: number): number {
+    if (!LITTLE_ENDIAN) return Number(this.#field(entry, field));
+    const at = (entry * FIELDS + field) * 8;
+    return this.#view.getUint32(at, true) + this.#view.getUint32(at + 4, true) * 4294967296;
   }
 
   #field(entry: number, field: number): bigint {

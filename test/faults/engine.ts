@@ -61,7 +61,6 @@ export async function backUpPaths(
   const notices: string[] = [];
   const result = await backUp({
     repository: Promise.resolve(repository),
-    walkAfter: Promise.resolve(),
     clock: systemClock,
     location: repository.storage.location,
     paths: paths.map(textToByteString),
