@@ -4,6 +4,7 @@
 // is loaded, and workers are started, only when something has to be read or written: an unchanged source needs neither.
 
 import type { Id } from "../base/bytes.ts";
+import { isHoldfastError } from "../base/errors.ts";
 import type { BlobIndex } from "../repository/blob-index.ts";
 import { BlobReader } from "../repository/blob-reader.ts";
 import { loadIndex } from "../repository/index-loader.ts";
@@ -34,6 +35,9 @@ export interface BackupStoreOptions {
   cache: ScanCache | undefined;
   onBytes: (bytes: number) => void;
 }
+
+/** How long a run that has failed may take to write its last index file: whoever stopped it waits. */
+const SALVAGE_MS = 10_000;
 
 /** Thrown to start the walk again without the scan cache: the repository is not the one it was made with. */
 export class StaleScanCache extends Error {}
@@ -137,10 +141,27 @@ export class BackupStore {
     this.#opened?.writer.check();
   }
 
-  /** Stops the workers. */
-  async close(): Promise<void> {
+  /** Stops the workers. Resolves to what was opened, if anything. */
+  async close(): Promise<Opened | undefined> {
     const opened = this.#opened ?? (await this.#opening?.catch(() => undefined));
     await opened?.pool.terminate();
+    return opened;
+  }
+
+  /** After a failure: stops the workers and lets the next run find what this one stored. Never throws. */
+  async salvage(): Promise<void> {
+    const opened = await this.close();
+    // Without a lock nothing may be written.
+    if (opened === undefined || isHoldfastError(opened.session.signal.reason, "LOCK_LOST")) return;
+    const { clock } = opened.session.repository.machine;
+    const done = new AbortController();
+    const late = new AbortController();
+    clock.sleep(SALVAGE_MS, done.signal).then(
+      () => late.abort(),
+      () => {},
+    );
+    await opened.writer.salvage(late.signal).catch(() => {});
+    done.abort();
   }
 
   #open(): Promise<Opened> {

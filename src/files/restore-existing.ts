@@ -73,8 +73,7 @@ export class ExistingEntries {
     if (overwrite === "never") return "kept";
     const mtime = Number(parseTime(node.mtime)) / 1e6;
     if (overwrite === "if-newer" && there.mtimeMs >= mtime - SAME_TIME_MS) return "kept";
-    if (!there.isFile() || node.type !== "file" || there.size !== Number(node.size))
-      return undefined;
+    if (!isAlike(node, there)) return undefined;
     const sameTime = Math.abs(there.mtimeMs - mtime) < SAME_TIME_MS;
     const isTrusted = overwrite === "if-changed" && sameTime;
     // A file with several names is replaced, or left alone: the others may be none of ours.
@@ -84,7 +83,11 @@ export class ExistingEntries {
     return "equal";
   }
 
-  /** True when the file's bytes are those of the node. */
+  /** True when what is there is a file with the content of the node. */
+  async isEqual(node: TreeNode, path: string, there: Stats): Promise<boolean> {
+    return isAlike(node, there) && this.#hasContent(node, path);
+  }
+
   async #hasContent(node: TreeNode, path: string): Promise<boolean> {
     const { index } = this.#options.reader;
     const content = node.content ?? [];
@@ -149,6 +152,11 @@ export class ExistingEntries {
   }
 }
 
+/** True when the content may be that of the node. */
+function isAlike(node: TreeNode, there: Stats): boolean {
+  return node.type === "file" && there.isFile() && there.size === Number(node.size);
+}
+
 /**
  * Removes the temporary files that a killed restore left in a directory; `names` are the snapshot's own. Failing to do
  * so harms nothing.
@@ -158,7 +166,7 @@ export function removeLeftovers(path: string, names: ReadonlySet<string>): void 
     for (const name of readdirSync(nativePath(path), { encoding: "latin1" })) {
       if (!LEFTOVER_NAME.test(name) || names.has(name)) continue;
       const leftover = joinPath(path, name);
-      if (lookAt(leftover)?.isFile() === true) removeEntry(leftover, { recursive: false });
+      if (!isDirectory(leftover)) removeEntry(leftover, { recursive: false });
     }
   } catch {
     // A directory that may be written but not listed, for one.

@@ -175,8 +175,25 @@ export function applyMetadata(path: string, node: TreeNode, setOwner: boolean): 
   utimesSync(native, ...times);
 }
 
-/** Makes a link, fifo or device; nothing may be at `path`. */
-export function makeSpecial(path: string, node: TreeNode): void {
+/** Makes a link, fifo or device with its metadata at `temporary` and moves it to `path`, where no directory may be. */
+export function makeSpecial(options: {
+  node: TreeNode;
+  path: string;
+  temporary: string;
+  setOwner: boolean;
+}): void {
+  const { node, path, temporary, setOwner } = options;
+  try {
+    makeUnnamed(temporary, node);
+    applyMetadata(temporary, node, setOwner);
+    moveIntoPlace(temporary, path);
+  } catch (error) {
+    removeEntry(temporary, { recursive: false });
+    throw error;
+  }
+}
+
+function makeUnnamed(path: string, node: TreeNode): void {
   switch (node.type) {
     case "symlink":
       return symlinkSync(Buffer.from(node.linkTarget, "latin1"), nativePath(path));

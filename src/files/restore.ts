@@ -220,7 +220,7 @@ class Restore {
 
   async #restoreEntry(node: TreeNode, directory: Directory, snapshotPath: string): Promise<void> {
     if (!this.#make(directory)) return;
-    const { events, dryRun } = this.#options;
+    const { events, dryRun, setOwner } = this.#options;
     const path = joinPath(directory.path, node.name);
     const size = node.type === "file" ? Number(node.size) : 0;
     events.found(1, size);
@@ -236,7 +236,11 @@ class Restore {
         events.restored(snapshotPath, node.type, size);
       } else if (node.type === "file") {
         await this.#restoreFile(node, directory, path, there);
-      } else this.#restoreSpecial(node, path, snapshotPath);
+      } else {
+        if (there?.isDirectory() === true) this.#clear(path);
+        makeSpecial({ node, path, temporary: this.#temporary(directory), setOwner });
+        events.restored(snapshotPath, node.type, 0);
+      }
     } catch (error) {
       if (isHoldfastError(error)) throw error;
       this.#missing.add(path);
@@ -247,13 +251,14 @@ class Restore {
   async #stays(node: TreeNode, path: string, there: Stats, snapshotPath: string): Promise<boolean> {
     const verdict = await this.#existing.judge(node, path, there);
     if (verdict === "kept") this.#kept.add(snapshotPath);
-    if (verdict === "equal" && BigInt(node.links) > 1n) {
-      const existing = this.#hardlinks.get(linkKey(node));
-      // The first of its names that is met; the others become links to it.
-      if (existing === undefined) this.#hardlinks.set(linkKey(node), path);
-      else return lookAt(existing)?.ino === there.ino;
-    }
-    return verdict !== undefined;
+    if (verdict === undefined || BigInt(node.links) <= 1n) return verdict !== undefined;
+    const existing = this.#hardlinks.get(linkKey(node));
+    // The first of its names that is met; the others become links to it.
+    if (existing === undefined) {
+      const isEqual = verdict === "equal" || (await this.#existing.isEqual(node, path, there));
+      if (isEqual) this.#hardlinks.set(linkKey(node), path);
+    } else if (verdict === "equal") return lookAt(existing)?.ino === there.ino;
+    return true;
   }
 
   async #restoreFile(
@@ -301,13 +306,6 @@ class Restore {
       const path = temporaryPath(directory.path, token);
       if (!directory.names.has(path.slice(path.lastIndexOf("/") + 1))) return path;
     }
-  }
-
-  #restoreSpecial(node: TreeNode, path: string, snapshotPath: string): void {
-    this.#clear(path);
-    makeSpecial(path, node);
-    applyMetadata(path, node, this.#options.setOwner);
-    this.#options.events.restored(snapshotPath, node.type, 0);
   }
 
   /** Takes what is in the way of an entry away: a directory with something in it only when that may be deleted. */

@@ -138,6 +138,15 @@ export class RepositoryWriter {
     await this.#indexWriter.flush(this.#options.signal);
   }
 
+  /** After a failed or cancelled run: names what is durable in the index, so that the next run need not store it again. */
+  async salvage(signal: AbortSignal): Promise<void> {
+    const late = new Promise<void>((resolve) => {
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    while (this.#storing.size > 0 && !signal.aborted) await Promise.race([...this.#storing, late]);
+    await this.#indexWriter.flush(signal);
+  }
+
   #sealTrees(): void {
     const index = this.#index;
     if (index === undefined) return;

@@ -1,0 +1,137 @@
+// A restore that dies: no file under its own name is ever half there for the modes that would keep it, and the same
+// command run again completes and leaves nothing behind.
+
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, suite, test } from "node:test";
+import { isCancellation } from "../../src/cli/exit-status.ts";
+import type { Overwrite } from "../../src/files/restore-existing.ts";
+import type { Storage } from "../../src/storage/storage.ts";
+import { seededBytes } from "../seeded-bytes.ts";
+import { backUpPaths, openAt, restoreTo } from "./engine.ts";
+import { plantTree } from "./source-tree.ts";
+import { assertSameTree, describeTree, openWorkbench } from "./workbench.ts";
+
+const bench = await openWorkbench({ after });
+const source = bench.at("source");
+plantTree(source, { large: 2_000_000, many: 12 });
+await backUpPaths(await openAt(bench.repository), [source]);
+
+/** Makes the target as a killed run of long ago left it: half a file, and other people's files. */
+function spoil(target: string): void {
+  mkdirSync(join(target, "many"), { recursive: true });
+  writeFileSync(join(target, "large"), seededBytes("large", 700_000));
+  writeFileSync(join(target, "many/file 3"), "something else");
+  writeFileSync(join(target, "many/.holdfast-restore-0123456789abcdef"), "half");
+}
+
+/** Every file that is there under a name of the source is as in the source. */
+function assertNothingHalf(target: string): void {
+  const wanted = describeTree(source).lines;
+  const content = (line: string | undefined): string =>
+    /\d+ [0-9a-f]{64}/.exec(line ?? "")?.[0] ?? "";
+  for (const [path, line] of Object.entries(describeTree(target).lines)) {
+    if (content(line) !== "" && content(wanted[path]) !== "") {
+      assert.equal(content(line), content(wanted[path]), path);
+    }
+  }
+}
+
+const restore = (target: string, overwrite: Overwrite): string[] => [
+  "restore",
+  `latest:${source}`,
+  "--target",
+  target,
+  "--overwrite",
+  overwrite,
+  "--quiet",
+];
+
+const environment = { NODE_OPTIONS: `--import ${join(import.meta.dirname, "death.ts")}` };
+
+/** How many calls an undisturbed restore makes, in whichever thread makes most. */
+async function countCalls(): Promise<number> {
+  const log = bench.at("calls");
+  const env = { ...environment, DEATH_LOG: log };
+  await bench.holdfast(restore(bench.at("probe"), "always"), { env, status: 0 });
+  return statSync(log).size;
+}
+
+void suite("kill -9 of the program at one of its calls", () => {
+  void test("into an empty target, then again", async () => {
+    const calls = await countCalls();
+    assert.ok(calls > 50, `${calls} calls`);
+    const modes: readonly Overwrite[] = ["never", "always", "if-newer", "if-changed"];
+    let killed = 0;
+    const total = 20;
+    for (let kill = 0; kill < total; kill++) {
+      const target = bench.at(`empty ${kill}`);
+      const mode = modes[kill % modes.length]!;
+      const env = { ...environment, DEATH_AT: String(1 + Math.floor((kill * calls) / total)) };
+      const run = await bench.holdfast(restore(target, mode), { env });
+      if (run.signal === "SIGKILL") killed++;
+      else assert.equal(run.status, 0, run.stderr);
+      if (existsSync(target) && (mode === "never" || mode === "if-newer"))
+        assertNothingHalf(target);
+      const { failures } = await restoreTo(
+        await openAt(bench.repository),
+        `latest:${source}`,
+        target,
+        {
+          overwrite: mode,
+        },
+      );
+      assert.equal(failures, 0);
+      assertSameTree(target, source);
+      rmSync(target, { recursive: true });
+    }
+    assert.ok(killed >= total / 2, `${killed} of ${total} were killed`);
+  });
+
+  void test("again and again over the same target, until one completes", async () => {
+    const calls = await countCalls();
+    const target = bench.at("spoilt");
+    spoil(target);
+    const total = 20;
+    for (let kill = 0; kill < total; kill++) {
+      const env = { ...environment, DEATH_AT: String(2 + Math.floor((kill * calls) / total)) };
+      await bench.holdfast(restore(target, "always"), { env });
+    }
+    const last = ["--delete", "--verify"];
+    await bench.holdfast([...restore(target, "always"), ...last], { status: 0 });
+    assertSameTree(target, source);
+  });
+});
+
+void test("a cancelled restore leaves no temporary file and no half one", async () => {
+  const controller = new AbortController();
+  let reads = 0;
+  const stopping = (storage: Storage): Storage => ({
+    location: storage.location,
+    traits: storage.traits,
+    put: (key, body, options) => storage.put(key, body, options),
+    get: (key, options) => {
+      if (key.startsWith("data/") && ++reads === 8) controller.abort();
+      return storage.get(key, options);
+    },
+    stat: (key, options) => storage.stat(key, options),
+    list: (prefix, options) => storage.list(prefix, options),
+    delete: (key, options) => storage.delete(key, options),
+    close: () => storage.close(),
+  });
+  const repository = await openAt(bench.repository, stopping);
+  const target = bench.at("cancelled");
+  const restoring = restoreTo(repository, `latest:${source}`, target, {
+    signal: controller.signal,
+  });
+  await assert.rejects(restoring, (error) => isCancellation(error));
+  assertNothingHalf(target);
+  const names = Object.keys(describeTree(target).lines);
+  assert.deepEqual(
+    names.filter((name) => name.includes(".holdfast-restore-")),
+    [],
+  );
+  await restoreTo(await openAt(bench.repository), `latest:${source}`, target);
+  assertSameTree(target, source);
+});
