@@ -107,6 +107,19 @@ for (const [kind, create] of [
       assert.ok(back.equals(TEXT));
     });
 
+    test("reads frames that state no size, and is ready for the next whatever they hold", () => {
+      const params = { [zlib.constants.ZSTD_c_contentSizeFlag]: 0 };
+      const silent = zlib.zstdCompressSync(TEXT, { params });
+      const frame = Buffer.from(compressZstd(TEXT));
+      const back = Buffer.alloc(TEXT.length);
+      for (const room of [TEXT.length, TEXT.length - 1, 100, 0, TEXT.length + 1, TEXT.length]) {
+        const fits = room === TEXT.length;
+        assert.equal(context.decompress(silent, Buffer.alloc(room)), fits, `${room} bytes`);
+        assert.equal(context.decompress(frame, back.fill(0)), true);
+        assert.ok(back.equals(TEXT));
+      }
+    });
+
     test("writes only into the output it was given", () => {
       output.fill(0x66);
       const length = context.compress(TEXT, output.subarray(10, 5000));

@@ -9,7 +9,7 @@
 import zlib from "node:zlib";
 import { asBuffer, concatBytes } from "../base/bytes.ts";
 import { HoldfastError } from "../base/errors.ts";
-import { splitFrames } from "./zstd-frame.ts";
+import { splitFrames, statedContentBytes } from "./zstd-frame.ts";
 
 /** restic's names of its compression settings. */
 export type CompressionMode = "auto" | "off" | "fastest" | "better" | "max";
@@ -111,13 +111,17 @@ class ReusedStream {
     return this.#done(undefined);
   }
 
-  /** Bytes written, or undefined when the input is damaged or the output was too small. */
-  decompress(input: Uint8Array, output: Uint8Array): number | undefined {
-    this.#stream?._handle.reset();
+  /**
+   * True when the whole frame `input`, which states that it has `output.length` bytes or nothing about it, gives exactly
+   * these.
+   */
+  decompress(input: Uint8Array, output: Uint8Array, stated: boolean): boolean {
     const [outputLeft, inputLeft] = this.#write(input, output);
-    // Input that found no room sticks to the context.
-    if (inputLeft > 0) this.#failed = true;
-    return this.#done(output.length - outputLeft);
+    if (outputLeft > 0 || inputLeft > 0) this.#failed = true;
+    // Only a frame that states its size is surely at its end now, and the context ready for the next.
+    const done = this.#done(0) !== undefined;
+    if (!stated) this.#stream?._handle.reset();
+    return done;
   }
 
   #write(input: Uint8Array, output: Uint8Array): [outputLeft: number, inputLeft: number] {
@@ -178,7 +182,9 @@ export class ZstdContext {
    */
   decompress(input: Uint8Array, output: Uint8Array): boolean {
     if (this.reuses && splitFrames(input)?.length === 1) {
-      return this.#decompressor.decompress(input, output) === output.length;
+      const stated = statedContentBytes(input);
+      if (stated !== undefined && stated !== output.length) return false;
+      return this.#decompressor.decompress(input, output, stated !== undefined);
     }
     try {
       const plain = decompressZstd(input, output.length);
@@ -201,11 +207,11 @@ export class ZstdContext {
         const good = frame.subarray(0, length);
         if (!asBuffer(decompressZstd(good, plain.length)).equals(plain)) return false;
         output.fill(0);
-        if (this.#decompressor.decompress(good, output) !== plain.length) return false;
+        if (!this.#decompressor.decompress(good, output, true)) return false;
         if (!output.equals(plain)) return false;
         const damaged = Buffer.from(good);
         damaged[0] = damaged[0]! ^ 0xff;
-        if (this.#decompressor.decompress(damaged, output) === plain.length) return false;
+        if (this.#decompressor.decompress(damaged, output, true)) return false;
       }
     } catch {
       return false;

@@ -4,7 +4,7 @@ import zlib from "node:zlib";
 import { seededBytes } from "../../test/seeded-bytes.ts";
 import { toHex } from "../base/bytes.ts";
 import { compressZstd } from "./compression.ts";
-import { splitFrames } from "./zstd-frame.ts";
+import { splitFrames, statedContentBytes } from "./zstd-frame.ts";
 
 /** Frames of every form that zstd writes: sizes known and not, checksums, raw, RLE and compressed blocks. */
 function frames(): Buffer[] {
@@ -32,6 +32,22 @@ test("a frame is one, several are several", () => {
   const skippable = Buffer.from("5a2a4d1803000000616263", "hex");
   const three = [first, skippable, second];
   assert.deepEqual(splitFrames(Buffer.concat(three))?.map(toHex), three.map(toHex));
+});
+
+test("a frame states its size, or that it does not", () => {
+  const { ZSTD_c_contentSizeFlag } = zlib.constants;
+  for (const size of [0, 1, 255, 256, 257, 65_791, 65_792, 65_793, 300_000, 17 << 20]) {
+    const plain = Buffer.alloc(size, "some text ");
+    assert.equal(statedContentBytes(compressZstd(plain)), size);
+    const silent = zlib.zstdCompressSync(plain, { params: { [ZSTD_c_contentSizeFlag]: 0 } });
+    assert.equal(statedContentBytes(silent), undefined);
+  }
+  for (const length of [0, 4, 5, 6]) {
+    assert.equal(
+      statedContentBytes(compressZstd(Buffer.alloc(300)).subarray(0, length)),
+      undefined,
+    );
+  }
 });
 
 test("frames that lack their end, or have more after it, are not", () => {

@@ -23,6 +23,19 @@ export function splitFrames(bytes: Uint8Array): Uint8Array[] | undefined {
   return frames;
 }
 
+/** Bytes of content that a frame states it has; undefined when it states none. */
+export function statedContentBytes(frame: Uint8Array): number | undefined {
+  const descriptor = frame[4] ?? 0;
+  const fieldBytes = sizeFieldBytes(descriptor);
+  const at = 5 + headerRest(descriptor) - fieldBytes;
+  if (fieldBytes === 0 || at + fieldBytes > frame.length) return undefined;
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
+  if (fieldBytes === 1) return view.getUint8(at);
+  // Two bytes count from where one byte ends.
+  if (fieldBytes === 2) return view.getUint16(at, true) + 256;
+  return fieldBytes === 4 ? view.getUint32(at, true) : Number(view.getBigUint64(at, true));
+}
+
 /** Index after the frame at `start`, perhaps beyond the end; undefined when it is none. */
 function endOfFrame(view: DataView, start: number): number | undefined {
   if (start + 8 > view.byteLength) return undefined;
@@ -45,6 +58,10 @@ function endOfFrame(view: DataView, start: number): number | undefined {
 function headerRest(descriptor: number): number {
   const singleSegment = (descriptor & 0x20) !== 0;
   const dictionaryBytes = [0, 1, 2, 4][descriptor & 3]!;
-  const sizeBytes = [singleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6]!;
-  return (singleSegment ? 0 : 1) + dictionaryBytes + sizeBytes;
+  return (singleSegment ? 0 : 1) + dictionaryBytes + sizeFieldBytes(descriptor);
+}
+
+function sizeFieldBytes(descriptor: number): number {
+  const singleSegment = (descriptor & 0x20) !== 0;
+  return [singleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6]!;
 }
