@@ -93,6 +93,11 @@ export function identityOf(table: EntryTable, entry: number): string {
   return `${table.deviceId(entry)}/${table.inode(entry)}`;
 }
 
+/** True when the person named the entry, so that its absence is worth a word. */
+export function isNamed(frame: Frame, entry: number): boolean {
+  return frame.targets?.get(frame.table.names[entry]!)?.isNamed === true;
+}
+
 /** Path to read an entry from. */
 export function pathOf(frame: Frame, entry: number): string {
   const name = frame.table.names[entry]!;

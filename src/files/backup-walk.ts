@@ -14,7 +14,7 @@ import { byteStringToText } from "../restic/byte-string.ts";
 import { decodeTree } from "../restic/tree.ts";
 import { encodeNode } from "../restic/tree-node.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
-import { createFrame, identityOf, pathOf, settleNode } from "./backup-frame.ts";
+import { createFrame, identityOf, isNamed, pathOf, settleNode } from "./backup-frame.ts";
 import type { Change, Frame } from "./backup-frame.ts";
 import { addEntry, addListing, isStillThere, listNames } from "./backup-listing.ts";
 import type { ListingOptions } from "./backup-listing.ts";
@@ -222,11 +222,10 @@ export class BackupWalk {
       void this.#finishIfComplete(parent);
     };
     const targets = target?.children;
-    const isNamed = target?.isNamed === true;
     const identity = identityOf(table, entry);
     const record = this.#options.cache?.get(snapshotPath);
-    const known = { snapshotPath, path, targets, device, isNamed, identity, record };
-    const frame = createFrame({ ...known, finish });
+    const known = { snapshotPath, path, targets, device, identity, record, finish };
+    const frame = createFrame({ ...known, isNamed: isNamed(parent, entry) });
     const { oneFileSystem } = this.#options;
     // Another file system is mounted here: its mount point is kept, empty.
     if (oneFileSystem && device !== undefined && table.deviceId(entry) !== device) {
@@ -259,9 +258,11 @@ export class BackupWalk {
       this.#encode(frame, entry, read);
       this.#settled(frame, entry, change, read.size);
     } else {
-      if (read.failure.code === "ENOENT") frame.uncertain = true;
+      if (read.failure.code === "ENOENT" && !isNamed(frame, entry)) frame.uncertain = true;
       else this.#fail(frame, pathOf(frame, entry), new Error(read.failure.message));
       settleNode(frame, entry, "");
+      frame.files--;
+      frame.bytes -= frame.table.size(entry);
     }
     frame.pending--;
     void this.#finishIfComplete(frame);
