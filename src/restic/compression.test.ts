@@ -109,14 +109,22 @@ for (const [kind, create] of [
 
     test("reads frames that state no size, and is ready for the next whatever they hold", () => {
       const params = { [zlib.constants.ZSTD_c_contentSizeFlag]: 0 };
-      const silent = zlib.zstdCompressSync(TEXT, { params });
       const frame = Buffer.from(compressZstd(TEXT));
       const back = Buffer.alloc(TEXT.length);
-      for (const room of [TEXT.length, TEXT.length - 1, 100, 0, TEXT.length + 1, TEXT.length]) {
-        const fits = room === TEXT.length;
-        assert.equal(context.decompress(silent, Buffer.alloc(room)), fits, `${room} bytes`);
-        assert.equal(context.decompress(frame, back.fill(0)), true);
-        assert.ok(back.equals(TEXT));
+      for (const size of [1, 40, 65_535, 65_536, 65_537, TEXT.length]) {
+        const plain = TEXT.subarray(0, size);
+        const silent = zlib.zstdCompressSync(plain, { params });
+        for (const room of [size, size - 1, 0, size + 1, size + 70_000, size]) {
+          const read = Buffer.alloc(room);
+          assert.equal(
+            context.decompress(silent, read),
+            room === size,
+            `${size} bytes into ${room}`,
+          );
+          if (room === size) assert.ok(read.equals(plain));
+          assert.equal(context.decompress(frame, back.fill(0)), true);
+          assert.ok(back.equals(TEXT));
+        }
       }
     });
 

@@ -85,8 +85,8 @@ interface ZlibStream {
 
 const FLUSH_END = zlib.constants.ZSTD_e_end;
 
-/** Where the rest of a frame goes that found no room. */
-const DRAIN = Buffer.alloc(64 << 10);
+/** Where the rest of a frame goes that found no room, and a frame of which nobody knows how much room it needs. */
+const SPARE = Buffer.alloc(64 << 10);
 
 /** Keeps one zstd context of Node alive and runs it to the end on one input at a time. */
 class ReusedStream {
@@ -105,7 +105,7 @@ class ReusedStream {
     if (outputLeft > 0 && inputLeft === 0) return this.#done(output.length - outputLeft);
     // No frame is so long that this many rounds do not end it.
     for (let rounds = 4 + input.length / 4096; outputLeft === 0 && !this.#failed; rounds--) {
-      [outputLeft, inputLeft] = this.#write(input.subarray(input.length - inputLeft), DRAIN);
+      [outputLeft, inputLeft] = this.#write(input.subarray(input.length - inputLeft), SPARE);
       if (rounds <= 0) this.#failed = true;
     }
     return this.#done(undefined);
@@ -113,12 +113,18 @@ class ReusedStream {
 
   /**
    * True when the whole frame `input`, which states that it has `output.length` bytes or nothing about it, gives exactly
-   * these.
+   * these. Resets only when it must: a frame that states its size, or that left room, is surely at its end.
    */
   decompress(input: Uint8Array, output: Uint8Array, stated: boolean): boolean {
+    if (!stated && output.length < SPARE.length) {
+      const [spareLeft, inputLeft] = this.#write(input, SPARE);
+      if (spareLeft === 0 || inputLeft > 0) this.#failed = true;
+      if (this.#done(0) === undefined || SPARE.length - spareLeft !== output.length) return false;
+      output.set(SPARE.subarray(0, output.length));
+      return true;
+    }
     const [outputLeft, inputLeft] = this.#write(input, output);
     if (outputLeft > 0 || inputLeft > 0) this.#failed = true;
-    // Only a frame that states its size is surely at its end now, and the context ready for the next.
     const done = this.#done(0) !== undefined;
     if (!stated) this.#stream?._handle.reset();
     return done;
