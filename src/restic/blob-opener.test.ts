@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { test } from "node:test";
+import { suite, test } from "node:test";
 import { isHoldfastError } from "../base/errors.ts";
 import { BlobOpener, KEYSTREAM_BYTES, OPENER_BYTES } from "./blob-opener.ts";
 import { compressZstd } from "./compression.ts";
@@ -110,6 +110,85 @@ test("sealed by another key, it does not open", () => {
   const plain = randomBytes(100);
   const other = splitKey(randomBytes(64));
   assert.equal(open(seal(other, plain, randomBytes(16)), 0, idOf(plain)), undefined);
+});
+
+suite("prepared for several blobs", () => {
+  interface Placed {
+    at: number;
+    length: number;
+    plain: Buffer;
+    uncompressed: number;
+  }
+
+  /** Lays sealed blobs of these sizes side by side; every third one is compressed. */
+  function place(sizes: readonly number[]): Placed[] {
+    let at = BLOB_AT;
+    return sizes.map((size, i) => {
+      const plain = i % 3 === 2 && size > 0 ? Buffer.alloc(size, `${i} `) : randomBytes(size);
+      const uncompressed = i % 3 === 2 ? size : 0;
+      const sealed = seal(KEY, uncompressed > 0 ? compressZstd(plain) : plain, randomBytes(16));
+      kernels.bytes.set(sealed, at);
+      const placed = { at, length: sealed.length, plain, uncompressed };
+      at += sealed.length;
+      return placed;
+    });
+  }
+
+  function assertOpens({ at, length, plain, uncompressed }: Placed): void {
+    const opened = opener.open(at, length, uncompressed, idOf(plain));
+    assert.ok(opened !== undefined, `${plain.length} bytes at ${at - BLOB_AT}`);
+    const content = Buffer.from(kernels.bytes.slice(opened.at, opened.at + opened.length));
+    assert.ok(content.equals(plain));
+  }
+
+  test("it opens them in order, whatever their sizes", () => {
+    const sizes = [0, 1, 15, 16, 17, 5000, 65_536, 65_537, 40, 200_000, 3, 60_000, 60_000, 0, 9];
+    const blobs = place([...sizes, ...Array.from({ length: 3000 }, (_, i) => i % 90)]);
+    let calls = 0;
+    for (let ready = 0; ready < blobs.length; calls++) {
+      const from = ready;
+      ready = opener.prepare(blobs, from);
+      assert.ok(ready > from);
+      for (const blob of blobs.slice(from, ready)) assertOpens(blob);
+    }
+    assert.ok(calls < 20);
+  });
+
+  test("it opens them in any other order too, and others in between", () => {
+    const blobs = place(Array.from({ length: 40 }, (_, i) => i * 37));
+    for (const order of [[...blobs].reverse(), blobs.filter((_, i) => i % 2 === 0)]) {
+      const again = place(Array.from({ length: 40 }, (_, i) => i * 37));
+      opener.prepare(again, 0);
+      for (const { at } of order) assertOpens(again.find((blob) => blob.at === at)!);
+    }
+  });
+
+  test("it notices when other blobs lie there by then", () => {
+    const sizes = Array.from({ length: 30 }, () => 100);
+    opener.prepare(place(sizes), 0);
+    for (const blob of place(sizes)) assertOpens(blob);
+    // Also when it stopped half-way.
+    const half = place(sizes);
+    opener.prepare(half, 0);
+    for (const blob of half.slice(0, 10)) assertOpens(blob);
+    for (const blob of place(sizes).slice(10)) assertOpens(blob);
+  });
+
+  test("damage is noticed as ever, and harms no other", () => {
+    const blobs = place(Array.from({ length: 50 }, () => 200));
+    for (const [i, { at, length }] of blobs.entries()) {
+      if (i % 5 === 0) kernels.bytes[at + ((i * 7) % length)]! ^= 1;
+    }
+    opener.prepare(blobs, 0);
+    for (const [i, blob] of blobs.entries()) {
+      if (i % 5 !== 0) assertOpens(blob);
+      else
+        assert.equal(
+          opener.open(blob.at, blob.length, blob.uncompressed, idOf(blob.plain)),
+          undefined,
+        );
+    }
+  });
 });
 
 test("a plaintext larger than the scratch memory is refused, not called damaged", () => {
