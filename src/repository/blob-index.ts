@@ -99,6 +99,10 @@ export class BlobLookup {
     return this.fields[entry * FIELDS + 3]!;
   }
 
+  idAt(entry: number): Id {
+    return toHex(this.idBytes(entry));
+  }
+
   /** The id's bytes: a view. */
   idBytes(entry: number): Uint8Array {
     return this.ids.subarray(entry * ID_BYTES, (entry + 1) * ID_BYTES);
@@ -150,10 +154,6 @@ export class BlobIndex extends BlobLookup {
       if (this.isTree(i) === (type === "tree")) places.push(this.place(i));
     }
     return places;
-  }
-
-  idAt(entry: number): Id {
-    return toHex(this.idBytes(entry));
   }
 
   place(entry: number): BlobPlace {

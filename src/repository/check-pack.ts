@@ -78,22 +78,48 @@ export function checkPack(
   if (name !== toHex(id)) problems.push(`its content has the SHA-256 ${name}`);
   problems.push(...checkHeader(options.key, bytes, index, entries));
 
-  const damaged: string[] = [];
+  const blobs: PlacedBlob[] = [];
   let end = 0;
   for (const entry of entries) {
     const offset = index.offset(entry);
     if (offset !== end) problems.push(gap(offset, end));
     end = offset + index.storedLength(entry);
-    const inside = end <= length - HEADER_LENGTH_BYTES;
-    if (!inside || !isSound(options, entry, at + offset)) {
-      damaged.push(toHex(index.idBytes(entry)));
-    }
+    blobs.push({ entry, at: at + offset, length: index.storedLength(entry) });
   }
+  const damaged = findDamaged(options, blobs, at + length - HEADER_LENGTH_BYTES);
   if (damaged.length > 0) {
     const of = `${damaged.length} of ${entries.length} blobs do not open`;
     problems.push(`${of}: ${damaged.slice(0, 5).join(", ")}${damaged.length > 5 ? ", …" : ""}`);
   }
   return problems;
+}
+
+interface PlacedBlob {
+  entry: number;
+  /** Where it lies in kernel memory. */
+  at: number;
+  length: number;
+}
+
+/** Ids of the blobs that do not open, or reach beyond `limit`. */
+function findDamaged(
+  options: PackCheckOptions,
+  blobs: readonly PlacedBlob[],
+  limit: number,
+): string[] {
+  const { opener, index } = options;
+  const damaged: string[] = [];
+  const inside = blobs.filter(({ entry, at, length }) => {
+    const fits = at + length <= limit;
+    if (!fits) damaged.push(index.idAt(entry));
+    return fits;
+  });
+  let prepared = 0;
+  for (const [i, { entry, at }] of inside.entries()) {
+    if (i === prepared) prepared = opener.prepare(inside, i);
+    if (!isSound(options, entry, at)) damaged.push(index.idAt(entry));
+  }
+  return damaged;
 }
 
 function gap(offset: number, end: number): string {
@@ -144,6 +170,6 @@ function isEntry(blob: PackBlob, index: BlobLookup, entry: number | undefined): 
     index.storedLength(entry) === blob.length &&
     index.uncompressedLength(entry) === blob.uncompressedLength &&
     index.isTree(entry) === (blob.type === "tree") &&
-    toHex(index.idBytes(entry)) === blob.id
+    index.idAt(entry) === blob.id
   );
 }
