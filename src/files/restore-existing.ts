@@ -15,7 +15,6 @@ import {
   LEFTOVER_NAME,
   applyMetadata,
   isDirectory,
-  lookAt,
   removeEntry,
 } from "./restore-target.ts";
 import type { Selector } from "./selection.ts";
