@@ -1,5 +1,6 @@
 // The worker threads of one check. Each has a few buffers; a lane is one of them: whoever holds it reads something into
-// it and asks its worker, one request at a time. With two lanes a worker computes while the next pack is being read.
+// it and asks its worker, one request at a time. With a lane more than workers, all compute while a pack is being read;
+// a storage far away wants more of them.
 
 import { Worker } from "node:worker_threads";
 import { HoldfastError } from "../base/errors.ts";
@@ -18,7 +19,7 @@ import type {
 
 /** Bytes of all buffers together; one buffer there is in any case. */
 const MEMORY_MAX = 192 << 20;
-const LANES_PER_WORKER = 2;
+const LANES_MAX = 8;
 
 export interface CheckPoolOptions {
   key: MasterKey;
@@ -27,6 +28,8 @@ export interface CheckPoolOptions {
   used: SharedArrayBuffer;
   /** Threads at most. */
   workers: number;
+  /** Requests at once that the storage serves well. */
+  connections: number;
   /** The largest part of a pack that is read at once. */
   bufferBytes: number;
 }
@@ -87,7 +90,8 @@ export class CheckPool implements AsyncDisposable {
     this.#options = options;
     this.bufferBytes = options.bufferBytes;
     const affordable = Math.max(1, Math.floor(MEMORY_MAX / Math.max(1, options.bufferBytes)));
-    const count = Math.min(affordable, options.workers * LANES_PER_WORKER);
+    const wanted = Math.max(options.workers + 1, Math.min(options.connections, LANES_MAX));
+    const count = Math.min(affordable, wanted);
     const workers = Math.min(options.workers, count);
     this.#buffersPerWorker = Math.ceil(count / workers);
     this.#members = Array.from({ length: workers }, () => undefined);

@@ -189,8 +189,17 @@ async function checkContent(check: ContentCheck): Promise<ContentCoverage> {
   const memory = createEntrySetMemory(table.index.count);
   const used = new EntrySet(memory);
   const sizes = new Map(packs.map(({ number, size }) => [number, size]));
+  // Files of this machine come as fast from one request as from several.
+  const { local, connections } = repository.storage.traits;
   const makePool = (bufferBytes: number): CheckPool =>
-    new CheckPool({ key: repository.key, index: table.index, used: memory, workers, bufferBytes });
+    new CheckPool({
+      key: repository.key,
+      index: table.index,
+      used: memory,
+      workers,
+      connections: local ? 1 : connections,
+      bufferBytes,
+    });
   const coverage = { packsRead: 0, packsToRead: 0, bytesRead: 0, bytesToRead: 0 };
   const onPack = (bytes: number): void => {
     if (bytes > 0) coverage.packsRead++;
