@@ -7,7 +7,7 @@ import type { HoldfastError } from "../../src/base/errors.ts";
 import { backUp } from "../../src/files/backup.ts";
 import type { BackupOptions, BackupResult } from "../../src/files/backup.ts";
 import { findDirectory } from "../../src/files/find-path.ts";
-import { localZone, readOwnerNames } from "../../src/files/metadata.ts";
+import { readOwnerNames } from "../../src/files/metadata.ts";
 import { restore } from "../../src/files/restore.ts";
 import type { RestoreOptions, RestoreResult } from "../../src/files/restore.ts";
 import { GROUP_BY_DEFAULT } from "../../src/files/snapshot-groups.ts";
@@ -74,7 +74,7 @@ export async function backUpPaths(
     oneFileSystem: false,
     ignoreCtime: false,
     ignoreInode: false,
-    metadata: { owners: readOwnerNames(), withAtime: false, ...localZone() },
+    metadata: { owners: readOwnerNames(), withAtime: false, zoneOffset: () => 0, utc: true },
     parent: undefined,
     groupBy: GROUP_BY_DEFAULT,
     force: false,

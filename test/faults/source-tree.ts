@@ -42,10 +42,13 @@ export interface TreeSizes {
   large?: number;
   /** Small files in a directory of their own. */
   many?: number;
+  /** "utf-8": no link has another target. */
+  links?: "all" | "utf-8";
 }
 
 /** Makes the tree at the new folder `folder`. */
-export function plantTree(folder: string, { large = 3_000_000, many = 40 }: TreeSizes = {}): void {
+export function plantTree(folder: string, options: TreeSizes = {}): void {
+  const { large = 3_000_000, many = 40, links = "all" } = options;
   mkdirSync(join(folder, "sub/deeper"), { recursive: true });
   mkdirSync(join(folder, "empty directory"));
   mkdirSync(native(folder, "sub/\xe9 not utf-8"));
@@ -55,6 +58,7 @@ export function plantTree(folder: string, { large = 3_000_000, many = 40 }: Tree
   }
   writeFileSync(native(folder, "sub/\xe9 not utf-8/inside"), "inside");
   for (const [name, target] of Object.entries(LINKS)) {
+    if (links === "utf-8" && target.includes("\xff")) continue;
     symlinkSync(Buffer.from(target, "latin1"), native(folder, name));
     lutimesSync(native(folder, name), 1, 1.5e9);
   }
