@@ -195,14 +195,15 @@ suite("packs", () => {
     const whole = made.objects.get(key)!;
     const { length } = whole;
     // Nonce, content and tag of the first blob, then later blobs, the header and its length.
-    for (const at of [0, 20, 70_020, 70_040, 70_300, length - 50, length - 1]) {
+    for (const at of [0, 20, 70_020, 70_300, length - 50, length - 1]) {
       damage(made.objects, key, at);
       const report = await check(made);
       assert.deepEqual(codes(report), ["PACK_DAMAGED"], `byte ${at}`);
       assert.deepEqual(report.brokenPacks, [made.data.id]);
-      assert.equal((await check(made, { readData: { mode: "none" } })).numErrors, 0);
       made.objects.set(key, whole);
     }
+    damage(made.objects, key, 20);
+    assert.equal((await check(made, { readData: { mode: "none" } })).numErrors, 0);
   });
 
   test("an index that differs from the header is found", async () => {

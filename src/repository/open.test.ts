@@ -211,20 +211,19 @@ suite("damage", () => {
 });
 
 suite("making a repository", () => {
-  test("in both versions, and it opens", async () => {
+  test("in both versions, with a polynomial of its own or a given one, and it opens", async () => {
+    const given = 0x3da3358b4dc173n;
     const ids = new Set<string>();
     for (const version of [1, 2] as const) {
       const objects = new Map<string, Uint8Array>();
       const storage = openMemoryStorage({ objects });
-      const made = await initRepository({
-        storage,
-        password: "pw",
-        machine: testMachine(),
-        version,
-      });
-      const repository = await open(storage, "pw");
-      assert.deepEqual([repository.config.version, repository.config.id], [version, made.id]);
-      assert.ok(isIrreducible(repository.config.chunkerPolynomial));
+      const options = { storage, password: "pw", machine: testMachine(), version };
+      const chunker = version === 1 ? { chunkerPolynomial: given } : {};
+      const made = await initRepository({ ...options, ...chunker });
+      const { config } = await open(storage, "pw");
+      assert.deepEqual([config.version, config.id], [version, made.id]);
+      assert.ok(isIrreducible(config.chunkerPolynomial));
+      assert.equal(config.chunkerPolynomial === given, version === 1);
       assert.deepEqual(
         [...objects.keys()].map((key) => key.split("/")[0]),
         ["keys", "config"],
@@ -232,13 +231,6 @@ suite("making a repository", () => {
       ids.add(made.id);
     }
     assert.equal(ids.size, 2);
-  });
-
-  test("with the polynomial of another one", async () => {
-    const storage = openMemoryStorage();
-    const chunkerPolynomial = 0x3da3358b4dc173n;
-    await initRepository({ storage, password: "pw", machine: testMachine(), chunkerPolynomial });
-    assert.equal((await open(storage, "pw")).config.chunkerPolynomial, chunkerPolynomial);
   });
 
   test("is refused where there is one, or what is left of one", async () => {
