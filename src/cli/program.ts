@@ -191,6 +191,8 @@ function createContext(
     settings,
     flags: globals,
     environment,
+    // Looking at process.stdin makes it non-blocking. src/files/file-reader.ts is prepared for that, and a read that blocks
+    // could not be stopped.
     secrets: createSecretIo(process.stdin, process.stderr),
     signal,
   };

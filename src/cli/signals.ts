@@ -1,20 +1,28 @@
 // Signals that ask the program to stop, and those that only ask whether it is there or how far it is.
 
+import { EXIT } from "./exit-status.ts";
+
 export interface StopSignals {
   signal: AbortSignal;
   /** Gives the signals back to the system's own handling. */
   end(): void;
 }
 
+/** Signals this close together are one request: `timeout` sends two, a terminal one to each of a group. */
+const SAME_REQUEST_MS = 1000;
+
 /**
- * Aborts on the first SIGINT or SIGTERM, so that locks are released and nothing is left half-done; a second one ends the
+ * Aborts on the first SIGINT or SIGTERM, so that locks are released and nothing is left half-done; a later one ends the
  * process at once. SIGHUP is ignored: restic sends it to the owner of a lock to see whether it lives.
  * So is SIGUSR1, by which progress is shown where there is any: without a handler Node would open its debugger.
  */
 export function onStopSignals(): StopSignals {
   const controller = new AbortController();
+  let first = Infinity;
   const stop = (name: NodeJS.Signals): void => {
-    if (controller.signal.aborted) process.exit(130);
+    const now = performance.now();
+    if (now - first > SAME_REQUEST_MS) process.exit(EXIT.cancelled);
+    first = Math.min(first, now);
     controller.abort(new Error(`signal ${name} received`));
   };
   const ignore = (): void => {};

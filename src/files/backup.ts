@@ -6,6 +6,7 @@
 import { sha256Hex } from "../base/bytes.ts";
 import type { Id } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
+import { unlessCancelled } from "../base/cancellation.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { HeldLock } from "../repository/lock-holder.ts";
 import { acquireLock } from "../repository/locks.ts";
@@ -287,9 +288,12 @@ async function readStdin(
   store: BackupStore,
   time: bigint,
 ): Promise<WalkResult> {
-  const { uid, gid } = (await store.session()).repository.machine;
+  const { repository, signal } = await store.session();
+  const { uid, gid } = repository.machine;
   const { metadata, events } = options;
-  const result = await backUpStdin({ store, name: options.stdin!, metadata, uid, gid, time });
+  const reading = backUpStdin({ store, name: options.stdin!, metadata, uid, gid, time });
+  // A worker reads until there is no more, which may be never.
+  const result = await unlessCancelled(reading, signal);
   events.found(1, result.counts.totalBytes);
   events.foundAll();
   events.done(1, result.counts.totalBytes);

@@ -3,6 +3,7 @@
 // Never follows a link, never waits for a fifo's other end, never reads what is no longer a regular file.
 
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { errnoOf } from "../base/errors.ts";
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN } from "../restic/chunker.ts";
 import type { Kernels } from "../restic/kernels.ts";
 import { nativePath } from "./entry-table.ts";
@@ -52,7 +53,7 @@ export class FileReader {
     let scanned = 0;
     for (let ended = false; ;) {
       if (!ended) {
-        const read = readSync(descriptor, bytes, start + filled, STEP, null);
+        const read = readWaiting(descriptor, bytes, start + filled);
         ended = read === 0;
         filled += read;
         total += read;
@@ -75,6 +76,25 @@ export class FileReader {
         return total;
       }
     }
+  }
+}
+
+const PAUSE = new Int32Array(new SharedArrayBuffer(4));
+const PAUSE_MS_MIN = 0.1;
+const PAUSE_MS_MAX = 20;
+
+/**
+ * Up to STEP bytes, 0 at the end. A pipe may be non-blocking and have nothing yet; waiting for it in small pauses, not in
+ * one read, lets the thread be stopped.
+ */
+function readWaiting(descriptor: number, bytes: Uint8Array, at: number): number {
+  for (let pause = PAUSE_MS_MIN; ; pause = Math.min(pause * 2, PAUSE_MS_MAX)) {
+    try {
+      return readSync(descriptor, bytes, at, STEP, null);
+    } catch (error) {
+      if (errnoOf(error) !== "EAGAIN") throw error;
+    }
+    Atomics.wait(PAUSE, 0, 0, pause);
   }
 }
 
