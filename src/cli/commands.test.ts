@@ -1,0 +1,41 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { Command } from "commander";
+import type { CommandFamily, CommandModule } from "./command.ts";
+import { COMMANDS } from "./commands.ts";
+
+/** The help text of a command, with what it adds behind its options. */
+function helpOf(module: CommandModule): string {
+  const command = new Command("command");
+  let text = "";
+  command.configureOutput({ writeOut: (part) => (text += part) });
+  module.configure(command);
+  command.outputHelp();
+  return text;
+}
+
+function leaves(name: string, loaded: CommandModule | CommandFamily): [string, CommandModule][] {
+  if (!("members" in loaded)) return [[name, loaded]];
+  return loaded.members.map((member) => [`${name} ${member.name}`, member.module]);
+}
+
+test("every command that takes something has examples, which call it by its name", async () => {
+  for (const { name, load } of COMMANDS) {
+    for (const [words, module] of leaves(name, await load())) {
+      const help = helpOf(module);
+      if (!/^Arguments:|^ {2}--/m.test(help)) continue;
+      assert.match(help, /^Examples?:\n/m, `${words} has no examples`);
+      assert.ok(help.includes(`  holdfast ${words}`), `${words} has no example of itself`);
+    }
+  }
+});
+
+test("commands that only print end with their reader, all others go on", async () => {
+  const stopping: string[] = [];
+  for (const { name, load } of COMMANDS) {
+    for (const [words, module] of leaves(name, await load())) {
+      if (module.stopsWithReader === true) stopping.push(words);
+    }
+  }
+  assert.deepEqual(stopping, ["snapshots", "ls", "dump", "list", "cat", "key list"]);
+});
