@@ -78,6 +78,7 @@ export interface CheckReport {
 
 /** Packs up to this size share the buffers of one pool; larger ones are rare, and read one at a time afterwards. */
 const COMMON_BYTES_MAX = 64 << 20;
+const PACK_BYTES_MAX = 2 ** 31;
 
 /**
  * Checks the repository. What is wrong with it is in the report; thrown is only what keeps the check from being made:
@@ -229,6 +230,7 @@ async function checkContent(check: ContentCheck): Promise<ContentCoverage> {
     const common = chosen.filter(({ size }) => size <= pool.bufferBytes);
     await checkData(common, { repository, table, pool, findings, onPack, signal });
   }
+  large = large.filter((pack) => !isTooLarge(check, pack));
   if (large.length > 0) {
     await using pool = makePool(Math.max(...large.map(({ size }) => size)));
     await checkData(large, { repository, table, pool, findings, onPack, signal });
@@ -236,6 +238,16 @@ async function checkContent(check: ContentCheck): Promise<ContentCoverage> {
   const { blobs, unused } = countBlobs(table, used);
   const unusedBlobs = options.snapshots === undefined ? unused : undefined;
   return { ...coverage, trees, blobs, unusedBlobs };
+}
+
+/** No program makes such packs; whoever did, they do not fit into memory. */
+function isTooLarge({ findings, table }: ContentCheck, { number, size }: ReadablePack): boolean {
+  if (size <= PACK_BYTES_MAX) return false;
+  const id = table.index.packs[number]!;
+  findings.add("PACK_UNREADABLE", `pack ${id} has ${size} bytes, too many to check`, {
+    packs: [id],
+  });
+  return true;
 }
 
 /** Size of a buffer that takes any pack that will be read, but for the largest ones. */
