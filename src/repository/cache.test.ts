@@ -11,14 +11,16 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { memoryRepository, storeIndex, storePack } from "../../test/memory-repository.ts";
+import { damage, memoryRepository, storeIndex, storePack } from "../../test/memory-repository.ts";
 import { seededBytes } from "../../test/seeded-bytes.ts";
 import { sha256Hex } from "../base/bytes.ts";
 import { faulty } from "../storage/faulty.ts";
 import type { FaultyStorage } from "../storage/faulty.ts";
 import { openCache } from "./cache.ts";
 import type { Cache } from "./cache.ts";
+import { checkRepository } from "./check.ts";
 import { loadIndex } from "./index-loader.ts";
+import { keyOf } from "./layout.ts";
 
 const root = mkdtempSync(join(tmpdir(), "holdfast-cache-"));
 after(() => rmSync(root, { recursive: true }));
@@ -144,4 +146,19 @@ test("a repository asks the storage once for what it then has", async () => {
   await loadIndex(made.repository);
   assert.equal(await cache.get("index", index), undefined);
   assert.equal(await cache.get("pack", pack.id), undefined);
+});
+
+test("a check does not believe the cache", async () => {
+  const { cache } = await fresh();
+  const made = memoryRepository({ cache });
+  const pack = await storePack(made.repository, [{ type: "data", plain: Buffer.from("content") }]);
+  const index = await storeIndex(made.repository, [pack]);
+  const options = { readData: { mode: "none" }, workers: 1 } as const;
+  assert.equal((await checkRepository(made.repository, options)).numErrors, 0);
+  damage(made.objects, keyOf("index", index), 30);
+  const { findings } = await checkRepository(made.repository, options);
+  assert.deepEqual(
+    findings.map(({ code }) => code),
+    ["INDEX_DAMAGED", "PACK_UNINDEXED"],
+  );
 });

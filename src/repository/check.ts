@@ -19,7 +19,7 @@ import { walkTrees } from "./check-trees.ts";
 import { EntrySet, createEntrySetMemory } from "./entry-set.ts";
 import { keyOf } from "./layout.ts";
 import type { PackTable } from "./pack-table.ts";
-import type { Repository } from "./repository.ts";
+import { Repository } from "./repository.ts";
 import { findSnapshot, listSnapshots } from "./snapshots.ts";
 import type { FoundSnapshot, SnapshotFilter } from "./snapshots.ts";
 
@@ -85,9 +85,11 @@ const PACK_BYTES_MAX = 2 ** 31;
  * CANCELLED, SNAPSHOT_NOT_FOUND, or a storage that does not answer.
  */
 export async function checkRepository(
-  repository: Repository,
+  opened: Repository,
   options: CheckOptions,
 ): Promise<CheckReport> {
+  // What counts is what is stored, not what was stored once.
+  const repository = new Repository({ ...opened, cache: undefined });
   const findings = new CheckFindings(options.onFinding);
   await checkKeys(repository, findings, options.signal);
   const snapshots = await loadSnapshots(repository, findings, options);
