@@ -45,7 +45,8 @@ export function isStillThere(frame: Frame, report: ReportFailure): boolean {
   if (path === undefined || identity === undefined) return true;
   const now = new EntryTable(1);
   try {
-    now.addFrom("", path, false);
+    if (frame.targets === undefined) now.addFrom("", path, false);
+    else now.addThroughLink("", path, false);
   } catch (error) {
     // Removed after it was read: it was there.
     if (isNamed || errnoOf(error) !== "ENOENT") report(path, error);
@@ -69,8 +70,11 @@ export function addEntry(
   const { excluder, cwd } = options;
   const isWanted = source !== undefined && (source.isNamed || source.children !== undefined);
   if (!isWanted && excluder?.excludesPath(absolute(path, cwd)) === true) return;
+  const { withAtime } = options.metadata;
   try {
-    table.addFrom(name, path, options.metadata.withAtime);
+    // The directories above a source are there for its path: a link among them is followed, or nothing would be stored.
+    if (source?.children === undefined) table.addFrom(name, path, withAtime);
+    else table.addThroughLink(name, path, withAtime);
   } catch (error) {
     // Gone since it was listed: as if it had never been there, unless it was asked for.
     if (isWanted || errnoOf(error) !== "ENOENT") report(path, error);

@@ -59,7 +59,7 @@ export function resolveTargets(paths: readonly string[], cwd: string): Targets {
       hint: "Name at least one file or directory.",
     });
   }
-  return { root, paths: [...new Set(absolute)].sort(), missing };
+  return { root, paths: absolute.sort(), missing };
 }
 
 function cannotRead(path: string, error: unknown): HoldfastError {
@@ -76,49 +76,62 @@ function cannotRead(path: string, error: unknown): HoldfastError {
 
 function addTarget(root: Target, path: string): void {
   const parts = components(path);
-  if (parts.length > 0) return insert(root, path, parts, undefined);
   // `.`, `..` and `/` have no name of their own: their entries go to the root.
-  const entries = readdirSync(nativePath(path), { encoding: "latin1" }).sort();
+  if (parts.length > 0) insert(root, path, parts);
+  else expand(root, path);
+}
+
+/** Puts the entries of the directory at `path` into `target`, where they are not named already. */
+function expand(target: Target, path: string): void {
   const device = deviceOf(path);
-  for (const name of entries) {
+  const origin = originOf(path);
+  target.children ??= new Map();
+  for (const name of readdirSync(nativePath(path), { encoding: "latin1" }).sort()) {
     const entry = path === "." ? name : joinPath(path, name);
-    insert(root, entry, [name], device);
+    const known = target.children.get(name);
+    if (known?.origin === origin) {
+      if (known.children !== undefined) expand(known, entry);
+      continue;
+    }
+    const free = known === undefined ? name : freeName(target, name, origin);
+    const children = undefined;
+    const added: Target = { name: free, path: entry, children, isNamed: false, device, origin };
+    target.children.set(free, added);
   }
 }
 
-/** Puts a path into the tree of targets; what a named directory holds already is not named again. */
-function insert(
-  root: Target,
-  path: string,
-  parts: readonly string[],
-  device: Target["device"],
-): void {
-  const isNamed = device === undefined;
+/** Puts a path into the tree of targets. */
+function insert(root: Target, path: string, parts: readonly string[]): void {
   const origin = originOf(path);
   let at = root;
   for (const [depth, name] of parts.entries()) {
-    if (at.children === undefined) return;
+    // A directory that was named before: its entries are stored one by one now, and one of them is named itself.
+    if (at.children === undefined) expand(at, at.path!);
     const last = depth === parts.length - 1;
     const prefix = last ? path : ancestor(path, parts.length - 1 - depth);
     const free = depth === 0 ? freeName(root, name, origin) : name;
-    const known = at.children.get(free);
+    const known = at.children!.get(free);
     if (known === undefined) {
       const children = last ? undefined : new Map<string, Target>();
-      const target: Target = { name: free, path: prefix, children, isNamed, device, origin };
-      at.children.set(free, target);
+      const target = {
+        name: free,
+        path: prefix,
+        children,
+        isNamed: true,
+        device: undefined,
+        origin,
+      };
+      at.children!.set(free, target);
       at = target;
-    } else if (last) {
-      known.children = undefined;
-      known.path = path;
-      known.isNamed ||= isNamed;
-      known.device = isNamed ? undefined : known.device;
-    } else at = known;
+    } else if (!last) at = known;
+    else if (known.children !== undefined) expand(known, path);
+    else Object.assign(known, { path, isNamed: true, device: undefined });
   }
 }
 
 function deviceOf(path: string): number | bigint {
   const table = new EntryTable(1);
-  table.addFrom("", path, false);
+  table.addThroughLink("", path, false);
   return table.deviceId(0);
 }
 

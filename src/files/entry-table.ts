@@ -3,7 +3,7 @@
 // One call of lstat gives everything; nothing of Node's stat objects is kept, because a directory may have a million
 // entries. The packed numbers are also what a directory's fingerprint is made of (scan-cache.ts).
 
-import { lstatSync, readdirSync } from "node:fs";
+import { lstatSync, readdirSync, statSync } from "node:fs";
 import type { BigIntStats } from "node:fs";
 
 const FIELDS = 11;
@@ -63,6 +63,11 @@ export class EntryTable {
   /** Adds the entry `name` found at `path`; throws what lstat throws. */
   addFrom(name: string, path: string, withAtime: boolean): void {
     this.add(name, lstatSync(nativePath(path), { bigint: true }), withAtime);
+  }
+
+  /** The same, of what a link at `path` leads to. */
+  addThroughLink(name: string, path: string, withAtime: boolean): void {
+    this.add(name, statSync(nativePath(path), { bigint: true }), withAtime);
   }
 
   add(name: string, stat: BigIntStats, withAtime: boolean): void {

@@ -11,12 +11,7 @@ import { parseTime } from "../restic/go-time.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
 import { joinPath, nativePath } from "./entry-table.ts";
 import type { RestorePool } from "./restore-pool.ts";
-import {
-  LEFTOVER_NAME,
-  applyMetadata,
-  isDirectory,
-  removeEntry,
-} from "./restore-target.ts";
+import { LEFTOVER_NAME, applyMetadata, isDirectory, removeEntry } from "./restore-target.ts";
 import type { Selector } from "./selection.ts";
 
 /** What to do with a file that is there already. */

@@ -231,10 +231,7 @@ void suite("what belongs to a source", () => {
     const without = [...ALL, "source/mount", "source/z"];
     assert.deepEqual((await roundTrip(["source"], one)).names, without);
     const named = [...ALL, "source/mount", "source/mount/inside", "source/mount/other", "source/z"];
-    assert.deepEqual(
-      (await roundTrip(["source/mount", "source"], one)).names.length,
-      named.length - 2,
-    );
+    assert.deepEqual((await roundTrip(["source/mount", "source"], one)).names, named);
     process.chdir("source");
     const entries = without.filter((name) => name !== "source").map((name) => name.slice(7));
     assert.deepEqual((await roundTrip(["."], { ...one, cwd: process.cwd() })).names, entries);

@@ -4,7 +4,7 @@
 // Every run of the program is looked at: it must end by itself with a status and never show a stack trace.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { createHash } from "node:crypto";
 import { lstatSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync } from "node:fs";
@@ -62,7 +62,10 @@ export interface Scope {
 /** A new workbench with an empty repository. */
 export async function openWorkbench(scope: Scope, version: 1 | 2 = 2): Promise<Workbench> {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-faults-"));
-  scope.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
+  scope.after(() => {
+    for (const mounted of mountsBelow(folder)) execFileSync("umount", ["-l", mounted]);
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  });
   const at = (...parts: string[]): string => join(folder, ...parts);
   const repository = at("repository");
   await createQuickRepository(repository, PASSWORD, version);
@@ -96,6 +99,14 @@ export async function openWorkbench(scope: Scope, version: 1 | 2 = 2): Promise<W
       return run;
     },
   };
+}
+
+/** What tests mounted below a folder and did not unmount, the last one first. */
+function mountsBelow(folder: string): string[] {
+  if (!IS_ROOT) return [];
+  const lines = readFileSync("/proc/self/mounts", "utf8").split("\n");
+  const paths = lines.map((line) => (line.split(" ")[1] ?? "").replaceAll("\\040", " "));
+  return paths.filter((path) => path.startsWith(`${folder}/`)).reverse();
 }
 
 function runProgram(
