@@ -58,11 +58,12 @@ Examples:
     const found = await withRepository(context, "read", (repository, signal) =>
       collect(context, repository, { names, filter, signal }),
     );
+    const snapshots = found.snapshots.map((each) => inOrder(each, by));
     const latest = flags.last === true && flags.latest === 0 ? 1 : flags.latest;
     const grouped = by.host || by.paths || by.tags;
     const groups = grouped
-      ? groupOf(found.snapshots, by).map((group) => newest(group, latest))
-      : [newestOfEach(found.snapshots, latest)];
+      ? groupOf(snapshots, by).map((group) => newest(group, latest))
+      : [newestOfEach(snapshots, latest)];
     if (context.output.isJson) printJson(context, groups, grouped ? by : undefined);
     else printTables(context, groups, { by, compact: flags.compact === true });
     return found.complete ? EXIT.ok : EXIT.failed;
@@ -110,6 +111,14 @@ async function collect(
   return { snapshots: [...found.values()].sort((a, b) => (time(a) < time(b) ? -1 : 1)), complete };
 }
 
+/** restic lists paths, and tags that it groups by, in the order of their bytes. */
+function inOrder({ id, snapshot }: FoundSnapshot, by: GroupBy): FoundSnapshot {
+  const sorted = (texts: readonly string[]): string[] =>
+    texts.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  const tags = by.tags ? sorted(snapshot.tags) : snapshot.tags;
+  return { id, snapshot: { ...snapshot, paths: sorted(snapshot.paths), tags } };
+}
+
 /** The groups, by their first snapshots. */
 function groupOf(snapshots: readonly FoundSnapshot[], by: GroupBy): FoundSnapshot[][] {
   const key = ({ snapshot }: FoundSnapshot): string => groupKey(by, snapshot);
@@ -132,8 +141,8 @@ function commonOf(group: readonly FoundSnapshot[], by: GroupBy): SnapshotGroup {
   const { hostname, paths, tags } = group[0]!.snapshot;
   return {
     hostname: by.host ? hostname : "",
-    paths: by.paths ? paths.toSorted() : undefined,
-    tags: by.tags && tags.length > 0 ? tags.toSorted() : undefined,
+    paths: by.paths ? paths : undefined,
+    tags: by.tags && tags.length > 0 ? tags : undefined,
   };
 }
 
