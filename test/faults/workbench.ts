@@ -33,6 +33,8 @@ export interface RunOptions {
   cwd?: string;
   env?: Record<string, string>;
   input?: string | Uint8Array;
+  /** Leaves standard input open: whoever was told of the process ends it. */
+  holdInput?: boolean;
   /** Told of the process once it runs. */
   onStart?: (child: ChildProcess) => void;
   /** Run as this user and group. */
@@ -124,7 +126,7 @@ function runProgram(
     child.on("error", reject);
     // A program that does not read its input closes it.
     child.stdin.on("error", () => {});
-    child.stdin.end(input ?? "");
+    if (options.holdInput !== true) child.stdin.end(input ?? "");
     child.on("close", (status, signal) => {
       const stdout = Buffer.concat(parts.stdout).toString();
       const stderr = Buffer.concat(parts.stderr).toString();
