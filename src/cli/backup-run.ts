@@ -66,6 +66,7 @@ export async function runBackup(
   const progress = new Progress();
   const events = createBackupEvents(output, progress, context.clock);
   const backupOptions = await toOptions(context, parameters, flags, repository);
+  output.verbose("extended attributes and ACLs are not stored");
   const display = new ProgressDisplay({
     output,
     counters: progress,

@@ -81,6 +81,8 @@ export interface RestoreResult {
   failures: number;
   /** Paths in the snapshot of files that were left as they are, whatever they hold, because the mode says so. */
   kept: ReadonlySet<string>;
+  /** Entries whose extended attributes (ACLs are such) are in the snapshot and could not be set: Node has no call. */
+  withoutAttributes: number;
 }
 
 /** Restores everything selected; failures of single files are reported and counted. */
@@ -93,6 +95,7 @@ class Restore {
   readonly #options: RestoreOptions;
   readonly #pool: RestorePool;
   #window: RestoreFile[] = [];
+  #withoutAttributes = 0;
   #windowBlobs = 0;
   #previousWindow: Promise<void> = Promise.resolve();
   #started: Promise<void> | undefined;
@@ -147,7 +150,11 @@ class Restore {
     // A restore that failed must not take anything away.
     if (this.#failures === 0) this.#existing.removeSurplus();
     this.#finishDirectories();
-    return { failures: this.#failures, kept: this.#kept };
+    return {
+      failures: this.#failures,
+      kept: this.#kept,
+      withoutAttributes: this.#withoutAttributes,
+    };
   }
 
   async #restoreTree(id: Id, directory: Directory): Promise<void> {
@@ -224,6 +231,7 @@ class Restore {
     const path = joinPath(directory.path, node.name);
     const size = node.type === "file" ? Number(node.size) : 0;
     events.found(1, size);
+    if (node.extendedAttributes !== null) this.#withoutAttributes++;
     try {
       if (node.type === "socket" || node.type === "irregular") {
         events.skipped(snapshotPath, 0);

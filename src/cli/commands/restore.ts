@@ -110,6 +110,10 @@ export const restoreCommand: CommandModule = {
         progress.totalComplete();
         display.stop("done");
         reportRestore(output, progress, display.seconds);
+        if (result.withoutAttributes > 0) {
+          const many = result.withoutAttributes;
+          output.warn(`Warning: extended attributes of ${many} entries were not restored`);
+        }
         if (flags.verify !== true || dryRun) return result.failures;
         const { kept } = result;
         const verifying = { reader, tree, target, select, kept, events, signal };
