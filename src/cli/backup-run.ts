@@ -103,7 +103,7 @@ async function toOptions(
     warn: (message) => context.output.warn(message),
   });
   const parent =
-    flags.parent === undefined
+    flags.parent === undefined || flags.parent === "latest"
       ? undefined
       : await findFile(await repository, "snapshot", flags.parent);
   return {
@@ -115,7 +115,8 @@ async function toOptions(
     hostname: settings.host ?? machine.hostname,
     tags: flags.tag.flatMap((tags) => tags.split(",")).filter((tag) => tag !== ""),
     excluder: hasExcludes(flags, excludeOptions) ? excluder : undefined,
-    excludes: [...flags.exclude, ...flags.iexclude],
+    // restic records these alone.
+    excludes: [...flags.exclude],
     scanOptions: JSON.stringify([excludeOptions, withAtime, flags.oneFileSystem === true]),
     oneFileSystem: flags.oneFileSystem === true,
     ignoreCtime: flags.ignoreCtime === true || flags.ignoreInode === true,
