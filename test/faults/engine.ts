@@ -1,6 +1,7 @@
 // The engine in this process, against a quick repository on disk: many runs in the time of one start of the program, and
 // faults at places that can be chosen.
 
+import { enableCompileCache } from "node:module";
 import { hostname } from "node:os";
 import { systemClock, systemRandom } from "../../src/base/clock.ts";
 import type { HoldfastError } from "../../src/base/errors.ts";
@@ -22,6 +23,9 @@ import { textToByteString } from "../../src/restic/byte-string.ts";
 import { openLocalStorage } from "../../src/storage/local.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { IS_ROOT, PASSWORD } from "./workbench.ts";
+
+// Threads are started for every backup and restore: what they load is compiled once, as by the program.
+process.env["NODE_COMPILE_CACHE"] ??= enableCompileCache().directory;
 
 /** This machine, as the program tells it to the engine. */
 export const MACHINE: Machine = {

@@ -78,7 +78,7 @@ export function plantTree(folder: string, options: TreeSizes = {}): void {
   chmodSync(join(folder, "plain.txt"), 0o6755);
   chmodSync(join(folder, "empty directory"), 0o3751);
   chmodSync(join(folder, "sub"), 0o1777);
-  chmodSync(join(folder, "empty"), 0o000);
+  chmodSync(join(folder, "empty"), IS_ROOT ? 0o000 : 0o400);
   for (const name of ["empty directory", "sub/deeper", "sub", "many"]) {
     utimesSync(join(folder, name), 1, 1.3e9);
   }

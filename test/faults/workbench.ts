@@ -66,6 +66,8 @@ export async function openWorkbench(scope: Scope, version: 1 | 2 = 2): Promise<W
   const folder = mkdtempSync(join(tmpdir(), "holdfast-faults-"));
   scope.after(() => {
     for (const mounted of mountsBelow(folder)) execFileSync("umount", ["-l", mounted]);
+    // A restored directory may be closed to its owner.
+    if (!IS_ROOT) execFileSync("chmod", ["-R", "u+rwX", folder]);
     rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   });
   const at = (...parts: string[]): string => join(folder, ...parts);
