@@ -4,7 +4,7 @@ import type { BlobReader } from "../repository/blob-reader.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
 
 export interface FileContentOptions {
-  reader: BlobReader;
+  reader: Pick<BlobReader, "read">;
   /** A file. */
   node: TreeNode;
   /** Blobs to fetch at once, which is also how many are in memory: at most 8 MiB each. */

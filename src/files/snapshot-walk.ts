@@ -15,7 +15,7 @@ export interface WalkedEntry {
 }
 
 export interface SnapshotWalkOptions {
-  reader: BlobReader;
+  reader: Pick<BlobReader, "read">;
   tree: Id;
   /** Asked for every directory: false leaves out what is in it. */
   enters?: (path: string) => boolean;
