@@ -18,7 +18,7 @@ import {
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { systemClock } from "../../src/base/clock.ts";
-import { isHoldfastError } from "../../src/base/errors.ts";
+import { errnoOf, isHoldfastError } from "../../src/base/errors.ts";
 import { formatTime } from "../../src/restic/go-time.ts";
 import { encodeLock } from "../../src/restic/lock-file.ts";
 import * as damage from "../fixtures/damage.ts";
