@@ -1,18 +1,21 @@
 // Loaded into the real program by NODE_OPTIONS=--import: kills it, as kill -9 does, at the n-th call that changes a file
-// system. DEATH_AT is n, counted in each thread for itself; DEATH_LOG names a file that gets a byte for each call, so
-// that a test can count them. Nothing of this is in the product.
+// system. DEATH_AT is n, DEATH_IN the threads where calls count, "main" or "worker", each for itself; DEATH_LOG names a
+// file that gets a byte for each such call, so that a test can count them. Nothing of this is in the product.
 
 import fs from "node:fs";
 import fsPromises from "node:fs/promises";
 import { syncBuiltinESMExports } from "node:module";
+import { isMainThread } from "node:worker_threads";
 
 const at = Number(process.env["DEATH_AT"] ?? "0");
 const log = process.env["DEATH_LOG"];
 const record = log === undefined ? undefined : fs.openSync(log, "a");
 const writeSync = fs.writeSync.bind(fs);
+const isCounted = isMainThread === ((process.env["DEATH_IN"] ?? "main") === "main");
 let calls = 0;
 
 function count(): void {
+  if (!isCounted) return;
   calls++;
   if (record !== undefined) writeSync(record, ".");
   // Half of the calls still happen, half do not: a process dies before or after one.

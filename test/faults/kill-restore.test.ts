@@ -50,52 +50,54 @@ const restore = (target: string, overwrite: Overwrite): string[] => [
 
 const environment = { NODE_OPTIONS: `--import ${join(import.meta.dirname, "death.ts")}` };
 
-/** How many calls an undisturbed restore makes, in whichever thread makes most. */
-async function countCalls(): Promise<number> {
-  const log = bench.at("calls");
-  const env = { ...environment, DEATH_LOG: log };
-  await bench.holdfast(restore(bench.at("probe"), "always"), { env, status: 0 });
+type ThreadKind = "main" | "worker";
+
+/** How many calls an undisturbed restore makes in threads of one kind, of which there may be two workers. */
+async function countCalls(kind: ThreadKind): Promise<number> {
+  const log = bench.at(`calls of ${kind}`);
+  const env = { ...environment, DEATH_LOG: log, DEATH_IN: kind };
+  await bench.holdfast(restore(bench.at(`probe of ${kind}`), "always"), { env, status: 0 });
   return statSync(log).size;
 }
 
 void suite("kill -9 of the program at one of its calls", () => {
-  void test("into an empty target, then again", async () => {
-    const calls = await countCalls();
-    assert.ok(calls > 50, `${calls} calls`);
-    const modes: readonly Overwrite[] = ["never", "always", "if-newer", "if-changed"];
-    let killed = 0;
-    const total = 20;
-    for (let kill = 0; kill < total; kill++) {
-      const target = bench.at(`empty ${kill}`);
-      const mode = modes[kill % modes.length]!;
-      const env = { ...environment, DEATH_AT: String(1 + Math.floor((kill * calls) / total)) };
-      const run = await bench.holdfast(restore(target, mode), { env });
-      if (run.signal === "SIGKILL") killed++;
-      else assert.equal(run.status, 0, run.stderr);
-      if (existsSync(target) && (mode === "never" || mode === "if-newer"))
-        assertNothingHalf(target);
-      const { failures } = await restoreTo(
-        await openAt(bench.repository),
-        `latest:${source}`,
-        target,
-        {
-          overwrite: mode,
-        },
-      );
-      assert.equal(failures, 0);
-      assertSameTree(target, source);
-      rmSync(target, { recursive: true });
-    }
-    assert.ok(killed >= total / 2, `${killed} of ${total} were killed`);
-  });
+  for (const kind of ["main", "worker"] as const) {
+    void test(`into an empty target, in a ${kind} thread, then again`, async () => {
+      const calls = await countCalls(kind);
+      assert.ok(calls > 30, `${calls} calls`);
+      const modes: readonly Overwrite[] = ["never", "always", "if-newer", "if-changed", "never"];
+      let killed = 0;
+      const total = 10;
+      for (let kill = 0; kill < total; kill++) {
+        const target = bench.at(`empty ${kind} ${kill}`);
+        const overwrite = modes[kill % modes.length]!;
+        // Calls of workers: on the first of several cores at least a third of them, and right after a write.
+        const at = 1 + Math.floor((kill * calls) / (kind === "main" ? total : 3 * total));
+        const env = { ...environment, DEATH_AT: String(at), DEATH_IN: kind };
+        const run = await bench.holdfast(restore(target, overwrite), { env });
+        if (run.signal === "SIGKILL") killed++;
+        else assert.equal(run.status, 0, run.stderr);
+        const isCareful = overwrite === "never" || overwrite === "if-newer";
+        if (existsSync(target) && isCareful) assertNothingHalf(target);
+        const repository = await openAt(bench.repository);
+        const again = await restoreTo(repository, `latest:${source}`, target, { overwrite });
+        assert.equal(again.failures, 0);
+        assertSameTree(target, source);
+        rmSync(target, { recursive: true });
+      }
+      assert.ok(killed >= total / 2, `${killed} of ${total} were killed`);
+    });
+  }
 
   void test("again and again over the same target, until one completes", async () => {
-    const calls = await countCalls();
+    const calls = await countCalls("main");
     const target = bench.at("spoilt");
     spoil(target);
-    const total = 20;
+    const total = 14;
     for (let kill = 0; kill < total; kill++) {
-      const env = { ...environment, DEATH_AT: String(2 + Math.floor((kill * calls) / total)) };
+      const kind = kill % 2 === 0 ? "main" : "worker";
+      const at = String(2 + Math.floor((kill * calls) / total));
+      const env = { ...environment, DEATH_AT: at, DEATH_IN: kind };
       await bench.holdfast(restore(target, "always"), { env });
     }
     const last = ["--delete", "--verify"];
