@@ -172,6 +172,15 @@ void suite("things that become something else while they are read", () => {
     assert.equal(describeTree(target).lines["source/a"], describeTree(".").lines["source/a"]);
   });
 
+  void test("a file that the disk refuses to give is reported", async () => {
+    enterScene();
+    // Reading a process's memory at 0 is an input/output error for everybody.
+    const { backup, names } = await roundTrip(["source", "/proc/self/mem"]);
+    assert.deepEqual([...backup.failed.keys()], ["/proc/self/mem"]);
+    assert.match(backup.failed.get("/proc/self/mem")!.message, /EIO/);
+    assert.deepEqual(names.slice(-ALL.length - 1), [...ALL, "source/z"]);
+  });
+
   void test("a volume that is lost is reported", { skip: ROOT_ONLY }, async (t) => {
     enterScene();
     mkdirSync("source/volume");

@@ -173,3 +173,24 @@ void test(
     }
   },
 );
+
+const SELECTIONS: readonly (readonly [directory: string, words: readonly string[]])[] = [
+  ["plain", ["--include", "sub/deeper", "--include", "*.txt"]],
+  ["plain", ["--exclude", "many", "--exclude", "/sub/deeper"]],
+  ["plain/sub", ["--iinclude", "*SAME*"]],
+  ["plain/many", []],
+  ["plain", ["--include", "/no/such/thing"]],
+];
+
+void test("both restore the same selections", { skip: skipWithout("restic-newest") }, async () => {
+  const repository = await quickRepository(2);
+  const options = { repository, cwd: bench.folder, status: 0 };
+  await bench.holdfast(["backup", "plain"], options);
+  for (const [directory, words] of SELECTIONS) {
+    const restore = ["restore", `latest:${directory}`, ...words, "--target"];
+    const [ours, theirs] = [bench.at(`ours ${++count}`), bench.at(`theirs ${count}`)];
+    await bench.holdfast([...restore, ours], options);
+    await bench.restic("newest", [...restore, theirs], options);
+    assertSameTree(ours, theirs);
+  }
+});
