@@ -83,21 +83,23 @@ async function dyingBackup(location: string, at: number): Promise<readonly strin
 void test("a death at any write leaves the repository sound, and what is indexed is used", async () => {
   const puts = await dyingBackup(await emptyRepository(), Infinity);
   assert.ok(puts.length >= 10, puts.join("\n"));
-  let added = Infinity;
+  const left: number[] = [];
   for (let at = 0; at < puts.length; at++) {
     const location = await emptyRepository();
     await dyingBackup(location, at);
     const repository = await openAt(location);
     await assertSound(repository, false);
-    const before = added;
-    added = (await backUpPaths(repository, ["source"])).added.added;
-    await assertSound(repository, false);
-    // The later the death, the less is left to do.
-    assert.ok(added <= before, `${added} after ${before} at ${at}`);
-    if (at % 4 === 1) await assertRecovers(repository);
+    if (at % 4 === 1) left.push(await assertRecovers(repository));
+    else left.push((await backUpPaths(repository, ["source"])).added.added);
   }
-  // What died last had stored everything but the snapshot.
-  assert.equal(added, 0);
+  // Who dies first has stored nothing, who dies last everything but the snapshot, and others are in between.
+  const all = left[0]!;
+  assert.ok(all >= FILES * FILE_BYTES);
+  assert.equal(left.at(-1), 0);
+  assert.ok(
+    left.some((bytes) => bytes > 0 && bytes < all / 2),
+    left.join(),
+  );
 });
 
 void test("a cancelled backup leaves what it stored in the index", async () => {

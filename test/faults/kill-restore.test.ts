@@ -15,13 +15,13 @@ import { assertSameTree, describeTree, openWorkbench } from "./workbench.ts";
 
 const bench = await openWorkbench({ after });
 const source = bench.at("source");
-plantTree(source, { large: 2_000_000, many: 12 });
+plantTree(source, { large: 1_400_000, many: 8 });
 await backUpPaths(await openAt(bench.repository), [source]);
 
 /** Makes the target as a killed run of long ago left it: half a file, and other people's files. */
 function spoil(target: string): void {
   mkdirSync(join(target, "many"), { recursive: true });
-  writeFileSync(join(target, "large"), seededBytes("large", 700_000));
+  writeFileSync(join(target, "large"), seededBytes("large", 600_000));
   writeFileSync(join(target, "many/file 3"), "something else");
   writeFileSync(join(target, "many/.holdfast-restore-0123456789abcdef"), "half");
 }
@@ -67,7 +67,7 @@ void suite("kill -9 of the program at one of its calls", () => {
       assert.ok(calls > 30, `${calls} calls`);
       const modes: readonly Overwrite[] = ["never", "always", "if-newer", "if-changed", "never"];
       let killed = 0;
-      const total = 10;
+      const total = 8;
       for (let kill = 0; kill < total; kill++) {
         const target = bench.at(`empty ${kind} ${kill}`);
         const overwrite = modes[kill % modes.length]!;
@@ -93,7 +93,7 @@ void suite("kill -9 of the program at one of its calls", () => {
     const calls = await countCalls("main");
     const target = bench.at("spoilt");
     spoil(target);
-    const total = 14;
+    const total = 10;
     for (let kill = 0; kill < total; kill++) {
       const kind = kill % 2 === 0 ? "main" : "worker";
       const at = String(2 + Math.floor((kill * calls) / total));

@@ -159,11 +159,13 @@ void suite("damage", () => {
       const repository = copyRepository();
       harm(repository);
       const locks = locksOf(repository);
-      const restored = await restore({ repository });
+      writeFileSync(join(source, "new"), seededBytes(`new ${++count}`, 1000));
+      const [restored, stored] = await Promise.all([
+        restore({ repository }),
+        backup({ repository }),
+      ]);
       if (restoreStatus === 0) assert.equal(restored.status, 0, restored.stderr);
       else assertRefused(restored, restoreStatus, restoreWords);
-      writeFileSync(join(source, "new"), seededBytes(`new ${++count}`, 1000));
-      const stored = await backup({ repository });
       if (backupStatus > 0) assertRefused(stored, backupStatus, backupWords);
       else {
         assert.equal(stored.status, 0, stored.stderr);
