@@ -17,7 +17,6 @@ const SIZES = [8192, 32_768, MEBIBYTE];
 const kernels = createKernels({ bytes: TOTAL + 2 * MEBIBYTE });
 const key = kernels.base;
 const tag = kernels.base + 64;
-const scratch = kernels.base + 4096;
 const data = kernels.base + MEBIBYTE + 8192;
 const content = kernels.bytes.subarray(data, data + TOTAL);
 const keyBytes = Buffer.alloc(32, 0x5a);
@@ -64,8 +63,6 @@ const ROWS: Readonly<Record<string, Row>> = {
     pieces(size, (offset) => poly1305(keyBytes, plainContent.subarray(offset, offset + size))),
   "compressibility kernel, random": (size) =>
     pieces(size, (offset) => kernels.looksIncompressible(data + offset, size)),
-  "XOR kernel": (size) => pieces(size, (offset) => kernels.xor(scratch, data + offset, size)),
-  "counter kernel": (size) => pieces(size, () => kernels.fillCounters(key, scratch, size / 16)),
   "SHA-256 of Node": (size) =>
     pieces(size, (offset) => {
       createHash("sha256")

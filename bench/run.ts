@@ -10,7 +10,6 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
-  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -20,6 +19,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { changeDataSet, generateDataSet } from "./data-set.ts";
 import { dropCaches, measure, run, settle } from "./run/measure.ts";
+import { Attic, fillMemory } from "./run/quiet.ts";
 import { summarize, tableOf, type Sample } from "./run/report.ts";
 import {
   ourTool,
@@ -30,12 +30,14 @@ import {
   type Tool,
 } from "./run/tools.ts";
 
-const OPERATIONS = ["first", "unchanged", "cold", "changed", "restore", "check"] as const;
+/** In this order: emptied caches come last, because they leave the next one worse off. */
+const OPERATIONS = ["first", "unchanged", "changed", "restore", "check", "cold"] as const;
 type Operation = (typeof OPERATIONS)[number];
 
 const ROOT = join(import.meta.dirname, "..");
 const BASELINE = "restic";
 const CHANGED_SHARE = 0.05;
+const SPARE_BYTES = 5e9;
 
 const HELP = `Options:
   --profile NAME      data set: files, small, tiny, S, M, L, XL          (files)
@@ -47,6 +49,7 @@ const HELP = `Options:
                       (all that are here, except restic-oldest)
   --folder DIR        where data and repositories go                      (a temporary folder)
   --no-build          use dist/ as it is
+  --keep              leave data and repositories behind
   --json FILE         every sample as JSON as well`;
 
 const { values: options } = parseArgs({
@@ -59,6 +62,7 @@ const { values: options } = parseArgs({
     tools: { type: "string" },
     folder: { type: "string", default: tmpdir() },
     build: { type: "boolean", default: true },
+    keep: { type: "boolean", default: false },
     json: { type: "string" },
     help: { type: "boolean", default: false },
   },
@@ -96,7 +100,7 @@ function chooseTools(): Tool[] {
 }
 
 /** Does `operation` with `tool`, and measures it. */
-function perform(operation: Operation, tool: Tool, places: Places, base: string): void {
+function perform(operation: Operation, tool: Tool, places: Places): void {
   settle();
   if (operation === "cold" && !dropCaches()) throw new Error("only root may empty the page cache");
   const action = operation === "restore" || operation === "check" ? operation : "backup";
@@ -110,9 +114,7 @@ function perform(operation: Operation, tool: Tool, places: Places, base: string)
   if (operation === "restore") {
     const [got, wanted] = [bytesBelow(restoredOf(places)), bytesBelow(places.source)];
     if (got !== wanted) throw new Error(`${tool.name} restored ${got} of ${wanted} bytes`);
-    // Kept to the end: ext4 looks for inodes past those that were freed in the last minutes, one by one, and the next
-    // restore would spend most of its time there.
-    renameSync(restoredOf(places), join(base, `restored-${restored++}`));
+    attic.take(restoredOf(places));
   }
 }
 
@@ -132,13 +134,14 @@ function performAll(operations: readonly Operation[], tools: readonly Tool[], ba
     }
   };
   for (const tool of tools) {
-    rmSync(placesOf(tool).state, { recursive: true, force: true });
+    attic.take(placesOf(tool).state);
     mkdirSync(placesOf(tool).state, { recursive: true });
     attempt(tool, () => run(tool.command("init", placesOf(tool))));
   }
-  for (const operation of operations) {
+  fillMemory(base);
+  for (const operation of OPERATIONS.filter((name) => operations.includes(name))) {
     if (operation === "changed") changeDataSet(source, CHANGED_SHARE, `run ${runNumber}`);
-    for (const tool of tools) attempt(tool, () => perform(operation, tool, placesOf(tool), base));
+    for (const tool of tools) attempt(tool, () => perform(operation, tool, placesOf(tool)));
   }
 }
 
@@ -154,14 +157,15 @@ const operations = options.ops.split(",").map((name) => {
 const tools = chooseTools();
 const samples: Sample[] = [];
 let runNumber = 0;
-let restored = 0;
 let failures = 0;
 
 const base = mkdtempSync(join(options.folder, "holdfast-bench-"));
+let attic: Attic;
 try {
   const { profile, seed } = options;
   const scale = Number(options.scale);
   const made = generateDataSet({ out: join(base, "source"), profile, seed, scale });
+  attic = new Attic(base, 4 * made.bytes + SPARE_BYTES);
   const machine = `${availableParallelism()} cores, ${cpus()[0]?.model.trim() ?? "unknown"}`;
   const title = [
     `${profile} at ${scale}: ${made.files} files, ${(made.bytes / 1e6).toFixed(0)} MB; ${options.runs} runs`,
@@ -180,7 +184,7 @@ try {
     writeFileSync(options.json, `${JSON.stringify({ title, rows, samples }, undefined, 2)}\n`);
   }
 } finally {
-  rmSync(base, { recursive: true, force: true });
+  if (!options.keep) rmSync(base, { recursive: true, force: true });
 }
 if (failures > 0) {
   console.error(`${failures} failed`);

@@ -4,7 +4,6 @@ import { HEAP_BASE } from "./layout";
 
 export { initChunker, findCut } from "./rabin";
 export { looksIncompressible } from "./histogram";
-export { fillCounters, xor } from "./keystream";
 export { poly1305 } from "./poly1305";
 
 /** First free byte of the memory. */

@@ -18,7 +18,7 @@ import { hash } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
 import { equalBytes } from "../base/bytes.ts";
 import { errnoOf, isHoldfastError, messageOf } from "../base/errors.ts";
-import { BlobOpener, KEYSTREAM_BYTES, OPENER_BYTES } from "../restic/blob-opener.ts";
+import { BlobOpener, OPENER_BYTES } from "../restic/blob-opener.ts";
 import { CHUNK_BYTES_MAX } from "../restic/chunker.ts";
 import { createKernels } from "../restic/kernels.ts";
 import type { Kernels } from "../restic/kernels.ts";
@@ -54,8 +54,7 @@ class RestoreWorker {
   constructor(data: RestoreWorkerData) {
     this.#data = data;
     this.#zeros = Buffer.alloc(data.sparse ? SPARSE_BLOCK : 0);
-    const keystream = align(OPENER_BYTES);
-    const opener = keystream + align(KEYSTREAM_BYTES);
+    const opener = align(OPENER_BYTES);
     const kernels = createKernels({
       bytes: opener + CHUNK_BYTES_MAX + data.slots * data.slotBytes,
     });
@@ -67,8 +66,8 @@ class RestoreWorker {
       kernels,
       key: data.key,
       at: kernels.base,
-      keystream: kernels.base + keystream,
       scratch: this.#scratch,
+      idSuffices: true,
     });
     reply({ type: "ready", memory: kernels.memory.buffer, slots: this.#slots });
   }
@@ -106,12 +105,7 @@ class RestoreWorker {
     reply({ type: "written", task: request.task, damaged, failures: [...failures.values()] });
   }
 
-  #writeTo(
-    request: WriteRequest,
-    file: number,
-    offset: number,
-    plain: { at: number; length: number },
-  ): void {
+  #writeTo(request: WriteRequest, file: number, offset: number, plain: Uint8Array): void {
     const whole = request.whole[file] === 1;
     const path = nativePath(request.paths[file]!);
     // What is made in one go must not exist yet, and what is put together is there already: a piece that made it anew
@@ -134,21 +128,12 @@ class RestoreWorker {
     }
   }
 
-  #put(descriptor: number, offset: number, plain: { at: number; length: number }): void {
-    if (!this.#data.sparse) return this.#putAll(descriptor, offset, plain.at, plain.length);
+  #put(descriptor: number, offset: number, plain: Uint8Array): void {
+    if (!this.#data.sparse) return writeAll(descriptor, offset, plain);
     for (let done = 0; done < plain.length; done += SPARSE_BLOCK) {
-      const length = Math.min(SPARSE_BLOCK, plain.length - done);
-      const at = plain.at + done;
-      const block = this.#kernels.bytes.subarray(at, at + length);
-      if (equalBytes(block, this.#zeros.subarray(0, length))) continue;
-      this.#putAll(descriptor, offset + done, at, length);
-    }
-  }
-
-  #putAll(descriptor: number, offset: number, at: number, length: number): void {
-    for (let done = 0; done < length;) {
-      const left = length - done;
-      done += writeSync(descriptor, this.#kernels.bytes, at + done, left, offset + done);
+      const block = plain.subarray(done, done + SPARSE_BLOCK);
+      if (equalBytes(block, this.#zeros.subarray(0, block.length))) continue;
+      writeAll(descriptor, offset + done, block);
     }
   }
 
@@ -196,6 +181,12 @@ class RestoreWorker {
       done += read;
     }
     return true;
+  }
+}
+
+function writeAll(descriptor: number, offset: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) {
+    done += writeSync(descriptor, bytes, done, bytes.length - done, offset + done);
   }
 }
 

@@ -28,12 +28,10 @@ export function openEntry(
   entry: number,
   at: number,
 ): Uint8Array | undefined {
-  const { kernels, opener, scratchBytes, index } = options;
+  const { opener, scratchBytes, index } = options;
   const uncompressed = index.uncompressedLength(entry);
   if (uncompressed > scratchBytes) return openHuge(options, entry, at);
-  const length = index.storedLength(entry);
-  const opened = opener.open(at, length, uncompressed, index.idBytes(entry));
-  return opened && kernels.bytes.subarray(opened.at, opened.at + opened.length);
+  return opener.open(at, index.storedLength(entry), uncompressed, index.idBytes(entry));
 }
 
 function isSound(options: PackCheckOptions, entry: number, at: number): boolean {
@@ -107,19 +105,9 @@ function findDamaged(
   blobs: readonly PlacedBlob[],
   limit: number,
 ): string[] {
-  const { opener, index } = options;
-  const damaged: string[] = [];
-  const inside = blobs.filter(({ entry, at, length }) => {
-    const fits = at + length <= limit;
-    if (!fits) damaged.push(index.idAt(entry));
-    return fits;
-  });
-  let prepared = 0;
-  for (const [i, { entry, at }] of inside.entries()) {
-    if (i === prepared) prepared = opener.prepare(inside, i);
-    if (!isSound(options, entry, at)) damaged.push(index.idAt(entry));
-  }
-  return damaged;
+  return blobs
+    .filter(({ entry, at, length }) => at + length > limit || !isSound(options, entry, at))
+    .map(({ entry }) => options.index.idAt(entry));
 }
 
 function gap(offset: number, end: number): string {

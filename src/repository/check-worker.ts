@@ -2,7 +2,7 @@
 
 import { parentPort, workerData } from "node:worker_threads";
 import { messageOf } from "../base/errors.ts";
-import { BlobOpener, KEYSTREAM_BYTES, OPENER_BYTES } from "../restic/blob-opener.ts";
+import { BlobOpener, OPENER_BYTES } from "../restic/blob-opener.ts";
 import { CHUNK_BYTES_MAX } from "../restic/chunker.ts";
 import { createKernels } from "../restic/kernels.ts";
 import { BlobLookup } from "./blob-index.ts";
@@ -33,12 +33,11 @@ class CheckWorker {
     const index = new BlobLookup(data.index);
     const used = new EntrySet(data.used);
     const bufferBytes = align(data.bufferBytes);
-    const own = align(OPENER_BYTES + KEYSTREAM_BYTES) + CHUNK_BYTES_MAX;
+    const own = align(OPENER_BYTES) + CHUNK_BYTES_MAX;
     const kernels = createKernels({ bytes: own + data.buffers * bufferBytes });
     const at = kernels.base;
-    const scratch = { at: at + align(OPENER_BYTES + KEYSTREAM_BYTES), bytes: CHUNK_BYTES_MAX };
-    const keystream = at + OPENER_BYTES;
-    const opener = new BlobOpener({ kernels, key: data.key, at, keystream, scratch });
+    const scratch = { at: at + align(OPENER_BYTES), bytes: CHUNK_BYTES_MAX };
+    const opener = new BlobOpener({ kernels, key: data.key, at, scratch });
     this.#options = { kernels, key: data.key, opener, scratchBytes: scratch.bytes, index };
     this.#trees = new TreeCheck(index, used);
     this.#buffers = Array.from({ length: data.buffers }, (_, i) => at + own + i * bufferBytes);

@@ -27,17 +27,7 @@ export class BlobMac {
   /** Writes the tag of `length` bytes at `message` under the nonce at `nonce` to `tag`. */
   tag(nonce: number, message: number, length: number, tag: number): void {
     const { bytes } = this.#kernels;
-    this.tagWith(this.pads(bytes.subarray(nonce, nonce + NONCE_BYTES)), message, length, tag);
-  }
-
-  /** The parts of one-time keys that depend on the nonce, for any number of nonces in a row: 16 bytes each. */
-  pads(nonces: Uint8Array): Uint8Array {
-    return this.#ecb.update(nonces);
-  }
-
-  /** As `tag`, with the pad of the nonce. */
-  tagWith(pad: Uint8Array, message: number, length: number, tag: number): void {
-    this.#kernels.bytes.set(pad, this.#at + 16);
+    bytes.set(this.#ecb.update(bytes.subarray(nonce, nonce + NONCE_BYTES)), this.#at + 16);
     this.#kernels.poly1305(message, length, this.#at, tag);
   }
 }

@@ -1,22 +1,22 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { suite, test } from "node:test";
+import { test } from "node:test";
 import { isHoldfastError } from "../base/errors.ts";
-import { BlobOpener, KEYSTREAM_BYTES, OPENER_BYTES } from "./blob-opener.ts";
+import { BlobOpener, OPENER_BYTES } from "./blob-opener.ts";
 import { compressZstd } from "./compression.ts";
 import { SEAL_BYTES, seal, splitKey } from "./crypto.ts";
 import { createKernels } from "./kernels.ts";
 
 const KEY = splitKey(randomBytes(64));
 const BLOB_MAX = (1 << 20) + 64;
+const PIECE_BYTES = 64 << 10;
 const SCRATCH_BYTES = 1 << 20;
 
-const kernels = createKernels({ bytes: 2 * BLOB_MAX + KEYSTREAM_BYTES + SCRATCH_BYTES });
-const keystream = kernels.base + OPENER_BYTES;
-const scratch = { at: keystream + KEYSTREAM_BYTES, bytes: SCRATCH_BYTES };
+const kernels = createKernels({ bytes: 2 * BLOB_MAX + SCRATCH_BYTES });
+const scratch = { at: kernels.base + OPENER_BYTES, bytes: SCRATCH_BYTES };
 /** Blobs begin anywhere in a pack. */
 const BLOB_AT = scratch.at + scratch.bytes + 3;
-const opener = new BlobOpener({ kernels, key: KEY, at: kernels.base, keystream, scratch });
+const opener = new BlobOpener({ kernels, key: KEY, at: kernels.base, scratch });
 
 const idOf = (plain: Uint8Array): Buffer => createHash("sha256").update(plain).digest();
 
@@ -28,7 +28,7 @@ function open(sealed: Uint8Array, uncompressed: number, id: Uint8Array): Buffer 
   const opened = opener.open(BLOB_AT, sealed.length, uncompressed, id);
   assert.equal(sound, opened !== undefined, "verify and open disagree");
   if (opened === undefined) return undefined;
-  return Buffer.from(kernels.bytes.slice(opened.at, opened.at + opened.length));
+  return Buffer.from(Uint8Array.from(opened));
 }
 
 test("opens what crypto.ts sealed, at every size around a block and a piece", () => {
@@ -67,9 +67,9 @@ test("opens compressed blobs", () => {
 test("a bit that turned anywhere in the stored bytes is noticed", () => {
   const plain = Buffer.alloc(300, "content that compresses ");
   const id = idOf(plain);
-  const large = randomBytes(KEYSTREAM_BYTES + 100);
+  const large = randomBytes(PIECE_BYTES + 100);
   const sealedLarge = seal(KEY, large, randomBytes(16));
-  for (const byte of [0, 15, 16, 1000, KEYSTREAM_BYTES + 100, sealedLarge.length - 1]) {
+  for (const byte of [0, 15, 16, 1000, PIECE_BYTES + 100, sealedLarge.length - 1]) {
     const damaged = Buffer.from(sealedLarge);
     damaged[byte]! ^= 0x10;
     assert.equal(open(damaged, 0, idOf(large)), undefined, `byte ${byte} of a large blob`);
@@ -106,89 +106,32 @@ test("content under a sound tag that is not what the id says is noticed", () => 
   assert.deepEqual(open(seal(KEY, compressZstd(text), randomBytes(16)), 5000, idOf(text)), text);
 });
 
+test("where the id suffices, only the tag of what was compressed is looked at", () => {
+  const options = { kernels, key: KEY, at: kernels.base, scratch, idSuffices: true };
+  const restoring = new BlobOpener(options);
+  const attempt = (sealed: Uint8Array, uncompressed: number, id: Uint8Array): boolean => {
+    kernels.bytes.set(sealed, BLOB_AT);
+    return restoring.open(BLOB_AT, sealed.length, uncompressed, id) !== undefined;
+  };
+  const plain = Buffer.alloc(3000, "content that compresses ");
+  const id = idOf(plain);
+  for (const content of [plain, compressZstd(plain)]) {
+    const uncompressed = content === plain ? 0 : plain.length;
+    const sealed = seal(KEY, content, randomBytes(16));
+    assert.ok(attempt(sealed, uncompressed, id));
+    sealed[sealed.length - 1]! ^= 1;
+    assert.equal(attempt(sealed, uncompressed, id), uncompressed === 0, "damaged tag");
+    sealed[sealed.length - 1]! ^= 1;
+    sealed[40]! ^= 1;
+    assert.equal(attempt(sealed, uncompressed, id), false, "damaged content");
+    assert.equal(attempt(sealed.subarray(0, SEAL_BYTES - 1), uncompressed, id), false, "cut");
+  }
+});
+
 test("sealed by another key, it does not open", () => {
   const plain = randomBytes(100);
   const other = splitKey(randomBytes(64));
   assert.equal(open(seal(other, plain, randomBytes(16)), 0, idOf(plain)), undefined);
-});
-
-suite("prepared for several blobs", () => {
-  interface Placed {
-    at: number;
-    length: number;
-    plain: Buffer;
-    uncompressed: number;
-  }
-
-  /** Lays sealed blobs of these sizes side by side; every third one is compressed. */
-  function place(sizes: readonly number[]): Placed[] {
-    let at = BLOB_AT;
-    return sizes.map((size, i) => {
-      const plain = i % 3 === 2 && size > 0 ? Buffer.alloc(size, `${i} `) : randomBytes(size);
-      const uncompressed = i % 3 === 2 ? size : 0;
-      const sealed = seal(KEY, uncompressed > 0 ? compressZstd(plain) : plain, randomBytes(16));
-      kernels.bytes.set(sealed, at);
-      const placed = { at, length: sealed.length, plain, uncompressed };
-      at += sealed.length;
-      return placed;
-    });
-  }
-
-  function assertOpens({ at, length, plain, uncompressed }: Placed): void {
-    const opened = opener.open(at, length, uncompressed, idOf(plain));
-    assert.ok(opened !== undefined, `${plain.length} bytes at ${at - BLOB_AT}`);
-    const content = Buffer.from(kernels.bytes.slice(opened.at, opened.at + opened.length));
-    assert.ok(content.equals(plain));
-  }
-
-  test("it opens them in order, whatever their sizes", () => {
-    const sizes = [0, 1, 15, 16, 17, 5000, 65_536, 65_537, 40, 200_000, 3, 60_000, 60_000, 0, 9];
-    const blobs = place([...sizes, ...Array.from({ length: 3000 }, (_, i) => i % 90)]);
-    let calls = 0;
-    for (let ready = 0; ready < blobs.length; calls++) {
-      const from = ready;
-      ready = opener.prepare(blobs, from);
-      assert.ok(ready > from);
-      for (const blob of blobs.slice(from, ready)) assertOpens(blob);
-    }
-    assert.ok(calls < 20);
-  });
-
-  test("it opens them in any other order too, and others in between", () => {
-    const blobs = place(Array.from({ length: 40 }, (_, i) => i * 37));
-    for (const order of [[...blobs].reverse(), blobs.filter((_, i) => i % 2 === 0)]) {
-      const again = place(Array.from({ length: 40 }, (_, i) => i * 37));
-      opener.prepare(again, 0);
-      for (const { at } of order) assertOpens(again.find((blob) => blob.at === at)!);
-    }
-  });
-
-  test("it notices when other blobs lie there by then", () => {
-    const sizes = Array.from({ length: 30 }, () => 100);
-    opener.prepare(place(sizes), 0);
-    for (const blob of place(sizes)) assertOpens(blob);
-    // Also when it stopped half-way.
-    const half = place(sizes);
-    opener.prepare(half, 0);
-    for (const blob of half.slice(0, 10)) assertOpens(blob);
-    for (const blob of place(sizes).slice(10)) assertOpens(blob);
-  });
-
-  test("damage is noticed as ever, and harms no other", () => {
-    const blobs = place(Array.from({ length: 50 }, () => 200));
-    for (const [i, { at, length }] of blobs.entries()) {
-      if (i % 5 === 0) kernels.bytes[at + ((i * 7) % length)]! ^= 1;
-    }
-    opener.prepare(blobs, 0);
-    for (const [i, blob] of blobs.entries()) {
-      if (i % 5 !== 0) assertOpens(blob);
-      else
-        assert.equal(
-          opener.open(blob.at, blob.length, blob.uncompressed, idOf(blob.plain)),
-          undefined,
-        );
-    }
-  });
 });
 
 test("a plaintext larger than the scratch memory is refused, not called damaged", () => {

@@ -6,7 +6,7 @@
 // context, so a mistake or a flipped bit on the writing side cannot repeat itself here.
 // Must never: be cloned, saved or restored; a nonce used twice reveals content.
 
-import { hash } from "node:crypto";
+import { createSecretKey, hash } from "node:crypto";
 import { HoldfastError } from "../base/errors.ts";
 import { equalBytes, toHex } from "../base/bytes.ts";
 import { BlobMac } from "./blob-mac.ts";
@@ -67,7 +67,11 @@ export class BlobSealer {
     this.#version = options.version;
     this.#level = options.level;
     this.#counter = new NonceCounter(options.start);
-    this.#stream = new CounterStream(options.kernels.bytes, options.key.encrypt, options.start);
+    this.#stream = new CounterStream(
+      options.kernels.bytes,
+      createSecretKey(options.key.encrypt),
+      options.start,
+    );
     this.#mac = new BlobMac(options.kernels, options.key, options.at);
     this.#zstd = new ZstdContext(options.level || TREE_LEVEL);
     this.#check = options.verify === false ? undefined : new SealCheck(options);
@@ -88,14 +92,13 @@ export class BlobSealer {
     const at = target + NONCE_BYTES;
     const compressed = this.#compress(type, plain, length, at);
     const stored = compressed === 0 ? length : compressed;
-    if (compressed === 0) bytes.copyWithin(at, plain, plain + length);
 
     if (this.#counter.isZero) {
       this.#stream.skipBlock();
       this.#counter.advance(1);
     }
     this.#counter.write(bytes, target);
-    this.#stream.apply(at, stored);
+    this.#stream.apply(compressed === 0 ? plain : at, at, stored);
     this.#counter.advance(blocksOf(stored));
     this.#mac.tag(target, at, stored, at + stored);
 
@@ -134,7 +137,11 @@ class SealCheck {
   constructor(options: SealerOptions) {
     this.#kernels = options.kernels;
     // A stream of its own, that shares nothing with the sealer's.
-    this.#stream = new CounterStream(options.kernels.bytes, options.key.encrypt, options.start);
+    this.#stream = new CounterStream(
+      options.kernels.bytes,
+      createSecretKey(options.key.encrypt),
+      options.start,
+    );
     this.#mac = new BlobMac(options.kernels, options.key, options.at + 48);
     this.#tagAt = options.at + 96;
     this.#scratch = options.scratch;

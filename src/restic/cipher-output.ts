@@ -6,3 +6,15 @@ export function releaseOutput(output: Buffer): void {
   // Some outputs are views of a pool that others use too.
   if (output.buffer.byteLength === output.length) (output.buffer as ArrayBuffer).transfer(0);
 }
+
+/** As much as the largest output of a cipher or a decompressor on the way of a blob. */
+const LARGEST_OUTPUT_BYTES = 24 << 20;
+
+/**
+ * Makes large outputs cheap in this process. glibc takes memory for them from the operating system and gives it back
+ * each time, page by page, at twice the cost of the decryption itself, until it has seen a larger allocation come and go
+ * (mallopt(3), M_MMAP_THRESHOLD). Other allocators are none the worse for it.
+ */
+export function keepOutputMemory(): void {
+  new ArrayBuffer(LARGEST_OUTPUT_BYTES).transfer(0);
+}

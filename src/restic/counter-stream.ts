@@ -4,7 +4,7 @@
 // its own, and a few pages that are given back at once cost less than megabytes do.
 
 import { createCipheriv, createHash, hash } from "node:crypto";
-import type { Cipheriv } from "node:crypto";
+import type { Cipheriv, KeyObject } from "node:crypto";
 import { releaseOutput } from "./cipher-output.ts";
 import { BLOCK_BYTES, blocksOf } from "./nonce-counter.ts";
 
@@ -16,17 +16,20 @@ export class CounterStream {
   readonly #cipher: Cipheriv;
   readonly #bytes: Uint8Array;
 
-  /** `bytes`: the kernel memory; `start`: the first counter block. */
-  constructor(bytes: Uint8Array, key: Uint8Array, start: Uint8Array) {
+  /**
+   * `bytes`: the kernel memory; `start`: the first counter block. `key`: an object, because Node takes ten times as long
+   * to make a cipher from the bytes of a key.
+   */
+  constructor(bytes: Uint8Array, key: KeyObject, start: Uint8Array) {
     this.#bytes = bytes;
     this.#cipher = createCipheriv("aes-256-ctr", key, start);
   }
 
-  /** Encrypts or decrypts `length` bytes at `at` in place. */
-  apply(at: number, length: number): void {
+  /** Encrypts or decrypts `length` bytes at `from` to `to`, which may be the same place, and may not overlap otherwise. */
+  apply(from: number, to: number, length: number): void {
     for (let done = 0; done < length; done += PIECE_BYTES) {
-      const output = this.#piece(at + done, Math.min(PIECE_BYTES, length - done));
-      this.#bytes.set(output, at + done);
+      const output = this.#piece(from + done, Math.min(PIECE_BYTES, length - done));
+      this.#bytes.set(output, to + done);
       releaseOutput(output);
     }
     this.#finishBlock(length);

@@ -43,13 +43,6 @@ export interface Kernels {
   findCut(start: number, scanned: number, available: number): number;
   /** True when compressing these bytes is surely not worth the time; see docs/decisions/kernels.md. */
   looksIncompressible(pointer: number, length: number): boolean;
-  /**
-   * Writes `blocks` counter blocks of 16 bytes to `target`: the big-endian number at `nonce`, then plus 1 and so
-   * on, with carry through all 128 bits. What is at `nonce` stays.
-   */
-  fillCounters(nonce: number, target: number, blocks: number): void;
-  /** XORs `length` bytes at `source` into those at `target`. Any alignment; the two must not overlap. */
-  xor(target: number, source: number, length: number): void;
 }
 
 interface KernelExports {
@@ -58,8 +51,6 @@ interface KernelExports {
   readonly initChunker: Kernels["initChunker"];
   readonly findCut: Kernels["findCut"];
   readonly looksIncompressible: (pointer: number, length: number) => number;
-  readonly fillCounters: Kernels["fillCounters"];
-  readonly xor: Kernels["xor"];
 }
 
 const PAGE_BYTES = 65536;
@@ -98,7 +89,5 @@ export function createKernels(options: { bytes: number }): Kernels {
       return exports.findCut(start, scanned, available);
     },
     looksIncompressible: (pointer, length) => exports.looksIncompressible(pointer, length) === 1,
-    fillCounters: (nonce, target, blocks) => exports.fillCounters(nonce, target, blocks),
-    xor: (target, source, length) => exports.xor(target, source, length),
   };
 }
