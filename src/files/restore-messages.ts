@@ -4,13 +4,18 @@
 import type { MasterKey } from "../restic/crypto.ts";
 
 export interface RestoreWorkerData {
-  key: MasterKey;
   /** Memory slots for sealed content, and the bytes of each. */
   slots: number;
   slotBytes: number;
   sparse: boolean;
   /** Set owners (only root can). */
   setOwner: boolean;
+}
+
+/** The repository's key: the first message, and not part of the data, because workers start before it is known. */
+export interface KeyRequest {
+  type: "key";
+  key: MasterKey;
 }
 
 /** Metadata of files, one element of each array per file. */
@@ -53,7 +58,7 @@ export interface CompareRequest {
   ids: Uint8Array;
 }
 
-export type RestoreRequest = WriteRequest | CompareRequest;
+export type RestoreRequest = KeyRequest | WriteRequest | CompareRequest;
 
 export type RestoreReply =
   | { type: "ready"; memory: SharedArrayBuffer; slots: number[] }

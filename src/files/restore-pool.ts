@@ -3,6 +3,7 @@
 import { Worker } from "node:worker_threads";
 import type { ErrorCode } from "../base/errors.ts";
 import { HoldfastError } from "../base/errors.ts";
+import type { MasterKey } from "../restic/crypto.ts";
 import type {
   CompareRequest,
   RestoreReply,
@@ -30,8 +31,23 @@ export interface Slot {
 
 export type Written = RestoreReply & { type: "written" };
 
+/** Sealed bytes that go to a worker at once: the largest chunk restic makes, and a little more. */
+const SLOT_BYTES = (8 << 20) + (64 << 10);
+const SLOTS = 2;
+
+export interface RestorePoolOptions {
+  workers: number;
+  sparse: boolean;
+  /** Set owners: only root can. */
+  setOwner: boolean;
+}
+
 export class RestorePool {
-  readonly #data: RestoreWorkerData;
+  /** The most sealed bytes that a slot takes. */
+  readonly slotBytes: number = SLOT_BYTES;
+  readonly #options: RestorePoolOptions;
+  #started: Promise<unknown> | undefined;
+  #key: MasterKey | undefined;
   readonly #members: Member[] = [];
   readonly #workers: Worker[] = [];
   readonly #pending = new Map<number, (reply: RestoreReply) => void>();
@@ -39,13 +55,24 @@ export class RestorePool {
   #failure: unknown;
   #waiters: (() => void)[] = [];
 
-  constructor(data: RestoreWorkerData) {
-    this.#data = data;
+  constructor(options: RestorePoolOptions) {
+    this.#options = options;
   }
 
-  /** Starts the threads; resolves when all are ready. */
-  async start(count: number): Promise<void> {
-    await Promise.all(Array.from({ length: count }, () => this.#startOne()));
+  /** Starts the threads, which takes a while: worth doing before the key is known. `ready` tells how that went. */
+  start(): void {
+    const count = this.#options.workers;
+    this.#started ??= Promise.all(Array.from({ length: count }, () => this.#startOne()));
+    this.#started.catch(() => {});
+  }
+
+  /** Resolves when all threads are there and have the key. */
+  async ready(key: MasterKey): Promise<void> {
+    this.start();
+    await this.#started;
+    if (this.#key !== undefined) return;
+    this.#key = key;
+    for (const worker of this.#workers) worker.postMessage({ type: "key", key });
   }
 
   /** Waits for a free slot. */
@@ -62,7 +89,7 @@ export class RestorePool {
         return {
           member: best,
           number,
-          bytes: new Uint8Array(best.memory, at, this.#data.slotBytes),
+          bytes: new Uint8Array(best.memory, at, SLOT_BYTES),
         };
       }
       await new Promise<void>((resolve) => this.#waiters.push(resolve));
@@ -120,8 +147,10 @@ export class RestorePool {
   }
 
   #startOne(): Promise<void> {
+    const { sparse, setOwner } = this.#options;
+    const workerData: RestoreWorkerData = { slots: SLOTS, slotBytes: SLOT_BYTES, sparse, setOwner };
     const worker = new Worker(workerUrl("restore-worker", import.meta.url), {
-      workerData: this.#data,
+      workerData,
       resourceLimits: { maxYoungGenerationSizeMb: 2 },
     });
     this.#workers.push(worker);

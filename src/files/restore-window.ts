@@ -39,7 +39,6 @@ export interface WindowOptions {
   storage: Storage;
   reader: BlobReader;
   pool: RestorePool;
-  slotBytes: number;
   setOwner: boolean;
   onBytes: (bytes: number) => void;
   onComplete: (file: RestoreFile) => void;
@@ -141,11 +140,11 @@ class Window {
       const first = group[0]?.place;
       const fits =
         first !== undefined &&
-        !isLarge(group[0]!, this.#options.slotBytes) &&
-        !isLarge(blob, this.#options.slotBytes) &&
+        !isLarge(group[0]!, this.#options.pool.slotBytes) &&
+        !isLarge(blob, this.#options.pool.slotBytes) &&
         first.packNumber === packNumber &&
         offset - end <= GAP_MAX &&
-        offset + length - first.offset <= this.#options.slotBytes;
+        offset + length - first.offset <= this.#options.pool.slotBytes;
       if (!fits && group.length > 0) {
         yield group;
         group = [];
@@ -157,7 +156,7 @@ class Window {
   }
 
   async #start(group: WantedBlob[]): Promise<void> {
-    const large = isLarge(group[0]!, this.#options.slotBytes);
+    const large = isLarge(group[0]!, this.#options.pool.slotBytes);
     const slot = large ? undefined : await this.#options.pool.takeSlot();
     const work = slot === undefined ? this.#readApart(group) : this.#read(group, slot);
     const settled = work.catch((error: unknown) => {

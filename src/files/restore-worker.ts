@@ -46,7 +46,7 @@ function reply(message: RestoreReply): void {
 class RestoreWorker {
   readonly #data: RestoreWorkerData;
   readonly #kernels: Kernels;
-  readonly #opener: BlobOpener;
+  #opener: BlobOpener | undefined;
   readonly #slots: number[];
   readonly #scratch: { at: number; bytes: number };
   readonly #zeros: Buffer;
@@ -62,19 +62,17 @@ class RestoreWorker {
     this.#scratch = { at: kernels.base + opener, bytes: CHUNK_BYTES_MAX };
     const first = this.#scratch.at + CHUNK_BYTES_MAX;
     this.#slots = Array.from({ length: data.slots }, (_, i) => first + i * data.slotBytes);
-    this.#opener = new BlobOpener({
-      kernels,
-      key: data.key,
-      at: kernels.base,
-      scratch: this.#scratch,
-      idSuffices: true,
-    });
     reply({ type: "ready", memory: kernels.memory.buffer, slots: this.#slots });
   }
 
   handle(request: RestoreRequest): void {
     if (request.type === "write") this.#write(request);
-    else this.#compare(request);
+    else if (request.type === "compare") this.#compare(request);
+    else {
+      const [kernels, scratch] = [this.#kernels, this.#scratch];
+      const { key } = request;
+      this.#opener = new BlobOpener({ kernels, key, at: kernels.base, scratch, idSuffices: true });
+    }
   }
 
   #write(request: WriteRequest): void {
@@ -88,7 +86,7 @@ class RestoreWorker {
       const uncompressedLength = request.blobs[blob * 4 + 2]!;
       const targets = request.blobs[blob * 4 + 3]!;
       const id = request.ids.subarray(blob * 32, blob * 32 + 32);
-      const plain = this.#opener.open(slot + offset, length, uncompressedLength, id);
+      const plain = this.#opener!.open(slot + offset, length, uncompressedLength, id);
       if (plain === undefined) damaged.push(blob);
       for (let i = 0; i < targets; i++, target++) {
         const file = request.targets[target * 2]!;

@@ -18,7 +18,7 @@ import { joinPath } from "./entry-table.ts";
 import { ExistingEntries, removeLeftovers } from "./restore-existing.ts";
 import type { ExistingDirectory, Overwrite } from "./restore-existing.ts";
 import { targetFailure } from "./restore-failure.ts";
-import { RestorePool } from "./restore-pool.ts";
+import type { RestorePool } from "./restore-pool.ts";
 import {
   applyMetadata,
   completeFile,
@@ -57,18 +57,16 @@ export interface RestoreOptions {
   overwrite: Overwrite;
   /** Remove what is selected and the snapshot does not have, also below a directory that is in the way of a file. */
   delete: boolean;
-  sparse: boolean;
   dryRun: boolean;
   /** Set owners: only root can. */
   setOwner: boolean;
-  workers: number;
+  /** Workers of this restore alone, started or not. Whoever made the pool terminates it. */
+  pool: RestorePool;
   events: RestoreEvents;
   signal: AbortSignal | undefined;
 }
 
-/** Sealed bytes that go to a worker at once: the largest chunk restic makes, and a little more. */
-const SLOT_BYTES = (8 << 20) + (64 << 10);
-const SLOTS = 2;
+const FIRST_WINDOW_FILES = 256;
 
 interface Directory extends ExistingDirectory {
   node: TreeNode | undefined;
@@ -93,12 +91,12 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
 
 class Restore {
   readonly #options: RestoreOptions;
-  readonly #pool: RestorePool;
   #window: RestoreFile[] = [];
   #withoutAttributes = 0;
   #windowBlobs = 0;
+  /** Files of the window that is collected: few at first, so that the workers do not wait for a large one. */
+  #windowFiles = FIRST_WINDOW_FILES;
   #previousWindow: Promise<void> = Promise.resolve();
-  #started: Promise<void> | undefined;
   readonly #directories: Directory[] = [];
   /** Where each file with several names has its first one. */
   readonly #hardlinks = new Map<string, string>();
@@ -111,14 +109,11 @@ class Restore {
 
   constructor(options: RestoreOptions) {
     this.#options = options;
-    const { sparse, setOwner } = options;
-    const { key } = options.repository;
-    this.#pool = new RestorePool({ key, slots: SLOTS, slotBytes: SLOT_BYTES, sparse, setOwner });
     this.#existing = new ExistingEntries({
       ...options,
       pool: async () => {
-        await this.#start();
-        return this.#pool;
+        await this.#ready();
+        return options.pool;
       },
       failed: (path, error) => this.#fail(path, targetFailure(path, error)),
       deleted: (snapshotPath) => options.events.deleted(snapshotPath),
@@ -128,7 +123,10 @@ class Restore {
   async run(): Promise<RestoreResult> {
     const { tree, target, dryRun } = this.#options;
     try {
-      if (!dryRun) makeTarget(target);
+      if (!dryRun) {
+        makeTarget(target);
+        this.#options.pool.start();
+      }
       const root: Directory = {
         path: target,
         snapshotPath: "/",
@@ -143,7 +141,6 @@ class Restore {
       await this.#previousWindow;
     } finally {
       await this.#previousWindow.catch(() => {});
-      await this.#pool.terminate();
       for (const file of this.#window) removeTemporary(file);
     }
     this.#makeLinks();
@@ -302,8 +299,9 @@ class Restore {
     }
     this.#window.push({ node, path, writePath });
     this.#windowBlobs += content.length;
-    if (this.#window.length >= WINDOW_FILES || this.#windowBlobs >= WINDOW_BLOBS) {
+    if (this.#window.length >= this.#windowFiles || this.#windowBlobs >= WINDOW_BLOBS) {
       await this.#runWindow();
+      this.#windowFiles = Math.min(WINDOW_FILES, this.#windowFiles * 4);
     }
   }
 
@@ -321,25 +319,23 @@ class Restore {
     removeEntry(path, { recursive: this.#options.delete });
   }
 
-  #start(): Promise<void> {
-    this.#started ??= this.#pool.start(this.#options.workers);
-    return this.#started;
+  #ready(): Promise<void> {
+    return this.#options.pool.ready(this.#options.repository.key);
   }
 
   /** Hands the collected files over; at most two windows are under way. */
   async #runWindow(): Promise<void> {
     if (this.#window.length === 0) return;
-    await this.#start();
+    await this.#ready();
     await this.#previousWindow;
     const files = this.#window;
     this.#window = [];
     this.#windowBlobs = 0;
-    const { repository, reader, setOwner, signal, events } = this.#options;
+    const { repository, reader, pool, setOwner, signal, events } = this.#options;
     const options: WindowOptions = {
       storage: repository.storage,
       reader,
-      pool: this.#pool,
-      slotBytes: SLOT_BYTES,
+      pool,
       setOwner,
       signal,
       onBytes: (bytes) => events.bytes(bytes),

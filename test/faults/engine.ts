@@ -9,6 +9,8 @@ import { backUp } from "../../src/files/backup.ts";
 import type { BackupOptions, BackupResult } from "../../src/files/backup.ts";
 import { findDirectory } from "../../src/files/find-path.ts";
 import { readOwnerNames } from "../../src/files/metadata.ts";
+import { RestorePool } from "../../src/files/restore-pool.ts";
+import type { RestorePoolOptions } from "../../src/files/restore-pool.ts";
 import { restore } from "../../src/files/restore.ts";
 import type { RestoreOptions, RestoreResult } from "../../src/files/restore.ts";
 import { GROUP_BY_DEFAULT } from "../../src/files/snapshot-groups.ts";
@@ -120,15 +122,17 @@ export async function restoreTo(
   repository: Repository,
   name: string,
   target: string,
-  overrides: Partial<RestoreOptions> = {},
+  options: Partial<RestoreOptions> & Partial<RestorePoolOptions> = {},
 ): Promise<EngineRestore> {
+  const { workers = 1, sparse = false, setOwner = IS_ROOT, ...overrides } = options;
   const [id = "", directory = ""] = name.split(":");
   const { snapshot } = await findSnapshot(repository, id);
   const { index } = await loadIndex(repository, { onDamage: () => {} });
   const reader = new BlobReader(repository, index);
   const failed = new Map<string, HoldfastError>();
   const lists = { restored: [] as string[], skipped: [] as string[], deleted: [] as string[] };
-  const result = await restore({
+  const pool = new RestorePool({ workers, sparse, setOwner });
+  const restoring = restore({
     repository,
     reader,
     tree: await findDirectory(reader, snapshot.tree, textToByteString(directory)),
@@ -136,10 +140,9 @@ export async function restoreTo(
     select: (_, isDirectory) => ({ selected: true, childMayBeSelected: isDirectory }),
     overwrite: "always",
     delete: false,
-    sparse: false,
     dryRun: false,
-    setOwner: IS_ROOT,
-    workers: 1,
+    setOwner,
+    pool,
     events: {
       found: () => {},
       bytes: () => {},
@@ -151,7 +154,11 @@ export async function restoreTo(
     signal: undefined,
     ...overrides,
   });
-  return { ...result, failed, ...lists };
+  try {
+    return { ...(await restoring), failed, ...lists };
+  } finally {
+    await pool.terminate();
+  }
 }
 
 /** Checks everything, every byte. */

@@ -6,14 +6,17 @@ import { Progress } from "../../base/progress.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import { restore } from "../../files/restore.ts";
 import type { Overwrite } from "../../files/restore-existing.ts";
+import { RestorePool } from "../../files/restore-pool.ts";
 import { compileAttributeFilter, compileSelector } from "../../files/selection.ts";
 import type { SelectionOptions } from "../../files/selection.ts";
 import { verifyRestored } from "../../files/verify-restored.ts";
 import { byteStringToText, textToByteString } from "../../restic/byte-string.ts";
+import type { Repository } from "../../repository/repository.ts";
 import type { CommandModule, Context } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
 import { shortId } from "../format.ts";
 import { collect } from "../option-values.ts";
+import type { Output } from "../output.ts";
 import { ProgressDisplay } from "../progress.ts";
 import { restoreView } from "../progress-views.ts";
 import { createRestoreEvents, reportRestore } from "../restore-report.ts";
@@ -83,7 +86,15 @@ export const restoreCommand: CommandModule = {
     const progress = new Progress();
     const dryRun = flags.dryRun === true;
     const events = createRestoreEvents(output, progress, { dryRun });
-    const failures = await withRepository(context, "read", async (repository, signal) => {
+    const setOwner = context.machine.uid === 0;
+    const pool = new RestorePool({
+      workers: Math.min(context.cores, 8),
+      sparse: flags.sparse === true,
+      setOwner,
+    });
+    // Beside the key derivation, which keeps one core busy.
+    if (!dryRun) pool.start();
+    const run = async (repository: Repository, signal: AbortSignal): Promise<number> => {
       const filter = snapshotFilter(flags, context);
       const { id, reader, tree } = await openSnapshot(context, repository, name, {
         filter,
@@ -100,20 +111,16 @@ export const restoreCommand: CommandModule = {
           select,
           overwrite: overwriteOf(flags),
           delete: flags.delete === true,
-          sparse: flags.sparse === true,
           dryRun,
-          setOwner: context.machine.uid === 0,
-          workers: Math.min(context.cores, 8),
+          setOwner,
+          pool,
           events,
           signal,
         });
         progress.totalComplete();
         display.stop("done");
         reportRestore(output, progress, display.seconds);
-        if (result.withoutAttributes > 0) {
-          const many = result.withoutAttributes;
-          output.warn(`Warning: extended attributes of ${many} entries were not restored`);
-        }
+        warnOfAttributes(output, result.withoutAttributes);
         if (flags.verify !== true || dryRun) return result.failures;
         const { kept } = result;
         const verifying = { reader, tree, target, select, kept, events, signal };
@@ -124,7 +131,13 @@ export const restoreCommand: CommandModule = {
         display.stop("failed");
         throw error;
       }
-    });
+    };
+    let failures: number;
+    try {
+      failures = await withRepository(context, "read", run);
+    } finally {
+      await pool.terminate();
+    }
     if (failures === 0) return EXIT.ok;
     throw new HoldfastError("RESTORE_DIFFERS", `There were ${failures} errors`, {
       hint: "What is listed above is not restored; everything else is.",
@@ -142,6 +155,11 @@ function showProgress(context: Context, progress: Progress): ProgressDisplay {
     clock,
     framesPerSecond,
   });
+}
+
+function warnOfAttributes(output: Output, entries: number): void {
+  if (entries === 0) return;
+  output.warn(`Warning: extended attributes of ${entries} entries were not restored`);
 }
 
 function targetOf(flags: RestoreFlags): string {
