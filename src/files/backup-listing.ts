@@ -103,7 +103,8 @@ export function addListing(
   for (const { name, code, message } of listing.failures) {
     const path = name === "" ? frame.path! : joinPath(frame.path!, name);
     if (name === "") isListed = false;
-    if (code === "ENOENT" || (name !== "" && excludes(path))) continue;
+    const isWanted = name === "" && frame.isNamed;
+    if ((code === "ENOENT" && !isWanted) || (name !== "" && excludes(path))) continue;
     report(path, Object.assign(new Error(message), { code }));
   }
   return isListed;

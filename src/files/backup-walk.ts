@@ -180,10 +180,11 @@ export class BackupWalk {
 
   /** While the walk looks at the directory `entry`, the other thread lists the second and fourth one from there. */
   #requestAhead(frame: Frame, entry: number): void {
-    if (frame.targets !== undefined) return;
-    const { table } = frame;
+    const { table, targets } = frame;
     for (let next = entry + 1, found = 0; next < table.length && found < 3; next++) {
       if (table.kind(next) !== "dir") continue;
+      // What is in it was named, not listed.
+      if (targets?.get(table.names[next]!)?.children !== undefined) continue;
       if (found !== 1) this.#ahead.request(pathOf(frame, next));
       found++;
     }

@@ -22,6 +22,7 @@ import { BlobOpener, OPENER_BYTES } from "../restic/blob-opener.ts";
 import { CHUNK_BYTES_MAX } from "../restic/chunker.ts";
 import { createKernels } from "../restic/kernels.ts";
 import type { Kernels } from "../restic/kernels.ts";
+import { Birthmarks } from "./birthmarks.ts";
 import { nativePath } from "./entry-table.ts";
 import type {
   CompareRequest,
@@ -50,6 +51,7 @@ class RestoreWorker {
   readonly #slots: number[];
   readonly #scratch: { at: number; bytes: number };
   readonly #zeros: Buffer;
+  readonly #births = new Birthmarks();
 
   constructor(data: RestoreWorkerData) {
     this.#data = data;
@@ -108,18 +110,30 @@ class RestoreWorker {
     const path = nativePath(request.paths[file]!);
     // What is made in one go must not exist yet, and what is put together is there already: a piece that made it anew
     // would pass a hole off as content when somebody removed the file in between.
-    const descriptor = openSync(path, whole ? WRITE | CREATE : WRITE, 0o600);
+    if (!whole) {
+      const descriptor = openSync(path, WRITE);
+      try {
+        this.#put(descriptor, offset, plain);
+      } finally {
+        closeSync(descriptor);
+      }
+      return;
+    }
+    const { modes, uids, gids, times } = request.metadata;
+    const mode = modes[file]!;
+    const owner = this.#data.setOwner ? { uid: uids[file]!, gid: gids[file]! } : undefined;
+    const made = this.#births.modeFor(request.paths[file]!, { mode, owner });
+    const descriptor = openSync(path, WRITE | CREATE, made);
     try {
       this.#put(descriptor, offset, plain);
-      if (!whole) return;
       if (this.#data.sparse) ftruncateSync(descriptor, request.sizes[file]!);
-      const { modes, uids, gids, times } = request.metadata;
-      if (this.#data.setOwner) fchownSync(descriptor, uids[file]!, gids[file]!);
+      const lacks = this.#births.lacks(request.paths[file]!, descriptor, made, { mode, owner });
+      if (lacks.owner) fchownSync(descriptor, owner!.uid, owner!.gid);
       // After the owner: changing it clears setuid and setgid.
-      fchmodSync(descriptor, modes[file]!);
+      if (lacks.mode || lacks.owner) fchmodSync(descriptor, mode);
       futimesSync(descriptor, times[file * 2]!, times[file * 2 + 1]!);
     } catch (error) {
-      if (whole) unlinkSync(path);
+      unlinkSync(path);
       throw error;
     } finally {
       closeSync(descriptor);
