@@ -1,0 +1,65 @@
+// What goes wrong on the way between a client and the double. Each fault strikes a number of matching requests.
+
+export interface Request {
+  /** "insert", "get", "media", "list", "delete", "resumable", "piece", "bucket", "batch", "token", … */
+  readonly operation: string;
+  readonly object: string | undefined;
+}
+
+export type FaultKind =
+  /** The connection ends before the request is looked at. */
+  | "drop"
+  /** The request is carried out, and the connection ends instead of an answer. */
+  | "lose-reply"
+  /** The answer's body ends in the middle. */
+  | "tear"
+  /** The answer's body has a wrong byte. */
+  | "corrupt"
+  /** The request is carried out twice; the second answer is sent. */
+  | "duplicate"
+  /** Nothing is answered for a while. */
+  | "stall"
+  /** An error of the service. */
+  | "status";
+
+export interface Fault {
+  readonly kind: FaultKind;
+  /** Requests it strikes; all of them by default. */
+  readonly times?: number;
+  readonly operation?: string;
+  /** Part of the object's name. */
+  readonly object?: string;
+  /** Of "status": 429, 503, 401 … */
+  readonly status?: number;
+  readonly retryAfter?: number;
+  /** Of "stall": milliseconds. */
+  readonly delay?: number;
+}
+
+export class Faults {
+  #planned: { fault: Fault; left: number }[] = [];
+  /** Faults that struck so far. */
+  struck = 0;
+
+  plan(fault: Fault): void {
+    this.#planned.push({ fault, left: fault.times ?? Number.POSITIVE_INFINITY });
+  }
+
+  clear(): void {
+    this.#planned = [];
+  }
+
+  /** The fault that strikes this request, if any. */
+  next({ operation, object }: Request): Fault | undefined {
+    const found = this.#planned.find(
+      ({ fault, left }) =>
+        left > 0 &&
+        (fault.operation === undefined || fault.operation === operation) &&
+        (fault.object === undefined || object?.includes(fault.object) === true),
+    );
+    if (found === undefined) return undefined;
+    found.left -= 1;
+    this.struck += 1;
+    return found.fault;
+  }
+}
