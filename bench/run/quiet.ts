@@ -7,6 +7,7 @@ import {
   openSync,
   readFileSync,
   readSync,
+  readdirSync,
   renameSync,
   rmSync,
   statfsSync,
@@ -31,8 +32,19 @@ export function fillMemory(folder: string): void {
   rmSync(file, { force: true });
   writeFileSync(file, "");
   truncateSync(file, free);
-  const descriptor = openSync(file, "r");
+  readFile(file, Buffer.alloc(BLOCK_BYTES));
+}
+
+/** Reads every file below `folder`, so that all of it is in the page cache. */
+export function readAll(folder: string): void {
   const block = Buffer.alloc(BLOCK_BYTES);
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile()) readFile(join(entry.parentPath, entry.name), block);
+  }
+}
+
+function readFile(path: string, block: Buffer): void {
+  const descriptor = openSync(path, "r");
   while (readSync(descriptor, block) > 0);
   closeSync(descriptor);
 }
