@@ -46,6 +46,12 @@ const SOURCES: Readonly<Record<PeerName, readonly Source[]>> = {
     go("github.com/restic/restic/cmd/restic", "latest"),
   ],
   rclone: [debian("sid", "rclone", "usr/bin/rclone"), go("github.com/rclone/rclone", "latest")],
+  "rest-server": [
+    debian("sid", "restic-rest-server", "usr/bin/rest-server"),
+    go("github.com/restic/rest-server/cmd/rest-server", "latest"),
+  ],
+  versitygw: [go("github.com/versity/versitygw/cmd/versitygw", "v1.7.0")],
+  "fake-gcs-server": [go("github.com/fsouza/fake-gcs-server", "v1.55.1")],
   getfattr: [debian("bookworm", "attr", "usr/bin/getfattr")],
   setfattr: [debian("bookworm", "attr", "usr/bin/setfattr")],
   rustic: [{ name: "crates", install: () => cargoInstall("rustic-rs", "rustic") }],

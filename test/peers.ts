@@ -27,6 +27,9 @@ export type PeerName =
   | "restic-oldest"
   | "restic-newest"
   | "rclone"
+  | "rest-server"
+  | "versitygw"
+  | "fake-gcs-server"
   | "getfattr"
   | "setfattr"
   | "rustic"
@@ -42,6 +45,19 @@ export const PEERS: Readonly<Record<PeerName, PeerNeed>> = {
   "restic-oldest": { ...restic, from: "0.14.0", before: "0.15.0" },
   "restic-newest": { ...restic, from: "0.18.0" },
   rclone: { program: "rclone", versionArguments: ["version"], from: "1.60.0", use: "interop" },
+  "rest-server": {
+    program: "rest-server",
+    versionArguments: ["--version"],
+    from: "0.12.0",
+    use: "interop",
+  },
+  versitygw: { program: "versitygw", versionArguments: ["--version"], from: "1.0.0", use: "interop" },
+  "fake-gcs-server": {
+    program: "fake-gcs-server",
+    versionArguments: ["-version"],
+    from: "1.50.0",
+    use: "interop",
+  },
   getfattr: { ...attr, program: "getfattr" },
   setfattr: { ...attr, program: "setfattr" },
   rustic: { ...benchmark, program: "rustic", from: "0.9.0" },

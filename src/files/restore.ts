@@ -123,10 +123,7 @@ class Restore {
   async run(): Promise<RestoreResult> {
     const { tree, target, dryRun } = this.#options;
     try {
-      if (!dryRun) {
-        makeTarget(target);
-        this.#options.pool.start();
-      }
+      if (!dryRun) makeTarget(target);
       const root: Directory = {
         path: target,
         snapshotPath: "/",

@@ -236,7 +236,7 @@ export class Bucket {
     return versions.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
   }
 
-  /** Bytes of a live object turned over, as a failing disk would: for tests. */
+  /** What is stored under a name, whoever may see it: for tests. */
   peek(name: string): StoredVersion | undefined {
     return this.#live.get(name);
   }

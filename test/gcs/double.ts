@@ -10,9 +10,10 @@ import { Bucket } from "./bucket.ts";
 import type { BucketSettings, KmsKey } from "./bucket.ts";
 import { Faults } from "./faults.ts";
 import type { Fault } from "./faults.ts";
+import { answerOf, jsonAnswer } from "./answer.ts";
+import type { Answer } from "./answer.ts";
 import { GcsError } from "./gcs-error.ts";
 import { route } from "./routes.ts";
-import type { Answer } from "./routes.ts";
 import { ResumableUploads } from "./uploads.ts";
 
 export interface GcsDoubleOptions {
@@ -140,15 +141,6 @@ async function bodyOf(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-function answerOf(run: () => Answer): Answer {
-  try {
-    return run();
-  } catch (error) {
-    if (!(error instanceof GcsError)) throw error;
-    return jsonAnswer(error.status, error.toJSON());
-  }
-}
-
 function faultAnswer(fault: Fault): Answer {
   const status = fault.status ?? 503;
   const reason =
@@ -159,11 +151,6 @@ function faultAnswer(fault: Fault): Answer {
   );
   if (fault.retryAfter !== undefined) answer.headers["retry-after"] = String(fault.retryAfter);
   return answer;
-}
-
-function jsonAnswer(status: number, value: object): Answer {
-  const body = Buffer.from(JSON.stringify(value));
-  return { status, headers: { "content-type": "application/json; charset=UTF-8" }, body };
 }
 
 function send(response: ServerResponse, answer: Answer, fault: Fault | undefined): void {

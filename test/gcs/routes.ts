@@ -2,6 +2,8 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
+import { answerOf, jsonAnswer } from "./answer.ts";
+import type { Answer } from "./answer.ts";
 import type { Bucket, Preconditions, StoredVersion } from "./bucket.ts";
 import type { GcsDouble } from "./double.ts";
 import { GcsError, invalid } from "./gcs-error.ts";
@@ -14,12 +16,6 @@ export interface Call {
   readonly url: URL;
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
-}
-
-export interface Answer {
-  status: number;
-  headers: Record<string, string | number>;
-  body: Buffer;
 }
 
 export interface Routed {
@@ -120,11 +116,11 @@ function token({ double, body }: Call): Answer {
   const form = new URLSearchParams(body.toString("utf8"));
   const parts = (form.get("assertion") ?? "").split(".");
   if (form.get("grant_type")?.endsWith("jwt-bearer") !== true || parts.length !== 3) {
-    return plainJson(400, { error: "invalid_grant", error_description: "Invalid JWT" });
+    return jsonAnswer(400, { error: "invalid_grant", error_description: "Invalid JWT" });
   }
   const access = `double.${randomBytes(12).toString("hex")}`;
   double.tokens.set(access, double.now() + TOKEN_SECONDS * 1000);
-  return plainJson(200, { access_token: access, expires_in: TOKEN_SECONDS, token_type: "Bearer" });
+  return jsonAnswer(200, { access_token: access, expires_in: TOKEN_SECONDS, token_type: "Bearer" });
 }
 
 function bucketOf({ double }: Call, name: string): Bucket {
@@ -304,14 +300,7 @@ function batch(call: Call): Answer {
     const id = /content-id: *<?([^>\r\n]+)/i.exec(head)?.[1] ?? "";
     const url = new URL(target ?? "/", call.double.endpoint);
     const routed = route({ ...call, method: method ?? "", url, body: Buffer.alloc(0) });
-    let answer: Answer;
-    try {
-      answer = routed.run();
-    } catch (error) {
-      if (!(error instanceof GcsError)) throw error;
-      answer = plainJson(error.status, error.toJSON());
-    }
-    const { status, body } = answer;
+    const { status, body } = answerOf(routed.run);
     return (
       `Content-Type: application/http\r\nContent-ID: <response-${id}>\r\n\r\n` +
       `HTTP/1.1 ${status} Answer\r\nContent-Length: ${body.length}\r\n\r\n${body.toString("utf8")}\r\n`
@@ -324,10 +313,5 @@ function batch(call: Call): Answer {
 }
 
 function json(call: Call, value: object): Answer {
-  return plainJson(200, selectFields(value, call.url.searchParams.get("fields")));
-}
-
-function plainJson(status: number, value: object): Answer {
-  const body = Buffer.from(JSON.stringify(value));
-  return { status, headers: { "content-type": "application/json; charset=UTF-8" }, body };
+  return jsonAnswer(200, selectFields(value, call.url.searchParams.get("fields")));
 }
