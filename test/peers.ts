@@ -14,8 +14,8 @@ export const PEERS_RECORD: string = join(PEERS_FOLDER, "peers.json");
 export interface PeerNeed {
   /** Name of the program on PATH. */
   readonly program: string;
-  /** Arguments that print its version. */
-  readonly versionArguments: readonly string[];
+  /** Arguments that print its version; without them it is the one that the Go compiler recorded in the program. */
+  readonly versionArguments?: readonly string[];
   /** Oldest version that serves, and the version from which it no longer does. */
   readonly from: string;
   readonly before?: string;
@@ -51,13 +51,8 @@ export const PEERS: Readonly<Record<PeerName, PeerNeed>> = {
     from: "0.12.0",
     use: "interop",
   },
-  versitygw: { program: "versitygw", versionArguments: ["--version"], from: "1.0.0", use: "interop" },
-  "fake-gcs-server": {
-    program: "fake-gcs-server",
-    versionArguments: ["-version"],
-    from: "1.50.0",
-    use: "interop",
-  },
+  versitygw: { program: "versitygw", from: "1.0.0", use: "interop" },
+  "fake-gcs-server": { program: "fake-gcs-server", from: "1.50.0", use: "interop" },
   getfattr: { ...attr, program: "getfattr" },
   setfattr: { ...attr, program: "setfattr" },
   rustic: { ...benchmark, program: "rustic", from: "0.9.0" },
@@ -81,17 +76,27 @@ export function compareVersions(a: string, b: string): number {
   return 0;
 }
 
+/** What the program prints of its version, or else the line that the Go compiler left in it. */
+function printed(path: string, words: readonly string[] | undefined): string {
+  const [program, given] = words ? [path, words] : ["go", ["version", "-m", path]];
+  const output = execFileSync(program, given, {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+    timeout: 30_000,
+  });
+  return words ? output : (/^\s+mod\s.*$/m.exec(output)?.[0] ?? "");
+}
+
+function versionIn(text: string): string | undefined {
+  return /\d+\.\d+(?:\.\d+)?/.exec(text)?.[0];
+}
+
 /** Asks the program at `path` for its version and judges whether it serves as `name`. */
 export function probePeer(name: PeerName, path: string, source: string): PeerStatus {
   const need = PEERS[name];
   let version: string | undefined;
   try {
-    const output = execFileSync(path, need.versionArguments, {
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "ignore"],
-      timeout: 30_000,
-    });
-    version = /\d+\.\d+(?:\.\d+)?/.exec(output)?.[0];
+    version = versionIn(printed(path, need.versionArguments));
   } catch (error) {
     return { missing: `${path} does not run: ${(error as Error).message.split("\n")[0]}` };
   }

@@ -34,10 +34,12 @@ export const ERROR_CODES = {
   TARGET_UNWRITABLE: "the restore target cannot be written",
   RESTORE_DIFFERS: "restored files do not match the snapshot",
   CHECK_FAILED: "the repository has errors",
+  CREDENTIALS_INVALID: "the credentials for the storage cannot be used",
   STORAGE_NOT_FOUND: "the object does not exist",
   STORAGE_EXISTS: "an object of that name exists with different content",
   STORAGE_DENIED: "the storage refused access",
   STORAGE_FULL: "the storage has no space left",
+  STORAGE_WRONG_KEY: "the storage did not encrypt an object with the required key",
   STORAGE_UNAVAILABLE: "the storage did not answer, or answered with a passing fault",
   STORAGE_FAILED: "the storage failed permanently",
 } as const;
@@ -49,6 +51,8 @@ export interface ErrorFields {
   hint?: string;
   /** True when trying the same thing again may succeed. */
   retryable?: boolean;
+  /** Milliseconds that the other side asked to be left alone for, when it said so. */
+  retryAfter?: number | undefined;
   cause?: unknown;
 }
 
@@ -57,6 +61,7 @@ export class HoldfastError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
   readonly retryable: boolean;
+  readonly retryAfter: number | undefined;
 
   constructor(code: ErrorCode, message: string, fields: ErrorFields = {}) {
     super(message, fields.cause === undefined ? undefined : { cause: fields.cause });
@@ -64,6 +69,7 @@ export class HoldfastError extends Error {
     this.code = code;
     this.hint = fields.hint;
     this.retryable = fields.retryable ?? false;
+    this.retryAfter = fields.retryAfter;
   }
 }
 

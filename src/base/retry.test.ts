@@ -134,3 +134,11 @@ test("reset starts the pauses and the time anew", async () => {
   await backoff.pause(passing());
   assert.deepEqual(pauses, [1000, 2000, 1000]);
 });
+
+test("a pause that was asked for is kept, unless the usual one is longer", async () => {
+  const { clock, pauses } = steppedClock();
+  const retryAfter = 1500;
+  const busy = new HoldfastError("STORAGE_UNAVAILABLE", "busy", { retryable: true, retryAfter });
+  await assert.rejects(retry(() => Promise.reject(busy), { clock, attemptsMax: 4 }));
+  assert.deepEqual(pauses, [1500, 2000, 4000]);
+});

@@ -1,6 +1,7 @@
 // Trying again after passing failures: exponential backoff with jitter, limited by elapsed time and attempts.
 // The defaults are restic's: first pause 1 s, doubled up to 60 s, each ± 50 %, given up after 15 minutes but
-// never before the second attempt. It decides from `retryable` alone and must never retry a permanent error.
+// never before the second attempt. A longer pause that the other side asked for is kept. It decides from `retryable`
+// alone and must never retry a permanent error.
 
 import { cancelled, throwIfCancelled } from "./cancellation.ts";
 import type { Clock, Random } from "./clock.ts";
@@ -74,7 +75,8 @@ export class Backoff {
     if (!isRetryable(error)) throw error;
     throwIfCancelled(signal);
     const attempt = this.#attempt;
-    const delay = this.#delay(attempt);
+    const asked = isHoldfastError(error) ? (error.retryAfter ?? 0) : 0;
+    const delay = Math.max(this.#delay(attempt), asked);
     const late = clock.monotonic() - this.#started + delay > elapsedMax;
     // One slow failure may use up the whole time; it still deserves one second attempt.
     if (attempt >= attemptsMax || (late && attempt > 1)) throw error;

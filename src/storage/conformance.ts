@@ -3,28 +3,30 @@
 // the contract is settled there first.
 
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe } from "node:test";
 import { equalBytes } from "../base/bytes.ts";
 import { mapLimit } from "../base/concurrency.ts";
-import type { ErrorCode } from "../base/errors.ts";
-import type { GetOptions, Storage, StoredObject } from "./storage.ts";
-
-export interface OpenedStorage {
-  /** An empty storage. */
-  storage: Storage;
-  cleanup: () => Promise<void>;
-  /** The same objects through a new connection. */
-  reopen?: () => Promise<Storage>;
-}
+import {
+  collect,
+  failsWith,
+  keysOf,
+  MIB,
+  pattern,
+  sameBytes,
+  storageTest,
+} from "./conformance/expectations.ts";
+import type { Open } from "./conformance/expectations.ts";
+import { deletions } from "./conformance/deletions.ts";
+import { uploads } from "./conformance/uploads.ts";
+import type { GetOptions, StoredObject } from "./storage.ts";
 
 export interface ConformanceOptions {
   /** Objects in the long list; more than two pages of the usual thousand by default. */
   listCount?: number;
+  /** False for a storage that has no startUpload. */
+  uploads?: boolean;
 }
 
-type Open = () => Promise<OpenedStorage>;
-
-const MIB = 1024 * 1024;
 const SIZES = [0, 1, 4095, 4096, 4097, MIB - 1, MIB, MIB + 1, 16 * MIB + 5];
 
 /** Registers the suite for one kind of storage; `open` gives an empty one each time. */
@@ -42,6 +44,8 @@ export function storageConformance(
     concurrency(open);
     cancellation(open);
     misuse(open);
+    deletions(open);
+    if (options.uploads !== false) uploads(open);
   });
 }
 
@@ -349,52 +353,4 @@ function misuse(open: Open): void {
     }
     assert.deepEqual(await keysOf(storage, ""), ["data/x"]);
   });
-}
-
-function storageTest(
-  name: string,
-  open: Open,
-  body: (opened: OpenedStorage) => Promise<void>,
-): void {
-  test(name, async () => {
-    const opened = await open();
-    try {
-      await body(opened);
-    } finally {
-      await opened.storage.close();
-      await opened.cleanup();
-    }
-  });
-}
-
-/** Bytes without a period, other ones for each seed. */
-function pattern(size: number, seed: number): Uint8Array {
-  const bytes = new Uint8Array(size);
-  for (let i = 0; i < size; i += 1) bytes[i] = Math.imul(i + seed * 7919, 0x9e3779b1) >>> 21;
-  return bytes;
-}
-
-/** Not deepEqual: it would print megabytes. */
-function sameBytes(actual: Uint8Array, expected: Uint8Array): void {
-  assert.equal(actual.length, expected.length);
-  assert.ok(equalBytes(actual, expected), "the bytes differ");
-}
-
-async function failsWith(code: ErrorCode, key: string, call: Promise<unknown>): Promise<void> {
-  await assert.rejects(call, (error: { code?: string; message: string; retryable?: boolean }) => {
-    assert.equal(error.code, code, error.message);
-    assert.equal(error.retryable, false);
-    assert.ok(error.message.includes(key), `${error.message} does not name ${key}`);
-    return true;
-  });
-}
-
-async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const all: T[] = [];
-  for await (const item of items) all.push(item);
-  return all;
-}
-
-async function keysOf(storage: Storage, prefix: string): Promise<string[]> {
-  return (await collect(storage.list(prefix))).map(({ key }) => key).toSorted();
 }

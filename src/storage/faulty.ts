@@ -3,7 +3,14 @@
 
 import { HoldfastError } from "../base/errors.ts";
 import type { StorageOperation } from "./retrying.ts";
-import type { CallOptions, GetOptions, Storage, StorageTraits, StoredObject } from "./storage.ts";
+import type {
+  CallOptions,
+  GetOptions,
+  Storage,
+  StorageTraits,
+  StoredObject,
+  Upload,
+} from "./storage.ts";
 
 /**
  * before   the call fails and nothing happened
@@ -94,6 +101,25 @@ class RuledStorage implements FaultyStorage {
 
   delete(key: string, options: CallOptions = {}): Promise<void> {
     return this.#call("delete", key, () => this.#storage.delete(key, options));
+  }
+
+  deleteMany(keys: readonly string[], options: CallOptions = {}): Promise<void> {
+    const work = (): Promise<void> => this.#storage.deleteMany(keys, options);
+    return this.#call("deleteMany", keys.join(" "), work);
+  }
+
+  async startUpload(key: string, options: CallOptions = {}): Promise<Upload> {
+    const start = (): Promise<Upload> => this.#storage.startUpload!(key, options);
+    const upload = await this.#call("startUpload", key, start);
+    return {
+      pieceBytes: upload.pieceBytes,
+      parallel: upload.parallel,
+      write: (piece, bytes, writing) =>
+        this.#call("write", key, () => upload.write(piece, bytes, writing)),
+      finish: (piece, bytes, finishing) =>
+        this.#call("finish", key, () => upload.finish(piece, bytes, finishing)),
+      abort: () => upload.abort(),
+    };
   }
 
   close(): Promise<void> {

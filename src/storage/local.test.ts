@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { storageConformance } from "./conformance.ts";
-import type { OpenedStorage } from "./conformance.ts";
+import type { OpenedStorage } from "./conformance/expectations.ts";
 import { openLocalStorage } from "./local.ts";
 
 async function open(): Promise<OpenedStorage> {

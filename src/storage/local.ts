@@ -10,15 +10,24 @@ import { toHex } from "../base/bytes.ts";
 import { throwIfCancelled } from "../base/cancellation.ts";
 import { systemRandom } from "../base/clock.ts";
 import type { Random } from "../base/clock.ts";
+import { eachLimit } from "../base/concurrency.ts";
 import { errnoOf, HoldfastError, isHoldfastError } from "../base/errors.ts";
 import { checkKey, isKey, normalPrefix } from "./keys.ts";
 import { DirectoryMaker } from "./local/directories.ts";
 import { isAbsent, storageError } from "./local/errno.ts";
-import { isStored, placeFile } from "./local/place.ts";
+import { isStored, placeFile, refuseTaken } from "./local/place.ts";
+import { uploadToFile } from "./local/upload.ts";
 import { assertRoot, walkFiles } from "./local/walk.ts";
 import { fillFile, syncDirectory, syncFile, takesDirectWrites } from "./local/write.ts";
 import { lengthWithin, rangeOf } from "./ranges.ts";
-import type { CallOptions, GetOptions, Storage, StorageTraits, StoredObject } from "./storage.ts";
+import type {
+  CallOptions,
+  GetOptions,
+  Storage,
+  StorageTraits,
+  StoredObject,
+  Upload,
+} from "./storage.ts";
 
 export interface LocalStorageOptions {
   /** The directory; a relative path is resolved when the storage is opened. */
@@ -178,8 +187,49 @@ class LocalStorage implements Storage {
     }
   }
 
+  async deleteMany(keys: readonly string[], options: CallOptions = {}): Promise<void> {
+    await eachLimit(
+      keys,
+      this.traits.connections,
+      (key, _, signal) => this.delete(key, { signal }),
+      options,
+    );
+  }
+
+  async startUpload(key: string, options: CallOptions = {}): Promise<Upload> {
+    checkKey(key);
+    throwIfCancelled(options.signal);
+    const path = join(this.#root, key);
+    try {
+      await refuseTaken(path, key);
+      const temporary = this.#temporaryFor(path);
+      const handle = await this.#createFile(temporary);
+      return uploadToFile({
+        key,
+        handle,
+        complete: async () => {
+          await protect(handle, this.#fileMode);
+          await syncFile(handle);
+        },
+        place: async () => {
+          const links = await placeFile(temporary, path, undefined, { key, links: this.#links });
+          if (!links) this.#links = false;
+          await syncDirectory(dirname(path));
+          await this.#directories.settled(dirname(path));
+        },
+        discard: () => unlink(temporary).catch(() => undefined),
+      });
+    } catch (error) {
+      throw putError(error, key);
+    }
+  }
+
   close(): Promise<void> {
     return Promise.resolve();
+  }
+
+  #temporaryFor(path: string): string {
+    return `${path}-tmp-${toHex(this.#random(8))}`;
   }
 
   async #store(
@@ -188,7 +238,7 @@ class LocalStorage implements Storage {
     body: Uint8Array,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const temporary = `${path}-tmp-${toHex(this.#random(8))}`;
+    const temporary = this.#temporaryFor(path);
     const handle = await this.#createFile(temporary);
     try {
       await this.#write(handle, temporary, body, signal);

@@ -3,12 +3,22 @@
 // caller that reuses its memory too early or keeps a view of a stored object is found out.
 
 import { setImmediate as turn } from "node:timers/promises";
-import { equalBytes } from "../base/bytes.ts";
+import { concatBytes, equalBytes } from "../base/bytes.ts";
 import { throwIfCancelled } from "../base/cancellation.ts";
 import { HoldfastError } from "../base/errors.ts";
 import { checkKey, normalPrefix } from "./keys.ts";
 import { lengthWithin, rangeOf } from "./ranges.ts";
-import type { CallOptions, GetOptions, Storage, StorageTraits, StoredObject } from "./storage.ts";
+import type {
+  CallOptions,
+  GetOptions,
+  Storage,
+  StorageTraits,
+  StoredObject,
+  Upload,
+} from "./storage.ts";
+
+/** Small, so that tests cross it often. */
+const PIECE_BYTES = 1024;
 
 export interface MemoryStorageOptions {
   /** The objects by key; give the same map again to "reopen" a storage after a simulated crash. */
@@ -75,8 +85,43 @@ class MemoryStorage implements Storage {
     this.#objects.delete(key);
   }
 
+  async deleteMany(keys: readonly string[], options: CallOptions = {}): Promise<void> {
+    for (const key of keys) await this.delete(key, options);
+  }
+
+  async startUpload(key: string, options: CallOptions = {}): Promise<Upload> {
+    checkKey(key);
+    await settle(options);
+    this.#refuseTaken(key);
+    const pieces: Uint8Array[] = [];
+    const write: Upload["write"] = async (piece, bytes, { signal } = {}) => {
+      await settle({ signal });
+      pieces[piece] = Uint8Array.from(bytes);
+    };
+    return {
+      pieceBytes: PIECE_BYTES,
+      parallel: 3,
+      write,
+      finish: async (piece, bytes, finishing) => {
+        await write(piece, bytes, finishing);
+        // A copy of its own: small Buffers are views of memory that many share.
+        const body = Uint8Array.from(concatBytes(pieces));
+        const stored = this.#objects.get(key);
+        // The same finish again, because its reply was lost.
+        if (stored !== undefined && equalBytes(stored, body)) return;
+        this.#refuseTaken(key);
+        this.#objects.set(key, body);
+      },
+      abort: () => Promise.resolve(),
+    };
+  }
+
   close(): Promise<void> {
     return Promise.resolve();
+  }
+
+  #refuseTaken(key: string): void {
+    if (this.#objects.has(key)) throw new HoldfastError("STORAGE_EXISTS", `${key} exists already`);
   }
 
   #find(key: string): Uint8Array {

@@ -5,6 +5,7 @@ import { HoldfastError } from "../base/errors.ts";
 import { storageConformance } from "./conformance.ts";
 import { faulty } from "./faulty.ts";
 import type { FaultRule, FaultyStorage } from "./faulty.ts";
+import { forwarding } from "./forwarding.ts";
 import { openMemoryStorage } from "./memory.ts";
 import { retrying } from "./retrying.ts";
 import type { StorageRetry } from "./retrying.ts";
@@ -153,14 +154,7 @@ test("a held call goes on when it is let go; a damaged read differs in one bit",
 /** Lists in another order each time, as a storage may. */
 function shuffling(storage: Storage): Storage {
   let turn = 0;
-  return {
-    location: storage.location,
-    traits: storage.traits,
-    put: (key, body, options) => storage.put(key, body, options),
-    get: (key, options) => storage.get(key, options),
-    stat: (key, options) => storage.stat(key, options),
-    delete: (key, options) => storage.delete(key, options),
-    close: () => storage.close(),
+  return forwarding(storage, {
     async *list(prefix, options) {
       const objects = [];
       for await (const object of storage.list(prefix, options)) objects.push(object);
@@ -168,5 +162,5 @@ function shuffling(storage: Storage): Storage {
       const start = turn % Math.max(1, objects.length);
       yield* [...objects.slice(start), ...objects.slice(0, start)];
     },
-  };
+  });
 }

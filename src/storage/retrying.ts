@@ -5,9 +5,27 @@
 import type { Clock, Random } from "../base/clock.ts";
 import { Backoff, retry } from "../base/retry.ts";
 import type { RetryEvent, RetryLimits, RetryOptions } from "../base/retry.ts";
-import type { CallOptions, GetOptions, Storage, StorageTraits, StoredObject } from "./storage.ts";
+import type {
+  CallOptions,
+  GetOptions,
+  Storage,
+  StorageFact,
+  StorageTraits,
+  StoredObject,
+  Upload,
+} from "./storage.ts";
 
-export type StorageOperation = "put" | "get" | "stat" | "list" | "delete";
+export type StorageOperation =
+  | "put"
+  | "get"
+  | "stat"
+  | "list"
+  | "delete"
+  | "deleteMany"
+  | "startUpload"
+  | "write"
+  | "finish"
+  | "inspect";
 
 export interface StorageRetry extends RetryEvent {
   readonly operation: StorageOperation;
@@ -32,10 +50,15 @@ export function retrying(storage: Storage, options: RetryingOptions): Storage {
 class RetryingStorage implements Storage {
   readonly location: string;
   readonly traits: StorageTraits;
+  readonly startUpload?: NonNullable<Storage["startUpload"]>;
+  readonly inspect?: NonNullable<Storage["inspect"]>;
   readonly #storage: Storage;
   readonly #options: RetryingOptions;
 
   constructor(storage: Storage, options: RetryingOptions) {
+    // What the storage below cannot do, this one cannot either.
+    if (storage.startUpload) this.startUpload = (key, call) => this.#startUpload(key, call);
+    if (storage.inspect) this.inspect = (call) => this.#inspect(call);
     this.location = storage.location;
     this.traits = storage.traits;
     this.#storage = storage;
@@ -81,8 +104,33 @@ class RetryingStorage implements Storage {
     return retry(work, this.#retryOptions("delete", key, options));
   }
 
+  deleteMany(keys: readonly string[], options: CallOptions = {}): Promise<void> {
+    const work = (): Promise<void> => this.#storage.deleteMany(keys, options);
+    const what = keys.length === 1 ? keys[0]! : `${keys.length} objects`;
+    return retry(work, this.#retryOptions("deleteMany", what, options));
+  }
+
   close(): Promise<void> {
     return this.#storage.close();
+  }
+
+  #inspect(options: CallOptions = {}): Promise<StorageFact[]> {
+    const work = (): Promise<StorageFact[]> => this.#storage.inspect!(options);
+    return retry(work, this.#retryOptions("inspect", "", options));
+  }
+
+  async #startUpload(key: string, options: CallOptions = {}): Promise<Upload> {
+    const start = (): Promise<Upload> => this.#storage.startUpload!(key, options);
+    const upload = await retry(start, this.#retryOptions("startUpload", key, options));
+    return {
+      pieceBytes: upload.pieceBytes,
+      parallel: upload.parallel,
+      write: (piece, bytes, call = {}) =>
+        retry(() => upload.write(piece, bytes, call), this.#retryOptions("write", key, call)),
+      finish: (piece, bytes, call = {}) =>
+        retry(() => upload.finish(piece, bytes, call), this.#retryOptions("finish", key, call)),
+      abort: () => upload.abort(),
+    };
   }
 
   #retryOptions(operation: StorageOperation, key: string, options: CallOptions): RetryOptions {

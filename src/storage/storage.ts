@@ -20,6 +20,14 @@
 //         shorter list. What is put or deleted meanwhile may or may not be seen; nothing else depends on it.
 // delete  is idempotent: deleting what does not exist is success. A crash of the machine may undo a deletion, but
 //         not one and keep a later one (docs/decisions/storage.md#deletions).
+// deleteMany deletes all of the keys, in any order and many in one request where the backend can; it resolves when none of
+//         them exists any more. After a failure some are gone: the same call may be repeated.
+// startUpload is for bodies too large to hold, or of unknown length; backends that store restic repositories alone have
+//         none. Pieces are numbered from 0 and all but the last have pieceBytes; at most `parallel` writes run at once, and
+//         with parallel 1 they come in order. Writing a piece again with the same content is harmless. `finish` takes the
+//         last piece (perhaps empty) and makes the object appear, whole and durable; no reader sees it earlier. A name
+//         that is taken is STORAGE_EXISTS whatever its content. `abort` frees what was stored so far, and never fails.
+// inspect tells what the service says of itself, for people: what could not be looked up is told as unknown, with the reason.
 // Errors  are HoldfastErrors with a STORAGE_* code naming the key; `retryable` is true only when the same call may
 //         succeed later. Credentials appear in no message.
 // signal  an aborted signal rejects with CANCELLED and leaves nothing half-visible. A put that was past the point of
@@ -54,6 +62,27 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** An object on its way: see startUpload in the contract above. */
+export interface Upload {
+  /** Bytes of every piece but the last. */
+  readonly pieceBytes: number;
+  /** How many writes may run at once. */
+  readonly parallel: number;
+  write(piece: number, bytes: Uint8Array, options?: CallOptions): Promise<void>;
+  finish(piece: number, bytes: Uint8Array, options?: CallOptions): Promise<void>;
+  abort(): Promise<void>;
+}
+
+/** One thing that a storage knows about itself, such as the key its objects are encrypted with. */
+export interface StorageFact {
+  /** Stable name for programs: "encryption-key", "soft-delete". */
+  readonly name: string;
+  /** For people; undefined when it could not be looked up. */
+  readonly value: string | undefined;
+  /** What to know or do about it; or why it could not be looked up. */
+  readonly note?: string;
+}
+
 export interface Storage {
   /** Where it is, for people: never with a credential. */
   readonly location: string;
@@ -63,5 +92,8 @@ export interface Storage {
   stat(key: string, options?: CallOptions): Promise<StoredObject>;
   list(prefix: string, options?: CallOptions): AsyncIterable<StoredObject>;
   delete(key: string, options?: CallOptions): Promise<void>;
+  deleteMany(keys: readonly string[], options?: CallOptions): Promise<void>;
+  startUpload?(key: string, options?: CallOptions): Promise<Upload>;
+  inspect?(options?: CallOptions): Promise<StorageFact[]>;
   close(): Promise<void>;
 }

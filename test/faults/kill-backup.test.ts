@@ -13,6 +13,7 @@ import type { Repository } from "../../src/repository/repository.ts";
 import { isCancellation } from "../../src/cli/exit-status.ts";
 import { checkRepository } from "../../src/repository/check.ts";
 import { faulty } from "../../src/storage/faulty.ts";
+import { forwarding } from "../../src/storage/forwarding.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { createQuickRepository } from "../interop/quick-repository.ts";
 import { skipWithout } from "../peers.ts";
@@ -111,13 +112,13 @@ void test("a death at any write leaves the repository sound, and what is indexed
 void test("a cancelled backup leaves what it stored in the index", async () => {
   const location = await emptyRepository();
   const controller = new AbortController();
-  const stopping = (storage: Storage): Storage => ({
-    ...bound(storage),
-    put: async (key, body, options) => {
-      await storage.put(key, body, options);
-      if (key.startsWith("data/")) controller.abort();
-    },
-  });
+  const stopping = (storage: Storage): Storage =>
+    forwarding(storage, {
+      put: async (key, body, options) => {
+        await storage.put(key, body, options);
+        if (key.startsWith("data/")) controller.abort();
+      },
+    });
   const repository = await openAt(location, stopping);
   const { signal } = controller;
   const backup = backUpPaths(repository, ["source"], { packSize: PACK_SIZE, signal });
@@ -189,17 +190,3 @@ void suite("kill -9 of the program", () => {
     await bench.restic("newest", ["check", "--read-data"], { repository: location });
   });
 });
-
-/** The methods of a storage as an object that can be spread. */
-function bound(storage: Storage): Storage {
-  return {
-    location: storage.location,
-    traits: storage.traits,
-    put: (key, body, options) => storage.put(key, body, options),
-    get: (key, options) => storage.get(key, options),
-    stat: (key, options) => storage.stat(key, options),
-    list: (prefix, options) => storage.list(prefix, options),
-    delete: (key, options) => storage.delete(key, options),
-    close: () => storage.close(),
-  };
-}

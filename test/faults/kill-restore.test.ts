@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { isCancellation } from "../../src/cli/exit-status.ts";
 import type { Overwrite } from "../../src/files/restore-existing.ts";
+import { forwarding } from "../../src/storage/forwarding.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { seededBytes } from "../seeded-bytes.ts";
 import { backUpPaths, openAt, restoreTo } from "./engine.ts";
@@ -109,19 +110,13 @@ void suite("kill -9 of the program at one of its calls", () => {
 void test("a cancelled restore leaves no temporary file and no half one", async () => {
   const controller = new AbortController();
   let reads = 0;
-  const stopping = (storage: Storage): Storage => ({
-    location: storage.location,
-    traits: storage.traits,
-    put: (key, body, options) => storage.put(key, body, options),
-    get: (key, options) => {
-      if (key.startsWith("data/") && ++reads === 8) controller.abort();
-      return storage.get(key, options);
-    },
-    stat: (key, options) => storage.stat(key, options),
-    list: (prefix, options) => storage.list(prefix, options),
-    delete: (key, options) => storage.delete(key, options),
-    close: () => storage.close(),
-  });
+  const stopping = (storage: Storage): Storage =>
+    forwarding(storage, {
+      get: (key, options) => {
+        if (key.startsWith("data/") && ++reads === 8) controller.abort();
+        return storage.get(key, options);
+      },
+    });
   const repository = await openAt(bench.repository, stopping);
   const target = bench.at("cancelled");
   const restoring = restoreTo(repository, `latest:${source}`, target, {

@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { listIndexFile } from "../../src/restic/index-file.ts";
+import { forwarding } from "../../src/storage/forwarding.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { createQuickRepository } from "../interop/quick-repository.ts";
 import { backUpPaths, checkAll, openAt } from "./engine.ts";
@@ -13,19 +14,12 @@ import { PASSWORD, openWorkbench } from "./workbench.ts";
 
 /** Tells every put when it has settled. */
 function recording(storage: Storage, settled: string[]): Storage {
-  return {
-    location: storage.location,
-    traits: storage.traits,
+  return forwarding(storage, {
     put: async (key, body, options) => {
       await storage.put(key, body, options);
       settled.push(key);
     },
-    get: (key, options) => storage.get(key, options),
-    stat: (key, options) => storage.stat(key, options),
-    list: (prefix, options) => storage.list(prefix, options),
-    delete: (key, options) => storage.delete(key, options),
-    close: () => storage.close(),
-  };
+  });
 }
 
 test("a snapshot comes after every pack and after an index of every pack", async (t) => {

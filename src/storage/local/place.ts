@@ -28,13 +28,13 @@ const renaming = new Semaphore(1);
 
 /**
  * Gives `temporary`, which holds `body`, the name `path`. An existing file with equal content is success, with
- * other content STORAGE_EXISTS; after success the temporary name is gone. Resolves to false when the file system
+ * other content STORAGE_EXISTS, and so is any where `body` is not given; after success the temporary name is gone. Resolves to false when the file system
  * makes no hard links.
  */
 export async function placeFile(
   temporary: string,
   path: string,
-  body: Uint8Array,
+  body: Uint8Array | undefined,
   options: PlaceOptions,
 ): Promise<boolean> {
   let { links } = options;
@@ -47,7 +47,8 @@ export async function placeFile(
       if (outcome === "placed") return links;
     }
     // Not stored although the name was taken: someone deleted it between the two looks.
-    if (outcome === "placed" || (await isStored(path, body, options.key))) {
+    if (outcome === "taken" && body === undefined) throw takenError(options.key);
+    if (outcome === "placed" || (body && (await isStored(path, body, options.key)))) {
       await unlink(temporary);
       return links;
     }
@@ -80,6 +81,11 @@ export async function isStored(path: string, body: Uint8Array, key: string): Pro
   } finally {
     await handle.close();
   }
+}
+
+/** STORAGE_EXISTS when anything has that name. */
+export async function refuseTaken(path: string, key: string): Promise<void> {
+  if (await exists(path)) throw takenError(key);
 }
 
 async function linkToFree(temporary: string, path: string): Promise<Outcome> {
@@ -125,4 +131,8 @@ async function equals(handle: FileHandle, body: Uint8Array): Promise<boolean> {
 
 function existsError(key: string): HoldfastError {
   return new HoldfastError("STORAGE_EXISTS", `${key} exists with different content`);
+}
+
+function takenError(key: string): HoldfastError {
+  return new HoldfastError("STORAGE_EXISTS", `${key} exists already`);
 }
