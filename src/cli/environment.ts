@@ -2,8 +2,8 @@
 // HOLDFAST_X beats RESTIC_X. A variable that is set to nothing is not set. An invalid value is an error at once: a
 // backup must not run for a night with a setting that was ignored.
 
+import { parseDuration } from "../base/duration.ts";
 import { HoldfastError } from "../base/errors.ts";
-import { parseDuration } from "./duration.ts";
 import type { CompressionMode } from "../restic/compression.ts";
 
 /** process.env, or a part of it. */

@@ -4,11 +4,11 @@
 // Passwords are never printed, not even in part.
 
 import { HoldfastError, errnoOf, messageOf } from "../base/errors.ts";
+import { splitWords } from "../base/shell-words.ts";
 import { decodeTextFile, trimByteString } from "../base/text-file.ts";
 import { byteStringToText, isUtf8 } from "../restic/byte-string.ts";
 import { lookUp } from "./environment.ts";
 import type { Environment } from "./environment.ts";
-import { splitWords } from "./shell-words.ts";
 
 /** Flags about one repository, without the prefix "from-". */
 export interface RepositoryFlags {

@@ -2,7 +2,7 @@
 // group, a backslash outside of quotes takes away the meaning of the next quote, and there is no shell: no variables,
 // no wildcards, no pipes. Where a quote begins or ends, a word ends as well.
 
-import { HoldfastError } from "../base/errors.ts";
+import { HoldfastError } from "./errors.ts";
 
 const WHITE_SPACE = /\p{White_Space}/u;
 

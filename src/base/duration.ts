@@ -1,6 +1,6 @@
 // Durations that people type, with the units that restic takes (Go's): "5m", "1h30m", "1.5h", "300ms", "0".
 
-import { HoldfastError } from "../base/errors.ts";
+import { HoldfastError } from "./errors.ts";
 
 const MILLISECONDS: Readonly<Record<string, number>> = {
   ms: 1,

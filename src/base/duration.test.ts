@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { isHoldfastError } from "../base/errors.ts";
+import { isHoldfastError } from "./errors.ts";
 import { parseDuration } from "./duration.ts";
 
 test("durations have a unit, or several", () => {
