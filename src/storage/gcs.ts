@@ -1,4 +1,38 @@
-// Objects in a bucket of Google Cloud Storage, through its JSON API.
+// Objects in a bucket of Google Cloud Storage, through its JSON API: one request for each object written or read, created
+// only where none exists, its hash checked by the service. Reasons and measurements: docs/decisions/storage.md#gcs.
+//
+// No ACL is ever sent. Hashes are taken from answers about one object, never from a list: objects under a customer's key
+// are listed without them.
+
+import { createHash } from "node:crypto";
+import { equalBytes, toHex } from "../base/bytes.ts";
+import { throwIfCancelled } from "../base/cancellation.ts";
+import { eachLimit } from "../base/concurrency.ts";
+import { HoldfastError } from "../base/errors.ts";
+import type { BackendContext } from "./backend.ts";
+import { inspectBucket } from "./gcs/inspection.ts";
+import { listObjects } from "./gcs/listing.ts";
+import { batchBody, parseBatchAnswer, relatedBody } from "./gcs/multipart.ts";
+import { resumableUpload, sessionOf } from "./gcs/resumable.ts";
+import type { ObjectResource } from "./gcs/resumable.ts";
+import { isBucketMissing, serviceError } from "./gcs/service-error.ts";
+import { Service } from "./gcs/service.ts";
+import type { ServiceCall } from "./gcs/service.ts";
+import { allowedRisks } from "./gcs/settings.ts";
+import { readRange } from "./http/read-range.ts";
+import { checkKey, normalPrefix } from "./keys.ts";
+import { isBulk } from "./bulk.ts";
+import { textOf } from "./http/transport.ts";
+import type { WireAnswer } from "./http/transport.ts";
+import type {
+  CallOptions,
+  GetOptions,
+  Storage,
+  StorageFact,
+  StorageTraits,
+  StoredObject,
+  Upload,
+} from "./storage.ts";
 
 /** Where a token comes from. */
 export type GoogleCredentials =
@@ -27,4 +61,306 @@ export interface GcsOptions {
   readonly connections?: number | undefined;
   /** Where it is, for people; `gs:bucket:/prefix` by default. */
   readonly location?: string | undefined;
+}
+
+const CONNECTIONS = 16;
+/** Requests in one batch, at most. */
+const BATCH_MAX = 100;
+const RESOURCE_FIELDS = "name,size,generation,md5Hash,kmsKeyName";
+
+/** Opens the bucket; nothing is asked of the service yet. */
+export async function openGcsStorage(
+  options: GcsOptions,
+  context: BackendContext,
+): Promise<Storage> {
+  const connections = options.connections ?? CONNECTIONS;
+  const allowed = allowedRisks(context);
+  const service = await Service.open({ options, context, connections, allowed });
+  return new GcsStorage(options, service, context, connections);
+}
+
+class GcsStorage implements Storage {
+  readonly location: string;
+  readonly traits: StorageTraits;
+  readonly #options: GcsOptions;
+  readonly #service: Service;
+  readonly #context: BackendContext;
+  /** Key names that objects written by us came to lie under, and how many; "" for Google's own keys. */
+  readonly #keysSeen = new Map<string, number>();
+  /** Turns false when the service knows no batches. */
+  #batches = true;
+
+  constructor(options: GcsOptions, service: Service, context: BackendContext, connections: number) {
+    const { bucket, prefix, location } = options;
+    this.location = location ?? `gs:${bucket}:/${prefix.replace(/\/$/, "")}`;
+    this.traits = { local: false, strongLists: true, connections };
+    this.#options = options;
+    this.#service = service;
+    this.#context = context;
+  }
+
+  async put(key: string, body: Uint8Array, { signal }: CallOptions = {}): Promise<void> {
+    checkKey(key);
+    throwIfCancelled(signal);
+    const md5Hash = createHash("md5").update(body).digest("base64");
+    const metadata = { ...this.#metadata(key), md5Hash };
+    const { contentType, parts } = relatedBody(metadata, body, this.#boundary());
+    const answer = await this.#service.call({
+      kind: "put",
+      method: "POST",
+      path: `/upload${this.#objects}`,
+      query: { uploadType: "multipart", ...this.#creation },
+      headers: { "content-type": contentType },
+      body: parts,
+      what: `write ${key}`,
+      expect: [412],
+      signal,
+    });
+    // Something of that name exists: another content, or this one, when the reply to an earlier attempt was lost.
+    if (answer.status === 412) return await this.#compare(key, body, md5Hash, signal);
+    await this.#accept(key, JSON.parse(textOf(answer)) as ObjectResource, md5Hash, body.length);
+  }
+
+  async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
+    checkKey(key);
+    return await readRange(key, options, {
+      read: ({ range, pin, into, signal }) =>
+        this.#service.call({
+          kind: "get",
+          method: "GET",
+          path: this.#object(key),
+          query: { alt: "media", generation: pin },
+          headers: range === undefined ? {} : { range },
+          into,
+          what: `read ${key}`,
+          expect: [416],
+          signal,
+        }),
+      pinOf: ({ "x-goog-generation": generation }) =>
+        typeof generation === "string" ? generation : undefined,
+      size: async (signal) => (await this.stat(key, { signal })).size,
+    });
+  }
+
+  async stat(key: string, { signal }: CallOptions = {}): Promise<StoredObject> {
+    checkKey(key);
+    throwIfCancelled(signal);
+    const { size } = await this.#resource(key, "name,size", signal);
+    return { key, size: Number(size) };
+  }
+
+  async *list(prefix: string, { signal }: CallOptions = {}): AsyncGenerator<StoredObject> {
+    const start = normalPrefix(prefix);
+    throwIfCancelled(signal);
+    const { connections: parallel } = this.traits;
+    const service = this.#service;
+    const root = this.#options.prefix;
+    for await (const object of listObjects({ service, root, prefix: start, parallel, signal })) {
+      throwIfCancelled(signal);
+      yield object;
+    }
+  }
+
+  async delete(key: string, { signal }: CallOptions = {}): Promise<void> {
+    checkKey(key);
+    throwIfCancelled(signal);
+    const what = `delete ${key}`;
+    const call: ServiceCall = { kind: "delete", method: "DELETE", path: this.#object(key), what };
+    const answer = await this.#service.call({ ...call, expect: [404], signal });
+    if (isBucketMissing(answer)) throw this.#error(what, answer);
+  }
+
+  async deleteMany(keys: readonly string[], options: CallOptions = {}): Promise<void> {
+    for (const key of keys) checkKey(key);
+    throwIfCancelled(options.signal);
+    const { connections } = this.traits;
+    if (this.#batches && keys.length > 1) {
+      const batches = Array.from({ length: Math.ceil(keys.length / BATCH_MAX) }, (_, i) =>
+        keys.slice(i * BATCH_MAX, (i + 1) * BATCH_MAX),
+      );
+      const work = (batch: readonly string[], _: number, signal: AbortSignal): Promise<void> =>
+        this.#deleteBatch(batch, signal);
+      await eachLimit(batches, connections, work, options);
+      if (this.#batches) return;
+    }
+    await eachLimit(keys, connections, (key, _, signal) => this.delete(key, { signal }), options);
+  }
+
+  async startUpload(key: string, { signal }: CallOptions = {}): Promise<Upload> {
+    checkKey(key);
+    throwIfCancelled(signal);
+    const what = `write ${key}`;
+    const answer = await this.#service.call({
+      kind: "put",
+      method: "POST",
+      path: `/upload${this.#objects}`,
+      query: { uploadType: "resumable", ...this.#creation },
+      headers: {
+        "content-type": "application/json; charset=UTF-8",
+        "x-upload-content-type": "application/octet-stream",
+      },
+      body: [Buffer.from(JSON.stringify(this.#metadata(key)))],
+      what,
+      expect: [412],
+      signal,
+    });
+    if (answer.status === 412) {
+      throw new HoldfastError("STORAGE_EXISTS", `${key} exists already`);
+    }
+    const service = this.#service;
+    return resumableUpload({
+      service,
+      key,
+      session: sessionOf(answer, service, key),
+      accept: (resource, md5, size) => this.#accept(key, resource, md5, size),
+    });
+  }
+
+  inspect({ signal }: CallOptions = {}): Promise<StorageFact[]> {
+    const required = this.#options.kmsKeyName;
+    return inspectBucket({ service: this.#service, required, keysSeen: this.#keysSeen, signal });
+  }
+
+  close(): Promise<void> {
+    return this.#service.close();
+  }
+
+  get #objects(): string {
+    return `/storage/v1/b/${encodeURIComponent(this.#service.bucket)}/o`;
+  }
+
+  #object(key: string): string {
+    return `${this.#objects}/${encodeURIComponent(this.#options.prefix + key)}`;
+  }
+
+  #boundary(): string {
+    return `holdfast-${toHex(this.#context.random(18))}`;
+  }
+
+  /** What every creation of an object asks for. */
+  get #creation(): Record<string, string | undefined> {
+    const { kmsKeyName } = this.#options;
+    return { ifGenerationMatch: "0", kmsKeyName, fields: RESOURCE_FIELDS };
+  }
+
+  #metadata(key: string): Record<string, string> {
+    const { prefix, storageClass } = this.#options;
+    const metadata: Record<string, string> = { name: prefix + key };
+    if (storageClass !== undefined) {
+      metadata["storageClass"] = isBulk(key) ? storageClass : "STANDARD";
+    }
+    return metadata;
+  }
+
+  async #resource(
+    key: string,
+    fields: string,
+    signal: AbortSignal | undefined,
+  ): Promise<ObjectResource> {
+    return await this.#service.json<ObjectResource>({
+      kind: "stat",
+      method: "GET",
+      path: this.#object(key),
+      query: { fields },
+      what: `look up ${key}`,
+      signal,
+    });
+  }
+
+  /** What exists under the name must be equal to the body. */
+  async #compare(
+    key: string,
+    body: Uint8Array,
+    md5: string,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    let found: ObjectResource;
+    try {
+      found = await this.#resource(key, RESOURCE_FIELDS, signal);
+    } catch (error) {
+      if (!(error instanceof HoldfastError) || error.code !== "STORAGE_NOT_FOUND") throw error;
+      throw new HoldfastError("STORAGE_UNAVAILABLE", `${key} is made and deleted by others`, {
+        retryable: true,
+      });
+    }
+    const sameSize = Number(found.size) === body.length;
+    const same =
+      sameSize &&
+      (found.md5Hash === undefined
+        ? equalBytes(await this.get(key, { signal }), body)
+        : found.md5Hash === md5);
+    if (!same) throw new HoldfastError("STORAGE_EXISTS", `${key} exists with different content`);
+    this.#checkKeyOf(key, found);
+  }
+
+  /** Believes the service that an object is stored only when it says what it should. */
+  async #accept(key: string, stored: ObjectResource, md5: string, size: number): Promise<void> {
+    const isWhole =
+      Number(stored.size) === size && (stored.md5Hash === undefined || stored.md5Hash === md5);
+    try {
+      if (!isWhole) {
+        throw new HoldfastError("STORAGE_UNAVAILABLE", `${key} was damaged on its way`, {
+          retryable: true,
+        });
+      }
+      this.#checkKeyOf(key, stored);
+    } catch (error) {
+      // What we made and may not leave there.
+      await this.delete(key).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  #checkKeyOf(key: string, { kmsKeyName = "" }: ObjectResource): void {
+    const required = this.#options.kmsKeyName;
+    const used = kmsKeyName.replace(/\/cryptoKeyVersions\/\d+$/, "");
+    this.#keysSeen.set(kmsKeyName, (this.#keysSeen.get(kmsKeyName) ?? 0) + 1);
+    if (required === undefined || used === required) return;
+    const which = used === "" ? "no customer-managed key" : `the key ${used}`;
+    throw new HoldfastError("STORAGE_WRONG_KEY", `${key} is encrypted with ${which}`, {
+      hint: `Required is ${required}. An object that existed before must be rewritten with that key, or the requirement dropped.`,
+    });
+  }
+
+  async #deleteBatch(keys: readonly string[], signal: AbortSignal): Promise<void> {
+    const what = `delete ${keys.length} objects`;
+    const requests = keys.map((key) => ({ method: "DELETE", path: this.#object(key) }));
+    const { contentType, parts } = batchBody(requests, this.#boundary());
+    const answer = await this.#service.call({
+      kind: "delete",
+      method: "POST",
+      path: "/batch/storage/v1",
+      headers: { "content-type": contentType },
+      body: parts,
+      what,
+      // Services that only look like Google's may know no batches.
+      expect: [400, 404, 405, 501],
+      signal,
+    });
+    if (answer.status >= 400) {
+      this.#batches = false;
+      return;
+    }
+    const type = answer.headers["content-type"] ?? "";
+    const answers = parseBatchAnswer(type, answer.body, keys.length);
+    for (const [i, key] of keys.entries()) {
+      const each = answers[i];
+      if (each === undefined) {
+        const message = `cannot delete ${key}: the batch came back without an answer for it`;
+        throw new HoldfastError("STORAGE_UNAVAILABLE", message, { retryable: true });
+      }
+      const told = { ...each, headers: answer.headers };
+      const isGone = each.status < 300 || (each.status === 404 && !isBucketMissing(told));
+      if (!isGone) throw this.#error(`delete ${key}`, told);
+    }
+  }
+
+  #error(what: string, answer: WireAnswer): HoldfastError {
+    return serviceError({
+      what,
+      answer,
+      bucket: this.#service.bucket,
+      now: this.#context.clock.now(),
+    });
+  }
 }

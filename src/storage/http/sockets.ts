@@ -171,7 +171,15 @@ class Exchange {
     const { download } = this.#options;
     const status = response.statusCode ?? 0;
     const isSuccess = status === 200 || status === 206;
-    const body = (this.#body = new AnswerBody({ into, isSuccess, what }));
+    const length = response.headers["content-length"];
+    const announced = length === undefined || method === "HEAD" ? undefined : Number(length);
+    let body: AnswerBody;
+    try {
+      body = this.#body = new AnswerBody({ into, isSuccess, announced, what });
+    } catch (error) {
+      response.destroy();
+      return reject(error);
+    }
     response.on("data", (chunk: Buffer) => {
       try {
         body.add(chunk);
@@ -194,8 +202,7 @@ class Exchange {
     };
     response.on("error", torn);
     response.on("end", () => {
-      const announced = Number(response.headers["content-length"] ?? body.received);
-      if (response.complete && (method === "HEAD" || announced === body.received)) {
+      if (response.complete && (announced ?? body.received) === body.received) {
         return resolve(answer());
       }
       torn(new Error("the answer broke off"));
