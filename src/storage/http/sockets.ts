@@ -105,10 +105,11 @@ class Exchange {
   }
 
   async run(agent: Agent, open: typeof httpRequest): Promise<WireAnswer> {
-    const { method, url, headers, body = [], signal, kind } = this.#request;
+    const { method, url, socketPath, headers, body = [], signal, kind } = this.#request;
     const { userAgent, silence, meter } = this.#options;
     const length = body.reduce((sum, { length: bytes }) => sum + bytes, 0);
     const options: RequestOptions = { method, agent, timeout: silence };
+    if (socketPath !== undefined) options.socketPath = socketPath;
     options.headers = { "user-agent": userAgent, ...headers };
     if (length > 0 || method === "POST" || method === "PUT") {
       options.headers["content-length"] = length;

@@ -10,6 +10,8 @@ export interface WireRequest {
   readonly kind: RequestKind;
   readonly method: string;
   readonly url: URL;
+  /** Path of a socket of this machine to use in place of the URL's host. */
+  readonly socketPath?: string | undefined;
   readonly headers?: Readonly<Record<string, string | number>> | undefined;
   /** The body in parts that follow each other; its length is told in the headers. Not read after the call settled. */
   readonly body?: readonly Uint8Array[] | undefined;
