@@ -345,13 +345,12 @@ class GcsStorage implements Storage {
     const answers = parseBatchAnswer(type, answer.body, keys.length);
     for (const [i, key] of keys.entries()) {
       const each = answers[i];
-      if (each === undefined) {
-        const message = `cannot delete ${key}: the batch came back without an answer for it`;
-        throw new HoldfastError("STORAGE_UNAVAILABLE", message, { retryable: true });
-      }
-      const told = { ...each, headers: answer.headers };
-      const isGone = each.status < 300 || (each.status === 404 && !isBucketMissing(told));
-      if (!isGone) throw this.#error(`delete ${key}`, told);
+      const isGone =
+        each !== undefined &&
+        (each.status < 300 ||
+          (each.status === 404 && !isBucketMissing({ ...each, headers: answer.headers })));
+      // Refusals and passing faults are told apart where one object is deleted.
+      if (!isGone) await this.delete(key, { signal });
     }
   }
 

@@ -1,4 +1,4 @@
-// Repository locations as restic writes them: `/path`, `path`, `local:path` or `scheme:target`.
+// Locations as restic writes them, and Barman: `/path`, `path`, `local:path`, `scheme:target` or `scheme://target`.
 // Also how a location is shown: redactLocation is the only form that may reach a message, a log or a metric.
 
 import { HoldfastError } from "../base/errors.ts";
@@ -15,6 +15,9 @@ export const SCHEMES = [
   "swift",
   "sftp",
 ] as const;
+
+/** What a location is for: a restic repository or a Barman archive. */
+export type LocationPurpose = "repository" | "archive";
 
 export type Scheme = (typeof SCHEMES)[number];
 

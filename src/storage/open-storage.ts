@@ -1,10 +1,18 @@
-// Opening the storage that a repository location names. Each backend is loaded only when a location asks for it.
-// To add one: an entry here, and a test that runs src/storage/conformance.ts on it.
+// Opening the storage that a location names. Each backend is loaded only when a location asks for it.
+// To add one: an entry here, its options below, and a test that runs src/storage/conformance.ts on it.
 
 import type { Clock, Random } from "../base/clock.ts";
 import { HoldfastError } from "../base/errors.ts";
+import { RateLimit } from "../base/rate-limit.ts";
+import type { BackendContext } from "./backend.ts";
+import { openSockets } from "./http/sockets.ts";
+import { withConnections, withRates } from "./limited.ts";
 import { parseLocation } from "./location.ts";
-import type { Scheme, StorageLocation } from "./location.ts";
+import type { LocationPurpose, Scheme } from "./location.ts";
+import { Meter } from "./meter.ts";
+import { connectionsOf } from "./option-values.ts";
+import { findOption } from "./options.ts";
+import type { OptionValues } from "./options.ts";
 import { retrying } from "./retrying.ts";
 import type { RetryingOptions } from "./retrying.ts";
 import type { Storage } from "./storage.ts";
@@ -14,26 +22,59 @@ export interface OpenStorageOptions {
   env: Readonly<Record<string, string | undefined>>;
   clock: Clock;
   random: Random;
+  /** What the location is for; some forms mean one thing for repositories and another for archives. */
+  purpose?: LocationPurpose;
   /** Make what must exist before the first put (a directory); for the init of a repository only. */
   create?: boolean;
+  /** Options of backends by their full names, as parseOptions gives them. */
+  options?: OptionValues;
+  /** Bytes a second; no limit by default. */
+  uploadRate?: number | undefined;
+  downloadRate?: number | undefined;
+  tls?: TlsOptions;
+  /** Milliseconds without a byte after which a request fails; five minutes by default, as restic's. */
+  silence?: number | undefined;
+  /** Counts what is asked of the service. */
+  meter?: Meter;
+  /** Told what a person may want to know and is no error. */
+  onNotice?: (text: string) => void;
   /** Limits and reports of the retries. */
   retry?: Omit<RetryingOptions, "clock" | "random">;
+  /** How this program introduces itself to servers. */
+  userAgent?: string;
   signal?: AbortSignal | undefined;
 }
 
-/** Opens one kind of location. */
-export type OpenBackend = (
-  location: StorageLocation,
-  options: OpenStorageOptions,
+export interface TlsOptions {
+  /** Certificates of the authorities to trust in place of the system's, PEM. */
+  readonly ca?: readonly string[];
+  /** A certificate with its key to show to servers, PEM. */
+  readonly clientCertificate?: string | undefined;
+  readonly insecure?: boolean;
+}
+
+type OpenBackend = (
+  target: string,
+  context: BackendContext,
+  purpose: LocationPurpose,
 ) => Promise<Storage>;
 
+const SILENCE_MS = 5 * 60_000;
+
 const BACKENDS: Readonly<Record<Scheme, OpenBackend | undefined>> = {
-  local: async ({ target }, { create = false, random }) => {
+  local: async (target, { create, random, option, upload, download }) => {
     const { openLocalStorage } = await import("./local.ts");
-    return await openLocalStorage({ root: target, create, random });
+    const storage = await openLocalStorage({ root: target, create, random });
+    const connections = connectionsOf(option("local.connections"), "local.connections");
+    const rated = withRates(storage, { upload, download });
+    return connections === undefined ? rated : withConnections(rated, connections);
+  },
+  gs: async (target, context) => {
+    const { openGcsStorage } = await import("./gcs.ts");
+    const { gcsFromLocation } = await import("./gcs/settings.ts");
+    return await openGcsStorage(gcsFromLocation(target, context), context);
   },
   rclone: undefined,
-  gs: undefined,
   s3: undefined,
   rest: undefined,
   b2: undefined,
@@ -42,19 +83,59 @@ const BACKENDS: Readonly<Record<Scheme, OpenBackend | undefined>> = {
   sftp: undefined,
 };
 
-/** Opens the storage at a repository location, with passing faults retried. USAGE when it cannot be served. */
+/** Opens the storage at a location, with passing faults retried. USAGE when it cannot be served. */
 export async function openStorage(text: string, options: OpenStorageOptions): Promise<Storage> {
+  const { purpose = "repository" } = options;
   const location = parseLocation(text);
   const open = BACKENDS[location.scheme];
   if (open === undefined) {
-    const message = `repositories at "${location.scheme}:" locations are not supported yet`;
-    throw new HoldfastError("USAGE", message, { hint: supported() });
+    const message = `locations of "${location.scheme}:" are not supported`;
+    throw new HoldfastError("USAGE", message, { hint: supported(location.scheme) });
   }
-  const { clock, random, retry } = options;
-  return retrying(await open(location, options), { ...retry, clock, random });
+  const context = contextOf(options);
+  return retrying(await open(location.target, context, purpose), context.retry);
 }
 
-function supported(): string {
+/** What a backend is given, from the options of one opening. */
+export function contextOf(options: OpenStorageOptions): BackendContext {
+  const { env, clock, random, tls = {}, userAgent = "holdfast" } = options;
+  const { silence = SILENCE_MS, meter = new Meter() } = options;
+  const rate = (bytes: number | undefined): RateLimit | undefined =>
+    bytes === undefined ? undefined : new RateLimit(bytes, clock);
+  const upload = rate(options.uploadRate);
+  const download = rate(options.downloadRate);
+  return {
+    env,
+    clock,
+    random,
+    create: options.create ?? false,
+    option: (name) => findOption(name, options.options, env),
+    meter,
+    retry: { ...options.retry, clock, random },
+    upload,
+    download,
+    silence,
+    openSockets: (connections) =>
+      openSockets({
+        connections,
+        meter,
+        silence,
+        userAgent,
+        env,
+        ca: tls.ca,
+        clientCertificate: tls.clientCertificate,
+        insecureTls: tls.insecure,
+        upload,
+        download,
+      }),
+    notice: options.onNotice ?? ((): void => {}),
+    signal: options.signal,
+  };
+}
+
+function supported(scheme: Scheme): string {
   const schemes = Object.entries(BACKENDS).filter(([, open]) => open !== undefined);
-  return `use a location of one of these kinds: ${schemes.map(([scheme]) => scheme).join(", ")}`;
+  const kinds = `Use a location of one of these kinds: ${schemes.map(([name]) => name).join(", ")}.`;
+  const mayRclone = ["b2", "azure", "swift", "sftp"].includes(scheme);
+  return mayRclone ? `${kinds} rclone reaches many more: rclone:REMOTE:PATH.` : kinds;
 }
