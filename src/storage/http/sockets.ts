@@ -158,7 +158,10 @@ class Exchange {
         request.destroy(new Error(`nothing came for ${seconds} seconds`));
       });
       request.on("error", reject);
-      request.on("close", () => reject(new Error("the connection was closed")));
+      // Once an answer has begun, it tells how it ended: after this event.
+      request.on("close", () => {
+        if (this.#body === undefined) reject(new Error("the connection was closed"));
+      });
       request.on("response", (response) => this.#receive(response, resolve, reject));
     });
   }
@@ -202,6 +205,7 @@ class Exchange {
       reject(isSuccess ? new TornAnswer(told.message, answer(), error) : told);
     };
     response.on("error", torn);
+    response.on("close", () => torn(new Error("the connection was closed")));
     response.on("end", () => {
       if (response.complete && (announced ?? body.received) === body.received) {
         return resolve(answer());
