@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import type { Clock, Random } from "../base/clock.ts";
 import type { Machine } from "../repository/repository.ts";
+import type { Meter } from "../storage/meter.ts";
 import type { Environment, Settings } from "./environment.ts";
 import type { Output } from "./output.ts";
 import type { RepositoryFlags, SecretIo } from "./repository-source.ts";
@@ -21,6 +22,8 @@ export interface Context {
   /** Which repository, and how to open it. */
   flags: RepositoryFlags;
   environment: Environment;
+  /** Counts what is asked of storages. */
+  meter: Meter;
   secrets: SecretIo;
   /** Aborts when the program is asked to stop, or when nobody reads what a reading command prints. */
   signal: AbortSignal;

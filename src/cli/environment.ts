@@ -4,6 +4,8 @@
 
 import { parseDuration } from "../base/duration.ts";
 import { HoldfastError } from "../base/errors.ts";
+import { parseOptions } from "../storage/options.ts";
+import type { OptionValues } from "../storage/options.ts";
 import type { CompressionMode } from "../restic/compression.ts";
 
 /** process.env, or a part of it. */
@@ -21,6 +23,15 @@ export interface GlobalFlags {
   host?: string | undefined;
   cacert?: readonly string[] | undefined;
   tlsClientCert?: string | undefined;
+  insecureTls?: boolean | undefined;
+  /** KiB a second. */
+  limitUpload?: string | undefined;
+  limitDownload?: string | undefined;
+  /** A duration: "5m". */
+  stuckRequestTimeout?: string | undefined;
+  httpUserAgent?: string | undefined;
+  /** Options of storages: "gs.connections=8". */
+  option?: readonly string[] | undefined;
   /** False with --no-lock. */
   lock?: boolean | undefined;
   /** A duration: "5m". */
@@ -45,6 +56,17 @@ export interface Settings {
   caCertificates: readonly string[];
   /** File with a certificate and its key, to show to servers. */
   clientCertificate: string | undefined;
+  /** Trust any certificate. */
+  insecureTls: boolean;
+  /** Most bytes a second to and from the storage; undefined for no limit. */
+  uploadRate: number | undefined;
+  downloadRate: number | undefined;
+  /** Milliseconds of silence after which a request fails; undefined for the default. */
+  requestSilence: number | undefined;
+  /** How to introduce ourselves to servers; undefined for the default. */
+  userAgent: string | undefined;
+  /** Options of storages by their full names. */
+  storageOptions: OptionValues;
   /** Lock the repository. */
   lock: boolean;
   /** Milliseconds to wait for a lock that another process holds. */
@@ -68,6 +90,11 @@ export function readSettings(flags: GlobalFlags, environment: Environment): Sett
   const choose = (flag: string | undefined, option: string, name: string): Choice | undefined =>
     flag === undefined ? lookUp(environment, name) : { value: flag, source: option };
   const certificates = lookUp(environment, "CACERT")?.value.split(",") ?? [];
+  const silence = choose(
+    flags.stuckRequestTimeout,
+    "--stuck-request-timeout",
+    "STUCK_REQUEST_TIMEOUT",
+  );
   return {
     compression: compressionOf(choose(flags.compression, "--compression", "COMPRESSION")),
     packSize: packSizeOf(choose(flags.packSize, "--pack-size", "PACK_SIZE")),
@@ -78,6 +105,12 @@ export function readSettings(flags: GlobalFlags, environment: Environment): Sett
     progressFps: framesOf(lookUp(environment, "PROGRESS_FPS")),
     caCertificates: flags.cacert ?? certificates,
     clientCertificate: choose(flags.tlsClientCert, "--tls-client-cert", "TLS_CLIENT_CERT")?.value,
+    insecureTls: flags.insecureTls ?? false,
+    uploadRate: rateOf(choose(flags.limitUpload, "--limit-upload", "LIMIT_UPLOAD")),
+    downloadRate: rateOf(choose(flags.limitDownload, "--limit-download", "LIMIT_DOWNLOAD")),
+    requestSilence: silence && parseDuration(silence.value, silence.source),
+    userAgent: choose(flags.httpUserAgent, "--http-user-agent", "HTTP_USER_AGENT")?.value,
+    storageOptions: parseOptions(flags.option ?? []),
     lock: flags.lock ?? true,
     retryLock: flags.retryLock === undefined ? 0 : parseDuration(flags.retryLock, "--retry-lock"),
     extraVerify: flags.extraVerify ?? true,
@@ -124,6 +157,12 @@ function countOf(choice: Choice | undefined): number | undefined {
   if (choice === undefined) return undefined;
   const count = /^\d+$/.test(choice.value) ? Number(choice.value) : NaN;
   return count < 2 ** 32 ? count : refuse(choice, "is not a whole number below 2^32");
+}
+
+/** Bytes a second of KiB a second; undefined for no limit, which 0 means as well. */
+function rateOf(choice: Choice | undefined): number | undefined {
+  const kib = countOf(choice);
+  return kib ? kib * 1024 : undefined;
 }
 
 function framesOf(choice: Choice | undefined): number {

@@ -31,8 +31,23 @@ export function addGlobalOptions(program: Command): void {
     .option("--no-lock", "do not lock the repository (reading commands only)")
     .option("--retry-lock <duration>", "wait this long for a lock, such as 5m")
     .option("--no-extra-verify", "do not check data once more before it is stored")
+    .option("-o, --option <key=value>", "option of a storage, such as gs.kms-key=…", collect)
+    .option("--limit-upload <KiB/s>", "send no faster than this")
+    .option("--limit-download <KiB/s>", "receive no faster than this")
+    .option("--cacert <file>", "authorities to trust, PEM (default: $RESTIC_CACERT)", collect)
+    .option("--tls-client-cert <file>", "certificate and key to show to servers, PEM")
+    .option("--insecure-tls", "trust any certificate")
+    .option("--http-user-agent <text>", "how to introduce the program to servers")
+    .option(
+      "--stuck-request-timeout <duration>",
+      "give silent requests up after this (default: 5m)",
+    )
     // Old caches are harmless; whoever asks for their removal need not be refused.
     .addOption(new Option("--cleanup-cache").hideHelp());
+}
+
+function collect(value: string, earlier: readonly string[] | undefined): readonly string[] {
+  return [...(earlier ?? []), value];
 }
 
 /**

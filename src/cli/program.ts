@@ -6,6 +6,7 @@ import type { Option } from "commander";
 import { systemClock, systemRandom } from "../base/clock.ts";
 import { HoldfastError, errnoOf } from "../base/errors.ts";
 import { textToByteString } from "../restic/byte-string.ts";
+import { Meter } from "../storage/meter.ts";
 import type { CommandFamily, CommandModule, Context } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { readSettings } from "./environment.ts";
@@ -17,6 +18,7 @@ import { thisMachine } from "./machine.ts";
 import { Output } from "./output.ts";
 import type { OutputOptions, Verbosity } from "./output.ts";
 import { createSecretIo } from "./secret-input.ts";
+import { tellCost } from "./storage-cost.ts";
 import { onStopSignals } from "./signals.ts";
 import { PROGRAM_VERSION } from "./version.ts";
 
@@ -58,6 +60,7 @@ async function runCall({ module, parameters, options, globals }: Call): Promise<
   try {
     const context = createContext(globals, options, output, signal);
     status = await module.run(context, parameters, options);
+    tellCost(context);
   } catch (error) {
     const silent = stops && unread.signal.aborted;
     status = silent ? EXIT.failed : reportFailure(error, output);
@@ -191,6 +194,7 @@ function createContext(
     settings,
     flags: globals,
     environment,
+    meter: new Meter(),
     // Looking at process.stdin makes it non-blocking. src/files/file-reader.ts is prepared for that, and a read that blocks
     // could not be stopped.
     secrets: createSecretIo(process.stdin, process.stderr),

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { systemClock, systemRandom } from "../base/clock.ts";
+import { Meter } from "../storage/meter.ts";
 import { createQuickRepository } from "../../test/interop/quick-repository.ts";
 import { recordOutput } from "../../test/cli/recorded-output.ts";
 import type { Context } from "./command.ts";
@@ -46,6 +47,7 @@ function sit({ types = [], password, repo = repository, lock = true }: Person) {
     settings: readSettings({ lock }, environment),
     flags: { repo },
     environment,
+    meter: new Meter(),
     secrets: {
       readFile: () => Promise.reject(new Error("no file is to be read")),
       run: () => Promise.reject(new Error("no program is to be run")),

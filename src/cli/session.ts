@@ -1,16 +1,18 @@
 // From what a person typed to an open repository: location, storage, password, lock.
 
-import { HoldfastError, isHoldfastError } from "../base/errors.ts";
+import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
 import { acquireLock } from "../repository/locks.ts";
 import { CONFIG_KEY } from "../repository/layout.ts";
 import { openRepository } from "../repository/open.ts";
 import type { Repository } from "../repository/repository.ts";
 import { redactLocation } from "../storage/location.ts";
 import { openStorage } from "../storage/open-storage.ts";
+import type { OpenStorageOptions } from "../storage/open-storage.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Context } from "./command.ts";
 import { shortId } from "./format.ts";
 import { findRepositorySource, readLocation, readPassword } from "./repository-source.ts";
+import { PROGRAM_VERSION } from "./version.ts";
 
 /** Where the named repository is. */
 export function namedLocation(context: Context): Promise<string> {
@@ -20,16 +22,63 @@ export function namedLocation(context: Context): Promise<string> {
 
 /** The storage of the named repository. `create`: make its place, for init. */
 export async function openNamedStorage(context: Context, create = false): Promise<Storage> {
-  const { clock, random, environment: env, signal, output } = context;
   const location = await namedLocation(context);
-  const onRetry = ({ error }: { error: unknown }): void =>
-    output.warn(`${error instanceof Error ? error.message : String(error)}; trying again`);
   try {
-    const options = { env, clock, random, create, signal, retry: { onRetry } };
-    return await openStorage(location, options);
+    return await openStorage(location, { ...(await storageOptions(context)), create });
   } catch (error) {
     throw asNoRepository(error, redactLocation(location));
   }
+}
+
+/** How storages are opened: everything that flags and variables say about them. */
+export async function storageOptions(context: Context): Promise<OpenStorageOptions> {
+  const { clock, random, environment: env, signal, output, settings, meter } = context;
+  const { caCertificates, clientCertificate, insecureTls } = settings;
+  const ca = await Promise.all(
+    caCertificates.map((name) => readCertificate(name, "--cacert", context)),
+  );
+  return {
+    env,
+    clock,
+    random,
+    meter,
+    options: settings.storageOptions,
+    uploadRate: settings.uploadRate,
+    downloadRate: settings.downloadRate,
+    silence: settings.requestSilence,
+    userAgent: settings.userAgent ?? `holdfast/${PROGRAM_VERSION}`,
+    tls: {
+      ca,
+      insecure: insecureTls,
+      clientCertificate:
+        clientCertificate === undefined
+          ? undefined
+          : await readCertificate(clientCertificate, "--tls-client-cert", context),
+    },
+    retry: {
+      onRetry: ({ error, delay }) => {
+        const seconds = Math.max(1, Math.round(delay / 1000));
+        output.warn(`${messageOf(error)}; trying again in ${seconds} s`);
+      },
+    },
+    onNotice: (text) => output.verbose(text),
+    signal,
+  };
+}
+
+async function readCertificate(
+  name: string,
+  option: string,
+  { secrets }: Context,
+): Promise<string> {
+  let text: string;
+  try {
+    text = Buffer.from(await secrets.readFile(name)).toString("utf8");
+  } catch (error) {
+    throw new HoldfastError("USAGE", `${option}: ${name} cannot be read: ${messageOf(error)}`);
+  }
+  if (text.includes("-----BEGIN")) return text;
+  throw new HoldfastError("USAGE", `${option}: ${name} holds no certificate in PEM form`);
 }
 
 /** REPO_NOT_FOUND for what was not found, any other error as it is. */

@@ -44,6 +44,8 @@ export interface StorageTraits {
   readonly local: boolean;
   /** A list started after a put or delete resolved always reflects it (local disk, GCS, S3). */
   readonly strongLists: boolean;
+  /** Only names of a restic repository can be stored: `config`, and hashes in its folders. */
+  readonly resticNames?: boolean;
   /** How many requests at once this backend serves well. */
   readonly connections: number;
 }
