@@ -6,6 +6,7 @@ import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Access } from "./access.ts";
 import { Bucket } from "./bucket.ts";
 import type { BucketSettings, KmsKey } from "./bucket.ts";
 import { Faults } from "./faults.ts";
@@ -19,7 +20,7 @@ import { ResumableUploads } from "./uploads.ts";
 export interface GcsDoubleOptions {
   /** Milliseconds between a request and its answer, as a network has them. */
   latency?: number;
-  /** Require one of the tokens that were issued or allowed. */
+  /** Require a token that was issued, or signed by an account of the double. */
   authenticate?: boolean;
   now?: () => number;
 }
@@ -36,8 +37,7 @@ export class GcsDouble {
   readonly keys: Map<string, KmsKey> = new Map<string, KmsKey>();
   readonly buckets: Map<string, Bucket> = new Map<string, Bucket>();
   readonly uploads: ResumableUploads;
-  /** Access tokens that open everything, and when they expire. */
-  readonly tokens: Map<string, number> = new Map<string, number>();
+  readonly access: Access;
   readonly now: () => number;
   readonly authenticate: boolean;
   counts: Counts = noCounts();
@@ -48,6 +48,7 @@ export class GcsDouble {
     this.now = options.now ?? Date.now;
     this.latency = options.latency ?? 0;
     this.authenticate = options.authenticate ?? false;
+    this.access = new Access(this.now);
     this.uploads = new ResumableUploads(this.now);
     this.#server = createServer((request, response) => {
       this.#serve(request, response).catch(() => response.destroy());
@@ -119,6 +120,7 @@ export class GcsDouble {
     this.counts.byOperation[operation] = (this.counts.byOperation[operation] ?? 0) + 1;
     this.counts.bytesIn += body.length;
     const fault = this.faults.next({ operation, object });
+    if (fault?.kind === "run") fault.run?.();
     if (this.latency > 0) await sleep(this.latency);
     if (fault?.kind === "drop") return void request.destroy();
     if (fault?.kind === "stall") await sleep(fault.delay ?? 60_000);

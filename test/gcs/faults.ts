@@ -19,11 +19,15 @@ export type FaultKind =
   | "duplicate"
   /** Nothing is answered for a while. */
   | "stall"
+  /** Something happens before the request is carried out: see `run`. */
+  | "run"
   /** An error of the service. */
   | "status";
 
 export interface Fault {
   readonly kind: FaultKind;
+  /** Matching requests that pass unharmed first; none by default. */
+  readonly skip?: number;
   /** Requests it strikes; all of them by default. */
   readonly times?: number;
   readonly operation?: string;
@@ -34,15 +38,18 @@ export interface Fault {
   readonly retryAfter?: number;
   /** Of "stall": milliseconds. */
   readonly delay?: number;
+  /** Of "run": what happens. */
+  readonly run?: () => void;
 }
 
 export class Faults {
-  #planned: { fault: Fault; left: number }[] = [];
+  #planned: { fault: Fault; left: number; skip: number }[] = [];
   /** Faults that struck so far. */
   struck = 0;
 
   plan(fault: Fault): void {
-    this.#planned.push({ fault, left: fault.times ?? Number.POSITIVE_INFINITY });
+    const { times = Number.POSITIVE_INFINITY, skip = 0 } = fault;
+    this.#planned.push({ fault, left: times, skip });
   }
 
   clear(): void {
@@ -51,12 +58,16 @@ export class Faults {
 
   /** The fault that strikes this request, if any. */
   next({ operation, object }: Request): Fault | undefined {
-    const found = this.#planned.find(
-      ({ fault, left }) =>
+    const found = this.#planned.find((planned) => {
+      const { fault, left } = planned;
+      const matches =
         left > 0 &&
         (fault.operation === undefined || fault.operation === operation) &&
-        (fault.object === undefined || object?.includes(fault.object) === true),
-    );
+        (fault.object === undefined || object?.includes(fault.object) === true);
+      if (!matches || planned.skip === 0) return matches;
+      planned.skip -= 1;
+      return false;
+    });
     if (found === undefined) return undefined;
     found.left -= 1;
     this.struck += 1;

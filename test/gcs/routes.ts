@@ -25,7 +25,6 @@ export interface Routed {
 }
 
 const BATCH_MAX = 100;
-const TOKEN_SECONDS = 3600;
 
 /** What to do for a request. Nothing is done before `run`. */
 export function route(call: Call): Routed {
@@ -102,25 +101,22 @@ function unknown({ method, url }: Call): never {
 }
 
 function authorize({ double, headers, url }: Call): void {
-  if (!double.authenticate) return;
-  const given = /^Bearer (.+)$/.exec(headers.authorization ?? "")?.[1];
-  const expires = given === undefined ? undefined : double.tokens.get(given);
   // A session's URI is all that a piece of a resumable upload needs.
-  if (expires !== undefined && double.now() < expires) return;
-  if (url.searchParams.has("upload_id")) return;
-  throw new GcsError(401, "authError", "Invalid Credentials");
+  if (!double.authenticate || url.searchParams.has("upload_id")) return;
+  double.access.authorize(headers.authorization);
 }
 
-/** The exchange of a signed assertion for an access token (RFC 7523). The signature is the auth library's affair. */
+/** The exchange of a signed assertion for an access token (RFC 7523). */
 function token({ double, body }: Call): Answer {
   const form = new URLSearchParams(body.toString("utf8"));
-  const parts = (form.get("assertion") ?? "").split(".");
-  if (form.get("grant_type")?.endsWith("jwt-bearer") !== true || parts.length !== 3) {
-    return jsonAnswer(400, { error: "invalid_grant", error_description: "Invalid JWT" });
+  const isGrant = form.get("grant_type") === "urn:ietf:params:oauth:grant-type:jwt-bearer";
+  const audience = `${double.endpoint}/token`;
+  const given = isGrant ? double.access.exchange(form.get("assertion") ?? "", audience) : undefined;
+  if (given === undefined) {
+    return jsonAnswer(400, { error: "invalid_grant", error_description: "Invalid JWT Signature." });
   }
-  const access = `double.${randomBytes(12).toString("hex")}`;
-  double.tokens.set(access, double.now() + TOKEN_SECONDS * 1000);
-  return jsonAnswer(200, { access_token: access, expires_in: TOKEN_SECONDS, token_type: "Bearer" });
+  const { token: access, seconds } = given;
+  return jsonAnswer(200, { access_token: access, expires_in: seconds, token_type: "Bearer" });
 }
 
 function bucketOf({ double }: Call, name: string): Bucket {

@@ -149,5 +149,7 @@ function parseRange(
   if (last !== "*" && Number(last) - Number(first) + 1 !== length) {
     throw invalid("Content-Range does not match the length of the body.");
   }
-  return { first: Number(first), total: whole };
+  // "0-*" is Google's own clients' way to say: whatever follows, to the end of this request.
+  const end = last === "*" ? Number(first) + length : undefined;
+  return { first: Number(first), total: whole ?? end };
 }

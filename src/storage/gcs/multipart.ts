@@ -32,7 +32,7 @@ export function batchBody(
   const parts = requests.map(
     ({ method, path }, i) =>
       `--${boundary}\r\nContent-Type: application/http\r\nContent-ID: <holdfast+${i}>\r\n` +
-      `Content-Transfer-Encoding: binary\r\n\r\n${method} ${path} HTTP/1.1\r\n\r\n`,
+      `Content-Transfer-Encoding: binary\r\n\r\n${method} ${path} HTTP/1.1\r\n\r\n\r\n`,
   );
   return {
     contentType: `multipart/mixed; boundary=${boundary}`,
