@@ -1,0 +1,90 @@
+// What every request to one bucket needs, and the two questions that several operations ask: is there an object, and
+// what is in it.
+
+import { isHoldfastError } from "../../base/errors.ts";
+import type { BackendContext } from "../backend.ts";
+import type { S3Options } from "../s3.ts";
+import type { CallOptions, GetOptions } from "../storage.ts";
+import { failedWith } from "./client.ts";
+import type { Client } from "./client.ts";
+import { Conditions } from "./create-only.ts";
+import type { ToldEncryption } from "./encryption.ts";
+import { readObject } from "./read.ts";
+
+export interface FoundObject {
+  readonly size: number;
+  /** In base 64, when the service keeps one of the whole object. */
+  readonly sha256: string | undefined;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly encryption: ToldEncryption;
+}
+
+/** Requests at once. */
+export const CONNECTIONS: number = 16;
+
+/** Objects whose reading is needed to use the rest, or which live for hours. */
+const NEVER_COLD = /^(?:config$|(?:keys|locks|index|snapshots)\/)/;
+
+export class Bucket {
+  readonly client: Client;
+  readonly options: S3Options;
+  readonly context: BackendContext;
+  readonly conditions: Conditions;
+  readonly connections: number;
+
+  constructor(client: Client, options: S3Options, context: BackendContext) {
+    this.client = client;
+    this.options = options;
+    this.context = context;
+    this.connections = options.connections ?? CONNECTIONS;
+    const isTrusted = options.endpoint === undefined;
+    this.conditions = new Conditions({ isTrusted, notice: context.notice });
+  }
+
+  /** Where an object is, as a command's input says it. */
+  nameOf(key: string): { Bucket: string; Key: string } {
+    return { Bucket: this.options.bucket, Key: `${this.options.prefix}${key}` };
+  }
+
+  storageClassOf(key: string): { StorageClass?: never } {
+    const { storageClass } = this.options;
+    if (storageClass === undefined || NEVER_COLD.test(key)) return {};
+    return { StorageClass: storageClass as never };
+  }
+
+  /** What is known of the object, or undefined when there is none. STORAGE_NOT_FOUND when there is no bucket. */
+  async find(
+    key: string,
+    options: CallOptions & { withChecksum?: boolean },
+  ): Promise<FoundObject | undefined> {
+    const command = new this.client.sdk.HeadObjectCommand({
+      ...this.nameOf(key),
+      ...(options.withChecksum && { ChecksumMode: "ENABLED" }),
+    });
+    try {
+      const { output } = await this.client.send(command, {
+        kind: "stat",
+        what: `look up ${key}`,
+        permission: "s3:GetObject and s3:ListBucket",
+        signal: options.signal,
+      });
+      const { ChecksumSHA256: sha256, ChecksumType } = output;
+      return {
+        size: output.ContentLength ?? 0,
+        // The checksum of an object of many parts is one of their checksums.
+        sha256: ChecksumType === "COMPOSITE" || sha256?.includes("-") ? undefined : sha256,
+        metadata: output.Metadata ?? {},
+        encryption: output,
+      };
+    } catch (error) {
+      if (failedWith(error, "NoSuchBucket")) throw error;
+      if (isHoldfastError(error, "STORAGE_NOT_FOUND")) return undefined;
+      throw error;
+    }
+  }
+
+  /** The bytes of an object, as `get` of the contract. */
+  read(key: string, options: GetOptions): Promise<Uint8Array> {
+    return readObject(this, key, options);
+  }
+}
