@@ -20,8 +20,6 @@ interface Claims {
 export class Access {
   /** Access tokens that open everything, and when they expire. */
   readonly tokens: Map<string, number> = new Map<string, number>();
-  /** Tokens signed before this are no longer taken: milliseconds since 1970. */
-  refuseBefore = 0;
   /** How many tokens were exchanged for assertions. */
   exchanged = 0;
   readonly #accounts = new Map<string, string>();
@@ -98,7 +96,7 @@ export class Access {
     const { iat = 0, exp = 0 } = claims;
     const now = this.#now() / 1000;
     const holds = iat <= now + SKEW_SECONDS && exp > now && exp - iat <= TOKEN_SECONDS;
-    return isSigned && holds && iat * 1000 >= this.refuseBefore ? claims : undefined;
+    return isSigned && holds ? claims : undefined;
   }
 }
 

@@ -89,6 +89,8 @@ export class Bucket {
   readonly #live = new Map<string, StoredVersion>();
   readonly #former: StoredVersion[] = [];
   readonly #written = new Map<string, number>();
+  /** What lives, in order; made anew after a change. */
+  #sorted: StoredVersion[] | undefined;
   #generation = 1_700_000_000_000_000n;
 
   constructor(settings: BucketSettings, keys: Map<string, KmsKey>, now: () => number) {
@@ -167,6 +169,7 @@ export class Bucket {
     };
     if (replaced !== undefined) this.#retire(replaced);
     this.#live.set(name, version);
+    this.#sorted = undefined;
     return version;
   }
 
@@ -210,6 +213,7 @@ export class Bucket {
     this.#require(preconditions, live);
     this.#releasable(live);
     this.#live.delete(name);
+    this.#sorted = undefined;
     this.#retire(live);
   }
 
@@ -231,9 +235,8 @@ export class Bucket {
   /** All objects of one kind, by name in the order of UTF-8 bytes. */
   all(softDeleted: boolean): StoredVersion[] {
     this.allow("storage.objects.list", "bucket");
-    const former = this.#former.filter((each) => each.deleted !== undefined && !this.#isGone(each));
-    const versions = softDeleted ? former : [...this.#live.values()];
-    return versions.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
+    if (!softDeleted) return (this.#sorted ??= byName([...this.#live.values()]));
+    return byName(this.#former.filter((each) => each.deleted !== undefined && !this.#isGone(each)));
   }
 
   /** What is stored under a name, whoever may see it: for tests. */
@@ -314,4 +317,9 @@ export class Bucket {
   #isGone(version: StoredVersion): boolean {
     return this.#now() - version.deleted! > this.settings.softDeleteSeconds * 1000;
   }
+}
+
+function byName(versions: StoredVersion[]): StoredVersion[] {
+  const names = new Map(versions.map((each) => [each, Buffer.from(each.name)]));
+  return versions.sort((a, b) => Buffer.compare(names.get(a)!, names.get(b)!));
 }

@@ -122,12 +122,12 @@ export class GcsDouble {
     const fault = this.faults.next({ operation, object });
     if (fault?.kind === "run") fault.run?.();
     if (this.latency > 0) await sleep(this.latency);
-    if (fault?.kind === "drop") return void request.destroy();
+    if (fault?.kind === "drop") return void request.socket.destroy();
     if (fault?.kind === "stall") await sleep(fault.delay ?? 60_000);
     if (fault?.kind === "status") return send(response, faultAnswer(fault), undefined);
     if (fault?.kind === "duplicate") answerOf(routed.run);
     const answer = answerOf(routed.run);
-    if (fault?.kind === "lose-reply") return void request.destroy();
+    if (fault?.kind === "lose-reply") return void request.socket.destroy();
     this.counts.bytesOut += answer.body.length;
     send(response, answer, fault);
   }

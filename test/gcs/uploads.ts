@@ -89,6 +89,11 @@ export class ResumableUploads {
     return id;
   }
 
+  /** As after a week: every session is unknown. */
+  forgetAll(): void {
+    this.#sessions.clear();
+  }
+
   cancel(id: string): void {
     this.#find(id);
     this.#sessions.delete(id);

@@ -1,0 +1,148 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { backendContext } from "../../../test/backend-context.ts";
+import { GcsDouble } from "../../../test/gcs/double.ts";
+import { openGcsStorage } from "../gcs.ts";
+import type { GoogleCredentials } from "../gcs.ts";
+import { openStorage } from "../open-storage.ts";
+import type { OpenStorageOptions } from "../open-storage.ts";
+import type { Storage } from "../storage.ts";
+
+const EMAIL = "backup@project.iam.gserviceaccount.com";
+const body = new Uint8Array(10);
+
+let double: GcsDouble;
+let folder: string;
+before(async () => {
+  double = await new GcsDouble({ authenticate: true }).listen();
+  double.createBucket({ name: "tokens", limitWrites: false });
+  folder = await mkdtemp(join(tmpdir(), "holdfast-tokens-"));
+});
+after(async () => {
+  await double.close();
+  await rm(folder, { recursive: true });
+});
+
+function open(
+  credentials: GoogleCredentials,
+  options: Partial<OpenStorageOptions> = {},
+): Promise<Storage> {
+  const place = { bucket: "tokens", prefix: "", endpoint: double.endpoint };
+  return openGcsStorage({ ...place, credentials }, backendContext(options));
+}
+
+const fromText = (value: string): GoogleCredentials => ({
+  kind: "file",
+  value,
+  source: "SECRET_VAR",
+});
+
+test("a service account signs its own tokens, and asks nobody", async () => {
+  const account = double.access.createAccount(EMAIL);
+  const path = join(folder, "account.json");
+  await writeFile(path, account);
+  for (const value of [account, path, `\n${account}\n`]) {
+    const storage = await open(fromText(value));
+    await storage.put("data/x", body);
+    assert.equal((await storage.stat("data/x")).size, 10);
+  }
+  assert.equal(double.counts.byOperation["token"], undefined);
+});
+
+test("where the environment says so, too", async () => {
+  const account = double.access.createAccount(EMAIL);
+  const clock = backendContext().clock;
+  const common = { clock, random: backendContext().random, retry: { attemptsMax: 1 } };
+  const options = new Map([["gs.endpoint", double.endpoint]]);
+  const env = { GOOGLE_APPLICATION_CREDENTIALS: account };
+  const storage = await openStorage("gs:tokens:/env", { ...common, env, options });
+  await storage.put("config", body);
+  double.access.tokens.set("given", Date.now() + 60_000);
+  const given = { GOOGLE_ACCESS_TOKEN: "given", GOOGLE_APPLICATION_CREDENTIALS: "/nowhere" };
+  const other = await openStorage("gs://tokens/env", { ...common, env: given, options });
+  assert.equal((await other.stat("config")).size, 10);
+});
+
+test("a token that is refused is replaced, once", async () => {
+  const storage = await open(fromText(double.access.createAccount(EMAIL)));
+  await storage.put("data/first", body);
+  double.faults.plan({ kind: "status", status: 401, times: 1 });
+  await storage.put("data/second", body);
+  double.faults.plan({ kind: "status", status: 401, times: 2 });
+  await assert.rejects(storage.put("data/third", body), {
+    code: "STORAGE_DENIED",
+    retryable: false,
+    hint: /token was refused/,
+  });
+  double.faults.clear();
+});
+
+test("a fixed token that expires is one clear error", async () => {
+  double.access.tokens.set("short", Date.now() + 60_000);
+  const storage = await open({ kind: "token", token: "short" });
+  await storage.put("data/short", body);
+  double.access.tokens.set("short", 0);
+  await assert.rejects(storage.get("data/short"), { code: "STORAGE_DENIED", hint: /token/ });
+});
+
+test("a foreign token address is asked only when that is allowed", async () => {
+  const account = double.access.createAccount(EMAIL, `${double.endpoint}/token`);
+  await assert.rejects(open(fromText(account)), {
+    code: "CREDENTIALS_INVALID",
+    message: /SECRET_VAR.*signed assertion/,
+    hint: /gs\.allow-credentials=token-uri/,
+  });
+  assert.equal(double.access.exchanged, 0);
+  const options = new Map([["gs.allow-credentials", "token-uri"]]);
+  const storage = await open(fromText(account), { options });
+  await storage.put("data/exchanged", body);
+  await storage.get("data/exchanged");
+  assert.equal(double.access.exchanged, 1);
+  // Revoked, or expired earlier than announced.
+  double.access.tokens.clear();
+  await Promise.all([1, 2, 3].map(() => storage.get("data/exchanged")));
+  assert.ok(double.access.exchanged >= 2 && double.access.exchanged <= 4);
+  const stranger = new GcsDouble().access.createAccount(EMAIL, `${double.endpoint}/token`);
+  const refused = await open(fromText(stranger), { options });
+  await assert.rejects(refused.get("data/exchanged"), {
+    code: "CREDENTIALS_INVALID",
+    message: /invalid_grant: Invalid JWT Signature/,
+  });
+});
+
+test("files that are no credentials are one clear error that tells nothing of them", async () => {
+  const account = JSON.parse(double.access.createAccount(EMAIL)) as Record<string, string>;
+  const broken = JSON.stringify({
+    ...account,
+    private_key: "-----BEGIN PRIVATE KEY-----\nU0VDUkVU\n-----END PRIVATE KEY-----\n",
+  });
+  const storage = await open(fromText(broken));
+  await assert.rejects(storage.put("data/y", body), (error: Error & { code: string }) => {
+    assert.equal(error.code, "CREDENTIALS_INVALID");
+    assert.ok(!`${error.message} ${String(error.cause)}`.includes("U0VDUkVU"));
+    return true;
+  });
+  await assert.rejects(open(fromText(join(folder, "absent.json"))), {
+    code: "CREDENTIALS_INVALID",
+    message: /absent\.json does not exist/,
+  });
+  await assert.rejects(open(fromText("SECRET SECRET!")), (error: Error & { code: string }) => {
+    assert.equal(error.code, "CREDENTIALS_INVALID");
+    assert.ok(!error.message.includes("SECRET SECRET"));
+    return true;
+  });
+});
+
+test("gcloud's file is found below the home that is given", async () => {
+  const missing = backendContext({ env: { HOME: folder, CLOUDSDK_CONFIG: folder } });
+  await writeFile(
+    join(folder, "application_default_credentials.json"),
+    double.access.createAccount(EMAIL),
+  );
+  const place = { bucket: "tokens", prefix: "", endpoint: double.endpoint };
+  const storage = await openGcsStorage({ ...place, credentials: { kind: "default" } }, missing);
+  await storage.put("data/adc", body);
+});
