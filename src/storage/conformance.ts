@@ -25,6 +25,8 @@ export interface ConformanceOptions {
   listCount?: number;
   /** False for a storage that has no startUpload. */
   uploads?: boolean;
+  /** False for a service that shows an object while it is written. */
+  atomicPuts?: boolean;
 }
 
 const SIZES = [0, 1, 4095, 4096, 4097, MIB - 1, MIB, MIB + 1, 16 * MIB + 5];
@@ -41,6 +43,7 @@ export function storageConformance(
     ranges(open);
     absence(open);
     lists(open, options.listCount ?? 2100);
+    if (options.atomicPuts !== false) unfinished(open);
     concurrency(open);
     cancellation(open);
     misuse(open);
@@ -243,6 +246,9 @@ function lists(open: Open, count: number): void {
     assert.deepEqual(await keysOf(storage, "config"), []);
     assert.deepEqual(await keysOf(storage, "dat"), []);
   });
+}
+
+function unfinished(open: Open): void {
   storageTest("an unfinished object is never listed or read", open, async ({ storage }) => {
     const body = pattern(16 * MIB + 5, 9);
     let settled = false;

@@ -56,6 +56,8 @@ class RestStorage implements Storage {
   readonly location: string;
   readonly traits: StorageTraits;
   readonly #client: RestClient;
+  /** Keys of puts that failed on the way: what lies there may be the beginning of what was to be stored. */
+  readonly #begun = new Set<string>();
   /** Puts under way, by key: the next one of the same key starts when the last has ended. */
   readonly #writing = new Map<string, Promise<void>>();
 
@@ -118,7 +120,9 @@ class RestStorage implements Storage {
         const call: RestCall = { kind: "get", method: "GET", path, what, headers, into, signal };
         const answer = await this.#client.request(call);
         if (answer.status === 200 || answer.status === 206 || answer.status === 416) return answer;
-        throw this.#client.failure(what, answer);
+        if (answer.status !== 404 || !isRclone(answer)) throw this.#client.failure(what, answer);
+        if (!(await this.#isThere(key, signal))) throw this.#client.failure(what, answer);
+        return await this.#unopened(key, options, answer, signal);
       },
       // Servers name no versions; but a name of the protocol never gets other content.
       pinOf: () => "the only one",
@@ -171,15 +175,12 @@ class RestStorage implements Storage {
       signal,
     });
     const { status } = answer;
-    if (isDone(answer) || (status === 404 && !isRclone(answer))) return;
-    if (status !== 404 && status !== 403) throw this.#client.failure(what, answer);
-    // rclone says 404 of whatever it could not look up, and servers that only append refuse before they look.
-    if ((await this.#find(key, { signal })) === undefined) return;
-    if (status === 404) {
-      throw new HoldfastError("STORAGE_UNAVAILABLE", `cannot ${what}: rclone did not find it`, {
-        retryable: true,
-      });
-    }
+    const isDoubtful = isRclone(answer) && (status === 404 || status === 500);
+    if (isDone(answer) || (status === 404 && !isDoubtful)) return;
+    if (status !== 403 && !isDoubtful) throw this.#client.failure(what, answer);
+    // Servers that only append refuse before they look, and rclone's answer may mean anything.
+    if (!(await this.#isThere(key, signal))) return;
+    if (isDoubtful) throw unopened(what);
     const hint = "The server may only append (--append-only): delete on the server itself.";
     throw this.#client.failure(what, answer, hint);
   }
@@ -215,15 +216,57 @@ class RestStorage implements Storage {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     throwIfCancelled(signal);
+    if (this.#begun.has(key)) await this.#removeBeginning(key, body, signal);
     if (await this.#holds(key, body, signal)) return;
     const what = `write ${key}`;
     const call: RestCall = { kind: "put", method: "POST", path, what, body, signal };
+    this.#begun.add(key);
     const answer = await this.#client.request(call);
-    if (isDone(answer)) return;
+    if (isDone(answer)) {
+      this.#begun.delete(key);
+      return;
+    }
     // How rest-server refuses a name that is taken, by somebody who was faster: it says the same for other reasons.
     if (answer.status === 403 && (await this.#holds(key, body, signal))) return;
     if (answer.status === 400) throw this.#refusedContent(key, body, answer);
     throw this.#client.failure(what, answer);
+  }
+
+  /** An rclone that died while it wrote to a directory leaves the first part of the object under its name. */
+  async #removeBeginning(
+    key: string,
+    body: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const stored = await this.#find(key, { signal });
+    if (stored === undefined || stored.size >= body.length) return;
+    const beginning = await this.get(key, { length: stored.size, signal });
+    if (equalBytes(beginning, body.subarray(0, stored.size))) await this.delete(key, { signal });
+  }
+
+  /**
+   * Whether an object exists of which rclone said that it does not. It says so of whatever it could not open or look up,
+   * and remembers objects that others have deleted since; only a list is made anew.
+   */
+  async #isThere(key: string, signal: AbortSignal | undefined): Promise<boolean> {
+    if ((await this.#find(key, { signal })) === undefined) return false;
+    const prefix = key.slice(0, key.indexOf("/") + 1);
+    if (prefix === "") return true;
+    for await (const object of this.list(prefix, { signal })) if (object.key === key) return true;
+    return false;
+  }
+
+  /** What a read ends with that rclone could not begin: a range may lie behind the end, and then there is no fault. */
+  async #unopened(
+    key: string,
+    { offset = 0, length = 0 }: GetOptions,
+    answer: WireAnswer,
+    signal: AbortSignal | undefined,
+  ): Promise<WireAnswer> {
+    const { size } = await this.stat(key, { signal });
+    if (offset + length > size || (length === 0 && offset === size))
+      return { ...answer, status: 416 };
+    throw unopened(`read ${key}`);
   }
 
   /** True when the object is there with this content, false when it is not there; STORAGE_EXISTS otherwise. */
@@ -286,6 +329,11 @@ function factsOf(answer: WireAnswer, client: RestClient): StorageFact[] {
   }
   const version = /\.v(\d+)$/.exec(type)?.[1] ?? "1";
   return [named, { name: "protocol-version", value: version }];
+}
+
+function unopened(what: string): HoldfastError {
+  const message = `cannot ${what}: rclone cannot open it`;
+  return new HoldfastError("STORAGE_UNAVAILABLE", message, { retryable: true });
 }
 
 function notFound(action: string, key: string): HoldfastError {
