@@ -115,9 +115,8 @@ class S3Storage implements Storage {
 
   async stat(key: string, options: CallOptions = {}): Promise<StoredObject> {
     begin(key, options);
-    const found = await this.#bucket.find(key, options);
-    if (found !== undefined) return { key, size: found.size };
-    throw new HoldfastError("STORAGE_NOT_FOUND", `cannot look up ${key}: it does not exist`);
+    const { size } = await this.#bucket.prove(key, options);
+    return { key, size };
   }
 
   list(prefix: string, options: CallOptions = {}): AsyncIterable<StoredObject> {

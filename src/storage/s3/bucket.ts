@@ -1,7 +1,7 @@
 // What every request to one bucket needs, and the two questions that several operations ask: is there an object, and
 // what is in it.
 
-import { isHoldfastError } from "../../base/errors.ts";
+import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
 import type { BackendContext } from "../backend.ts";
 import type { S3Options } from "../s3.ts";
 import type { CallOptions, GetOptions } from "../storage.ts";
@@ -52,7 +52,10 @@ export class Bucket {
     return { StorageClass: storageClass as never };
   }
 
-  /** What is known of the object, or undefined when there is none. STORAGE_NOT_FOUND when there is no bucket. */
+  /**
+   * What is known of the object; undefined when the service says no more than 404, which it also does without the bucket
+   * or the user. `prove` finds out.
+   */
   async find(
     key: string,
     options: CallOptions & { withChecksum?: boolean },
@@ -81,6 +84,18 @@ export class Bucket {
       if (isHoldfastError(error, "STORAGE_NOT_FOUND")) return undefined;
       throw error;
     }
+  }
+
+  /** As `find`, but throws when there is none: STORAGE_NOT_FOUND only where the service says so in words. */
+  async prove(key: string, { signal }: CallOptions): Promise<FoundObject> {
+    const found = await this.find(key, { signal });
+    if (found !== undefined) return found;
+    // Other than to HEAD, the answer has a body that tells what is absent.
+    await this.read(key, { length: 1, signal });
+    const appeared = await this.find(key, { signal });
+    if (appeared !== undefined) return appeared;
+    const message = `cannot look up ${key}: it came and went meanwhile`;
+    throw new HoldfastError("STORAGE_UNAVAILABLE", message, { retryable: true });
   }
 
   /** The bytes of an object, as `get` of the contract. */

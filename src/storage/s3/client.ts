@@ -49,12 +49,21 @@ export function failedWith(error: unknown, ...codes: string[]): error is S3Failu
   return error instanceof S3Failure && codes.includes(error.fault.code ?? "");
 }
 
+/** True when a write was refused because its name is taken, or is being taken by another write. */
+export function isTaken(error: unknown): error is S3Failure {
+  if (!(error instanceof S3Failure)) return false;
+  // A proxy may have taken the body away, with the code in it.
+  return error.fault.status === 412 || error.fault.code === "ConditionalRequestConflict";
+}
+
 /** A command of the SDK whose output is an `Output`. */
 type Command<Output> = {
   readonly input: object;
   resolveMiddleware: (...parts: never) => (...parts: never) => Promise<{ output: Output }>;
 };
 
+/** What is shorter is a part of words, and keeps no one out. */
+const SECRET_LENGTH_MIN = 6;
 const REGION_DEFAULT = "us-east-1";
 /** Parts of the SDK that would do what the transport or `retrying` does, or read the environment. */
 const NEEDLESS = ["loggerMiddleware", "getUserAgentMiddleware", "recursionDetectionMiddleware"];
@@ -71,7 +80,7 @@ export async function openClient(
   const secrets = new Set<string>();
   const remember = (identity: Identity): void => {
     for (const secret of [identity.secretAccessKey, identity.sessionToken, identity.accessKeyId]) {
-      if (secret !== undefined && secret !== "") secrets.add(secret);
+      if (secret !== undefined && secret.length >= SECRET_LENGTH_MIN) secrets.add(secret);
     }
   };
   const resolve = identitySource({ options, context, transport, remember });
@@ -151,25 +160,26 @@ export class Client {
       if (call.root !== undefined && !isElement(answer, call.root)) throw this.notS3(call.what);
       return { output, answer };
     } catch (error) {
-      throw this.#translate(error, call, wireCall.answer);
+      throw this.#translate(error, wireCall, call.permission);
     }
   }
 
-  #translate(error: unknown, call: S3Call, answer: WireAnswer | undefined): HoldfastError {
+  #translate(error: unknown, call: WireCall, permission: string): HoldfastError {
     if (isHoldfastError(error)) return error;
     const { context } = this.#parts;
     const redact = (text: string): string => this.redact(text);
+    const { answer } = call;
     if (answer === undefined) {
       return new HoldfastError(
         "STORAGE_FAILED",
         `cannot ${call.what}: ${redact(messageOf(error))}`,
       );
     }
-    const found = faultOf(answer);
+    const found = faultOf(answer, call.isBodiless === true);
     const fault = { ...found, message: found.message && redact(found.message) };
     const isSuccess = answer.status < 300 && fault.code === undefined;
     if (isSuccess && answer.body.length > 0) return this.notS3(call.what);
-    const { what, permission } = call;
+    const { what } = call;
     const told = s3Error({ what, permission, fault, answer, now: context.clock.now(), redact });
     const { $metadata } = error as { $metadata?: { clockSkewCorrected?: boolean } };
     return new S3Failure(told, fault, $metadata?.clockSkewCorrected === true);

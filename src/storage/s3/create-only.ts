@@ -8,7 +8,7 @@ import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
 import type { CallOptions } from "../storage.ts";
 import type { Bucket } from "./bucket.ts";
 import { encryptionInput, otherKeyOf, refuseOtherKey, wrongKey } from "./encryption.ts";
-import { failedWith } from "./client.ts";
+import { failedWith, isTaken } from "./client.ts";
 
 /** A body up to which a service is tried out by writing it twice. */
 const TRIAL_BYTES = 64 * 1024;
@@ -27,6 +27,8 @@ export type Outcome = "created" | "taken";
 
 /** What is known of the service's way with conditions. */
 export class Conditions {
+  /** Names that were refused as taken although there was no object. */
+  readonly ghosts: Set<string> = new Set();
   #honoured: boolean | undefined;
   readonly #notice: (text: string) => void;
   /** Writes of one name follow each other where the service cannot choose between them. */
@@ -73,11 +75,23 @@ export async function putObject(
   options: CallOptions,
 ): Promise<void> {
   const sha256 = hashOf(creation.body);
-  const outcome = await createObject(bucket, { ...creation, sha256 }, options);
+  const hashed = { ...creation, sha256 };
+  const outcome = await createObject(bucket, hashed, options);
   if (outcome === "created") return;
-  if (await isStored(bucket, { ...creation, sha256 }, options)) return;
-  const message = `${creation.key} exists with different content`;
-  throw new HoldfastError("STORAGE_EXISTS", message);
+  const { key } = creation;
+  const { ghosts } = bucket.conditions;
+  const isStored = await compare(bucket, hashed, options);
+  if (isStored === undefined) {
+    // It was deleted in between; or the service takes the mark of a deletion for an object, and will again.
+    if (ghosts.delete(key)) {
+      await bucket.conditions.inTurn(key, () => write(bucket, hashed, options, false));
+      return;
+    }
+    ghosts.add(key);
+    const message = `cannot write ${key}: it was taken, and is gone again`;
+    throw new HoldfastError("STORAGE_UNAVAILABLE", message, { retryable: true });
+  }
+  if (!isStored) throw new HoldfastError("STORAGE_EXISTS", `${key} exists with different content`);
 }
 
 /** SHA-256 of `body` in base 64, as S3 tells checksums. */
@@ -133,9 +147,9 @@ async function write(
   bucket: Bucket,
   { key, body, metadata, sha256 }: HashedCreation,
   { signal }: CallOptions,
+  isConditional = bucket.conditions.honoured !== false,
 ): Promise<Outcome> {
   const { sdk } = bucket.client;
-  const isConditional = bucket.conditions.honoured !== false;
   const command = new sdk.PutObjectCommand({
     ...bucket.nameOf(key),
     ...encryptionInput(bucket.options),
@@ -158,35 +172,32 @@ async function write(
     await refuseOtherKey(bucket, key, output);
     return "created";
   } catch (error) {
-    // 409: another write of the name is under way, and will have won or failed when it is looked at.
-    if (failedWith(error, "PreconditionFailed", "ConditionalRequestConflict")) return "taken";
+    if (isTaken(error)) return "taken";
     throw error;
   }
 }
 
-/** Whether the object of that name has this content; STORAGE_WRONG_KEY when it has, in the open or under another key. */
-async function isStored(
+/**
+ * Whether the object of that name has this content; undefined when there is none after all. STORAGE_WRONG_KEY when it
+ * has, in the open or under another key.
+ */
+async function compare(
   bucket: Bucket,
   { key, body, sha256 }: HashedCreation,
   options: CallOptions,
-): Promise<boolean> {
+): Promise<boolean | undefined> {
   const found = await bucket.find(key, { ...options, withChecksum: true });
-  if (found === undefined) throw vanished(key);
+  if (found === undefined) return undefined;
   if (found.size !== body.length) return false;
   if (found.sha256 === undefined) {
     try {
       if (!equalBytes(await bucket.read(key, options), body)) return false;
     } catch (error) {
-      throw isHoldfastError(error, "STORAGE_NOT_FOUND") ? vanished(key) : error;
+      if (isHoldfastError(error, "STORAGE_NOT_FOUND")) return undefined;
+      throw error;
     }
   } else if (found.sha256 !== sha256) return false;
   const why = otherKeyOf(bucket.options, found.encryption);
   if (why !== undefined) throw wrongKey(key, `it exists already, and ${why}`);
   return true;
-}
-
-/** It was deleted in between, or its writer failed. */
-function vanished(key: string): HoldfastError {
-  const message = `cannot write ${key}: it was taken, and is gone again`;
-  return new HoldfastError("STORAGE_UNAVAILABLE", message, { retryable: true });
 }

@@ -140,7 +140,7 @@ export class Deletions {
     const told = failed.slice(0, TOLD_MAX).map(({ Key = "", Code, Message }) => {
       const key = Key.slice(options.prefix.length);
       const status = Code !== undefined && /Denied|Lock/.test(Code) ? 403 : 400;
-      const fault = { status, code: Code, message: Message, region: undefined };
+      const fault = { status, code: Code, message: Message, region: undefined, isBodiless: false };
       const now = context.clock.now();
       const redact = (text: string): string => client.redact(text);
       return s3Error({ what: `delete ${key}`, fault, permission, now, redact });

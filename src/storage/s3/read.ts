@@ -25,7 +25,7 @@ export async function readObject(
   const { signal } = options;
   const { length } = range;
   if (length === 0) {
-    const size = await sizeOf(bucket, key, options);
+    const { size } = await bucket.prove(key, options);
     lengthWithin(key, range, size);
     return options.into?.subarray(0, 0) ?? new Uint8Array(0);
   }
@@ -37,16 +37,10 @@ export async function readObject(
     return await new Reading(bucket, key, range, { into, signal }).run();
   } catch (error) {
     if (!(error instanceof S3Failure && error.fault.status === 416)) throw error;
-    const size = await sizeOf(bucket, key, options);
+    const { size } = await bucket.prove(key, options);
     lengthWithin(key, range, size);
     return new Uint8Array(0);
   }
-}
-
-async function sizeOf(bucket: Bucket, key: string, options: GetOptions): Promise<number> {
-  const found = await bucket.find(key, options);
-  if (found !== undefined) return found.size;
-  throw new HoldfastError("STORAGE_NOT_FOUND", `cannot read ${key}: it does not exist`);
 }
 
 /** One body, in as many answers as it takes. */

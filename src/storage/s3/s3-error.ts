@@ -14,10 +14,12 @@ export interface S3Fault {
   readonly message: string | undefined;
   /** The region that the bucket is in, when the answer corrects us. */
   readonly region: string | undefined;
+  /** It could not say why: a proxy's word and a service's look alike. */
+  readonly isBodiless: boolean;
 }
 
 /** What `answer` says went wrong; also that of a success whose body is an error after all. */
-export function faultOf(answer: WireAnswer): S3Fault {
+export function faultOf(answer: WireAnswer, isBodiless: boolean): S3Fault {
   const text = textOf({ ...answer, body: answer.body.subarray(0, 64 * 1024) });
   const region = answer.headers["x-amz-bucket-region"];
   const code = elementOf(text, "Code");
@@ -27,6 +29,7 @@ export function faultOf(answer: WireAnswer): S3Fault {
     code,
     message: elementOf(text, "Message"),
     region: typeof region === "string" ? region : elementOf(text, "Region"),
+    isBodiless,
   };
 }
 
@@ -70,6 +73,10 @@ const kms: Meaning = {
 /** Codes that say more than their status does. */
 const MEANINGS: Readonly<Record<string, Meaning>> = {
   InvalidAccessKeyId: {
+    code: "STORAGE_DENIED",
+    hint: `${KEYS}: the service does not know the key.`,
+  },
+  XAdminUserNotFound: {
     code: "STORAGE_DENIED",
     hint: `${KEYS}: the service does not know the key.`,
   },
@@ -135,6 +142,8 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   XAmzContentChecksumMismatch: PASSING,
 };
 
+/** What says that an object is absent; any other 404 may mean anything. */
+const ABSENCE = new Set(["NoSuchKey", "NoSuchVersion", "NotFound"]);
 const RETENTION = /object lock|retention|legal hold|worm/i;
 
 export interface S3ErrorOptions {
@@ -163,7 +172,8 @@ export function s3Error(options: S3ErrorOptions): HoldfastError {
   });
 }
 
-function meaningOf({ status, code, message }: S3Fault, permission: string): Meaning {
+function meaningOf(fault: S3Fault, permission: string): Meaning {
+  const { status, code, message, isBodiless } = fault;
   const known = code === undefined ? undefined : MEANINGS[code];
   if (known) return known;
   if (code !== undefined && RETENTION.test(`${code} ${message}`)) {
@@ -174,9 +184,15 @@ function meaningOf({ status, code, message }: S3Fault, permission: string): Mean
   }
   if (isPassingStatus(status)) return PASSING;
   if (status === 401 || status === 403) {
-    return { code: "STORAGE_DENIED", hint: `Allow these credentials ${permission} on the bucket.` };
+    const allow = isBodiless ? "Check the credentials, and allow them" : "Allow these credentials";
+    return { code: "STORAGE_DENIED", hint: `${allow} ${permission} on the bucket.` };
   }
-  if (status === 404) return { code: "STORAGE_NOT_FOUND" };
+  if (status === 404) {
+    const isAbsent = code === undefined ? isBodiless : ABSENCE.has(code);
+    if (isAbsent) return { code: "STORAGE_NOT_FOUND" };
+    const hint = "Check the address: this does not say that the object is absent.";
+    return { code: "STORAGE_FAILED", hint };
+  }
   if (status === 301 || status === 307) return wrongRegion;
   if (status === 507) return { code: "STORAGE_FULL" };
   return { code: "STORAGE_FAILED" };

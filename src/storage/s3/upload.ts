@@ -10,7 +10,7 @@ import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
 import { toHex } from "../../base/bytes.ts";
 import type { CallOptions, Upload } from "../storage.ts";
 import type { Bucket } from "./bucket.ts";
-import { failedWith } from "./client.ts";
+import { failedWith, isTaken } from "./client.ts";
 import { createObject, hashOf } from "./create-only.ts";
 import { encryptionInput, otherKeyOf, refuseOtherKey, wrongKey } from "./encryption.ts";
 
@@ -88,12 +88,7 @@ class MultipartUpload implements Upload {
         if (bytes.length > 0 && !this.#parts.has(piece)) await this.write(piece, bytes, options);
         await this.#complete(options);
       } catch (error) {
-        const isUncertain = failedWith(
-          error,
-          "NoSuchUpload",
-          "PreconditionFailed",
-          "ConditionalRequestConflict",
-        );
+        const isUncertain = isTaken(error) || failedWith(error, "NoSuchUpload");
         if (!isUncertain) throw error;
         await this.#settle(error, options);
       }
@@ -195,7 +190,7 @@ class MultipartUpload implements Upload {
     const found = await this.#bucket.find(this.#key, options);
     if (found?.metadata[MARK] === this.#mark) return;
     if (found !== undefined) throw taken(this.#key);
-    if (isHoldfastError(error) && !failedWith(error, "PreconditionFailed")) throw error;
+    if (isHoldfastError(error) && !isTaken(error)) throw error;
     const message = `cannot complete ${this.#key}: it was taken, and is gone again`;
     throw new HoldfastError("STORAGE_UNAVAILABLE", message, { retryable: true });
   }

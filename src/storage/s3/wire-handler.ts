@@ -18,6 +18,8 @@ export interface WireCall {
   readonly signal?: AbortSignal | undefined;
   /** Set when an answer came, whatever it says. */
   answer?: WireAnswer | undefined;
+  /** The answer belongs to a HEAD, so that nothing in it says why. */
+  isBodiless?: boolean;
 }
 
 /** The part of the SDK's requests that is used here. */
@@ -71,6 +73,7 @@ export class WireHandler {
       signal,
     });
     call.answer = answer;
+    call.isBodiless = request.method === "HEAD";
     const { status } = answer;
     // The body of a get is where it belongs already, and the SDK insists on a stream.
     const body = kind === "get" && status < 300 ? Readable.from([]) : answer.body;
