@@ -66,8 +66,9 @@ function notConfigured(name: string): HoldfastError {
 
 /** What is set for the remote and would be ignored by us. */
 function unknownOptions({ type, options }: RemoteConfig): string[] {
-  const rules = OPTION_RULES.get(type ?? "");
-  if (rules === undefined) return [`type ${type ?? "unknown"}`];
+  if (type === undefined) return [];
+  const rules = OPTION_RULES.get(type);
+  if (rules === undefined) return [`type ${type}`];
   const reasons: string[] = [];
   for (const [name, { value }] of options) {
     const rule = rules.get(name);

@@ -133,10 +133,9 @@ class Pipes implements Transport {
     if (outcome === "answered") return connection;
     // It may have said why, in its last words.
     if (outcome === "failed" && !signal?.aborted) await this.#awaitEnd(process);
-    const seconds = Math.round(timeout / 1000);
     const otherwise =
       outcome === "late"
-        ? `did not answer within ${seconds} s`
+        ? `did not answer within ${timeout / 1000} s`
         : "does not speak HTTP/2 on its pipes";
     const failure = process.failure("start rclone", otherwise);
     connection.session.destroy();
