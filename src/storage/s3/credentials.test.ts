@@ -18,12 +18,15 @@ import type { S3Options } from "../s3.ts";
 class TokenServer {
   readonly asked: { request: IncomingMessage; body: string }[] = [];
   answer: { status: number; body: string } = { status: 200, body: "" };
+  answerTo: ((request: IncomingMessage) => string) | undefined;
   readonly #server: Server = createServer((request, response) => {
     let body = "";
     request.on("data", (part: Buffer) => (body += part.toString()));
     request.on("end", () => {
       this.asked.push({ request, body });
-      response.writeHead(this.answer.status).end(this.answer.body);
+      const { status } = this.answer;
+      response.writeHead(this.answerTo ? 200 : status);
+      response.end(this.answerTo?.(request) ?? this.answer.body);
     });
   });
 
@@ -157,6 +160,23 @@ suite("credentials", () => {
     };
     assert.equal(await used(env), "OF-CONTAINER");
     assert.equal(tokens.asked[0]!.request.headers.authorization, "the-token");
+  });
+
+  test("a machine's role is asked for last", async () => {
+    const Expiration = new Date(Date.now() + 3_600_000).toISOString();
+    const found = { AccessKeyId: "OF-MACHINE", SecretAccessKey: "s", Token: "t", Expiration };
+    tokens.asked.length = 0;
+    tokens.answerTo = ({ method, url = "" }) => {
+      if (method === "PUT") return "session";
+      return url.endsWith("/backup") ? JSON.stringify(found) : "backup";
+    };
+    // The one place that the SDK can be told only there.
+    process.env["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = tokens.url;
+    assert.equal(await used({ AWS_EC2_METADATA_DISABLED: "" }), "OF-MACHINE");
+    delete process.env["AWS_EC2_METADATA_SERVICE_ENDPOINT"];
+    tokens.answerTo = undefined;
+    const { headers } = tokens.asked.at(-1)!.request;
+    assert.equal(headers["x-aws-ec2-metadata-token"], "session");
   });
 
   const role = { arn: "arn:aws:iam::1:role/backup", externalId: "ext" };
