@@ -53,6 +53,7 @@ export class S3Double {
   /** Headers of every answer to a write. */
   writeHeaders: Record<string, string> = {};
   readonly #uploads = new Map<string, Parts>();
+  #started = 0;
   readonly #server: Server;
 
   constructor() {
@@ -75,6 +76,17 @@ export class S3Double {
     this.#server.listen(0, "127.0.0.1");
     await once(this.#server, "listening");
     return this;
+  }
+
+  /** As it was in the beginning. */
+  reset(): void {
+    this.objects.clear();
+    this.seen.length = 0;
+    this.conditions = "honoured";
+    this.deletesMany = true;
+    this.answer = () => undefined;
+    this.writeHeaders = {};
+    this.#uploads.clear();
   }
 
   async close(): Promise<void> {
@@ -193,7 +205,7 @@ export class S3Double {
   #upload(seen: Seen, key: string): Said {
     const { query, headers } = seen;
     if (query.has("uploads")) {
-      const id = `upload-${this.#uploads.size}`;
+      const id = `upload-${(this.#started += 1)}`;
       this.#uploads.set(id, { key, headers: metadataOf(headers), parts: new Map() });
       const body = `<InitiateMultipartUploadResult><UploadId>${id}</UploadId></InitiateMultipartUploadResult>`;
       return { ...xml(body), headers: this.writeHeaders };
