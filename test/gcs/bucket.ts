@@ -33,6 +33,8 @@ export interface BucketSettings {
   retentionLocked: boolean;
   /** Seconds for which deleted objects can be restored; 0 for not at all. */
   softDeleteSeconds: number;
+  /** Tell the CRC-32C of objects, which costs more here than all the rest. */
+  crc32c: boolean;
   /** Refuse a second write of one name within a second. */
   limitWrites: boolean;
   /** What the caller may not do. */

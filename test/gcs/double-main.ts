@@ -1,5 +1,5 @@
 // The double in a process of its own, for measurements: what it costs must not be counted as the client's, nor wait for
-// it. Settings come as one JSON argument; it tells its endpoint, and on request its counts, over the channel to its parent.
+// it. Settings come as one JSON argument; it tells its endpoint, and on request its counts and what they cost it, over the channel to its parent.
 
 import { GcsDouble } from "./double.ts";
 import type { GcsDoubleOptions } from "./double.ts";
@@ -15,12 +15,14 @@ const double = await new GcsDouble(settings).listen();
 for (const [name, key] of Object.entries(settings.keys ?? {})) double.keys.set(name, key);
 for (const bucket of settings.buckets ?? []) double.createBucket(bucket);
 
+let before = process.cpuUsage();
 process.on("message", (message) => {
-  if (message === "counts") process.send?.({ counts: double.counts });
   if (message === "reset") {
     double.resetCounts();
-    process.send?.({ counts: double.counts });
+    before = process.cpuUsage();
   }
+  const { user, system } = process.cpuUsage(before);
+  process.send?.({ counts: double.counts, cpu: (user + system) / 1e6 });
 });
 process.on("disconnect", () => process.exit(0));
 if (process.send) process.send({ endpoint: double.endpoint });

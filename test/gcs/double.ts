@@ -89,6 +89,7 @@ export class GcsDouble {
         retentionSeconds: 0,
         retentionLocked: false,
         softDeleteSeconds: 7 * 24 * 3600,
+        crc32c: true,
         limitWrites: true,
         denied: new Set(),
         ...settings,

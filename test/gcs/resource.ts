@@ -14,7 +14,7 @@ export function resource(bucket: Bucket, version: StoredVersion): object {
   const readable = bucket.opens(version);
   const { endpoint } = bucket.settings;
   const place = `b/${bucket.settings.name}/o/${encodeURIComponent(name)}`;
-  return {
+  const shown = {
     kind: "storage#object",
     id: `${bucket.settings.name}/${name}/${generation}`,
     selfLink: `${endpoint}/storage/v1/${place}`,
@@ -26,12 +26,7 @@ export function resource(bucket: Bucket, version: StoredVersion): object {
     contentType,
     storageClass,
     size: String(version.content.length),
-    ...(readable && {
-      md5Hash: version.md5Hash,
-      get crc32c() {
-        return version.crc32c;
-      },
-    }),
+    ...(readable && { md5Hash: version.md5Hash }),
     etag: Buffer.from(generation).toString("base64"),
     timeCreated,
     updated: timeCreated,
@@ -41,6 +36,9 @@ export function resource(bucket: Bucket, version: StoredVersion): object {
       softDeleteTime: new Date(version.deleted).toISOString(),
     }),
   };
+  if (!readable || !bucket.settings.crc32c) return shown;
+  // Worked out only for whoever looks at it.
+  return Object.defineProperty(shown, "crc32c", { enumerable: true, get: () => version.crc32c });
 }
 
 /** One page of a list. Objects under a customer's key come without hashes, as they do from the real one. */
