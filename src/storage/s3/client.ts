@@ -45,12 +45,12 @@ export class S3Failure extends HoldfastError {
 }
 
 /** True when `error` is a failure with one of the codes of S3. */
-export function failedWith(error: unknown, ...codes: string[]): error is S3Failure {
+export function failedWith(error: unknown, ...codes: string[]): boolean {
   return error instanceof S3Failure && codes.includes(error.fault.code ?? "");
 }
 
 /** True when a write was refused because its name is taken, or is being taken by another write. */
-export function isTaken(error: unknown): error is S3Failure {
+export function isTaken(error: unknown): boolean {
   if (!(error instanceof S3Failure)) return false;
   // A proxy may have taken the body away, with the code in it.
   return error.fault.status === 412 || error.fault.code === "ConditionalRequestConflict";
@@ -119,10 +119,13 @@ export class Client {
   /** Sends a command; what the service refuses is an S3Failure. */
   async send<Output>(command: Command<Output>, call: S3Call): Promise<S3Answer<Output>> {
     for (let corrected = 0; ; corrected += 1) {
+      const signed = { region: this.#region, identity: await this.#s3.config.credentials() };
       try {
         return await this.#attempt(command, call);
       } catch (error) {
-        if (corrected >= 2 || !(await this.#correct(error))) throw error;
+        if (!(error instanceof S3Failure)) throw error;
+        const told = error.fault.isBodiless ? await this.#askWhy(error, call) : error;
+        if (corrected >= 2 || !(await this.#correct(told, signed))) throw told;
       }
     }
   }
@@ -186,41 +189,40 @@ export class Client {
   }
 
   /** Mends what the answer tells how to mend: the region, the clock, expired credentials. */
-  async #correct(error: unknown): Promise<boolean> {
-    if (!(error instanceof S3Failure)) return false;
-    const { region, status } = error.fault;
-    if (region !== undefined && region !== this.#region && [301, 307, 400].includes(status)) {
-      this.#region = region;
-      return true;
+  async #correct(
+    failure: S3Failure,
+    signed: { region: string; identity: Identity },
+  ): Promise<boolean> {
+    const { region, status } = failure.fault;
+    if ([301, 307, 400].includes(status)) {
+      if (region !== undefined) this.#region = region;
+      // Also when another request was told meanwhile.
+      if (this.#region !== signed.region) return true;
     }
-    const { code } = error.fault;
-    // An answer to HEAD has no body that could name the region.
-    if (code === undefined && region === undefined && [301, 307, 400].includes(status)) {
-      return await this.#askRegion();
-    }
-    if (failedWith(error, "RequestTimeTooSkewed", "RequestExpired")) {
-      return error.isClockLearned;
-    }
-    if (!failedWith(error, "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired")) {
+    if (failure.isClockLearned) return true;
+    if (!failedWith(failure, "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired")) {
       return false;
     }
-    const before = await this.#s3.config.credentials();
-    const after = await this.#s3.config.credentials({ forceRefresh: true });
-    return before.sessionToken !== after.sessionToken || before.accessKeyId !== after.accessKeyId;
+    // Another request may have got new ones already.
+    const isOther = (identity: Identity): boolean =>
+      identity.sessionToken !== signed.identity.sessionToken ||
+      identity.accessKeyId !== signed.identity.accessKeyId;
+    if (isOther(await this.#s3.config.credentials())) return true;
+    return isOther(await this.#s3.config.credentials({ forceRefresh: true }));
   }
 
-  async #askRegion(): Promise<boolean> {
+  /** The answer to a HEAD has no body to say why it was refused: a list that is refused likewise tells. */
+  async #askWhy(failure: S3Failure, call: S3Call): Promise<S3Failure> {
+    if (![301, 307, 400, 403].includes(failure.fault.status)) return failure;
     const { bucket } = this.#parts.options;
     const command = new this.sdk.ListObjectsV2Command({ Bucket: bucket, MaxKeys: 1 });
+    const { what, permission, signal } = call;
     try {
-      const permission = "s3:ListBucket";
-      await this.#attempt(command, { kind: "other", what: "look up the region", permission });
-      return false;
+      await this.#attempt(command, { kind: "other", what, permission, signal });
+      return failure;
     } catch (error) {
-      const region = error instanceof S3Failure ? error.fault.region : undefined;
-      if (region === undefined || region === this.#region) return false;
-      this.#region = region;
-      return true;
+      if (!(error instanceof S3Failure) || failedWith(error, "AccessDenied")) return failure;
+      return error.fault.status === failure.fault.status ? error : failure;
     }
   }
 

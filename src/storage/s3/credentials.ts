@@ -219,7 +219,7 @@ async function firstOf(places: readonly Place[]): Promise<Identity> {
     } catch (error) {
       if (isHoldfastError(error)) throw error;
       if (isPassing(error)) throw unavailable(error, name);
-      outcomes.push(`${name}: ${oneLine(messageOf(error))}`);
+      outcomes.push(`${name}: ${reasonOf(error)}`);
     }
   }
   const message = `no credentials for S3 were found (${outcomes.join("; ")})`;
@@ -249,7 +249,7 @@ function roleOf(source: IdentityOptions, base: ResolveIdentity): ResolveIdentity
     } catch (error) {
       if (isHoldfastError(error)) throw error;
       if (isPassing(error)) throw unavailable(error, `the role ${arn}`);
-      const why = oneLine(messageOf(error));
+      const why = reasonOf(error);
       throw new HoldfastError("CREDENTIALS_INVALID", `cannot assume the role ${arn}: ${why}`, {
         hint: "Check the role's trust policy, and that the credentials allow sts:AssumeRole.",
       });
@@ -264,12 +264,17 @@ function isPassing(error: unknown): boolean {
 }
 
 function unavailable(error: unknown, name: string): HoldfastError {
-  const message = `cannot get credentials from ${name}: ${oneLine(messageOf(error))}`;
+  const message = `cannot get credentials from ${name}: ${reasonOf(error)}`;
   return new HoldfastError("STORAGE_UNAVAILABLE", message, { retryable: true });
 }
 
-function oneLine(text: string): string {
-  const line = text.replace(/[\s\p{Cc}]+/gu, " ").trim();
+/** One line, without what a program was called with or what an answer that was not understood begins with. */
+function reasonOf(error: unknown): string {
+  if (error instanceof SyntaxError) return "the answer cannot be understood";
+  const line = messageOf(error)
+    .replace(/[\s\p{Cc}]+/gu, " ")
+    .trim();
+  if (line.startsWith("Command failed")) return "its credential_process failed";
   return line.length > 200 ? `${line.slice(0, 200)}…` : line;
 }
 

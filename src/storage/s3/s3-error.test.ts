@@ -138,6 +138,20 @@ void suite("answers", () => {
     assert.deepEqual(double.seen.map(signedFor), ["eu-west-3"]);
   });
 
+  test("requests under way at once all follow to the region", async () => {
+    const { storage } = await openOn(double);
+    double.objects.set("data/x", { body: Buffer.alloc(3), headers: {} });
+    double.answer = ({ headers }) =>
+      headers.authorization!.includes("/eu-west-3/")
+        ? undefined
+        : saidError(400, "AuthorizationHeaderMalformed", "wrong", "<Region>eu-west-3</Region>");
+    const sizes = await Promise.all([1, 2, 3, 4].map(() => storage.stat("data/x")));
+    assert.deepEqual(
+      sizes.map(({ size }) => size),
+      [3, 3, 3, 3],
+    );
+  });
+
   test("the time that the service tells is signed with", async () => {
     const { storage } = await openOn(double);
     const later = new Date(Date.now() + 3_600_000).toUTCString();
