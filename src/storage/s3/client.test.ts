@@ -14,7 +14,8 @@ async function requestOf(fields: Partial<S3Options>): Promise<WireRequest> {
     openSockets: () => ({
       request: (request) => {
         seen.push(request);
-        return Promise.resolve({ status: 200, headers: { etag: '"x"' }, body: new Uint8Array(0) });
+        const status = request.method === "HEAD" ? 404 : 200;
+        return Promise.resolve({ status, headers: { etag: '"x"' }, body: new Uint8Array(0) });
       },
       close: () => Promise.resolve(),
     }),
