@@ -157,10 +157,17 @@ test("what makes no sense is refused by name", () => {
 });
 
 test("a password in a location is refused without being repeated", () => {
-  assert.throws(
-    () => read({ target: "https://AKID:hidden@host/bucket" }),
-    (error) => isHoldfastError(error, "USAGE") && !error.message.includes("hidden"),
-  );
+  const cases: Given[] = [
+    { target: "https://AKID:hidden@host/bucket" },
+    { target: "//AKID:hidden@bucket/x", purpose: "archive" },
+    { target: "//bucket/x", purpose: "archive", options: { "s3.endpoint": "https://a:hidden@b" } },
+  ];
+  for (const given of cases) {
+    assert.throws(
+      () => read(given),
+      (error) => isHoldfastError(error, "USAGE") && !error.message.includes("hidden"),
+    );
+  }
 });
 
 test("classes that cannot be read at once are warned of", () => {

@@ -3,6 +3,7 @@
 
 import { HoldfastError } from "../../base/errors.ts";
 import type { BackendContext } from "../backend.ts";
+import { redactLocation } from "../location.ts";
 import type { LocationPurpose } from "../location.ts";
 import { connectionsOf, prefixOfPath } from "../option-values.ts";
 import type { AssumedRole, S3Credentials, S3Options } from "../s3.ts";
@@ -83,7 +84,9 @@ function placeOf(target: string, purpose: LocationPurpose): Place {
   const form = isBarman
     ? "s3://BUCKET/PATH"
     : "s3:HOST/BUCKET/PATH or s3:https://HOST:PORT/BUCKET/PATH";
-  throw new HoldfastError("USAGE", `s3:${target} names no bucket`, { hint: `Write ${form}.` });
+  throw new HoldfastError("USAGE", `${redactLocation(`s3:${target}`)} names no bucket`, {
+    hint: `Write ${form}.`,
+  });
 }
 
 /** The address a location begins with, and what follows it. */
@@ -97,7 +100,7 @@ function hostOf(target: string): { endpoint: string; rest: string } {
     });
   }
   if (host !== "" && URL.canParse(endpoint)) return { endpoint, rest };
-  throw new HoldfastError("USAGE", `s3:${target} names no host`, {
+  throw new HoldfastError("USAGE", `${redactLocation(`s3:${target}`)} names no host`, {
     hint: "Write s3:HOST/BUCKET/PATH or s3:https://HOST:PORT/BUCKET/PATH.",
   });
 }
@@ -108,9 +111,10 @@ function endpointOf({ env, option }: BackendContext): string | undefined {
   const given = option(name);
   const endpoint = given ?? (env["AWS_ENDPOINT_URL_S3"] || env["AWS_ENDPOINT_URL"] || undefined);
   if (endpoint === undefined) return undefined;
-  if (/^https?:\/\//i.test(endpoint) && URL.canParse(endpoint)) return endpoint;
+  const isAddress = /^https?:\/\//i.test(endpoint) && URL.canParse(endpoint);
+  if (isAddress && !endpoint.includes("@")) return endpoint;
   const source = given === undefined ? "AWS_ENDPOINT_URL" : name;
-  throw new HoldfastError("USAGE", `${source}: "${endpoint}" is no address`, {
+  throw new HoldfastError("USAGE", `${source}: "${redactLocation(endpoint)}" is no address`, {
     hint: "Write it with its scheme: https://HOST:PORT.",
   });
 }
