@@ -126,11 +126,12 @@ test("S3 of plain providers", () => {
   };
   assert.deepEqual(
     nativeOf(
-      map(":s3,profile=p:b", {
-        ...Object.fromEntries(
+      map(
+        ":s3,profile=p:b",
+        Object.fromEntries(
           Object.entries(amazon).map(([name, value]) => [`RCLONE_S3_${name.toUpperCase()}`, value]),
         ),
-      }),
+      ),
     ),
     {
       kind: "s3",
