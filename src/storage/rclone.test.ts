@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -227,7 +227,7 @@ describe("rclone as a child", { skip: rclone.skip }, () => {
     for (let size = 0; size < MIB;) {
       await new Promise((resolve) => setImmediate(resolve));
       try {
-        size = readFileSync(path).length;
+        size = statSync(path).size;
       } catch {
         continue;
       }

@@ -49,6 +49,7 @@ class Exchange {
     const length = body.reduce((sum, { length: bytes }) => sum + bytes, 0);
     const mayHaveBody = method === "POST" || method === "PUT";
     let failed = true;
+    let isAnswered = false;
     let stream: ClientHttp2Stream | undefined;
     let onAbort = (): void => {};
     try {
@@ -71,6 +72,7 @@ class Exchange {
       const sending = length === 0 ? answered : this.#send(stream, body).then(() => answered);
       const answer = await Promise.race([answered, sending, aborted]);
       failed = answer.status >= 400;
+      isAnswered = true;
       return answer;
     } catch (error) {
       throwIfCancelled(signal);
@@ -78,7 +80,9 @@ class Exchange {
     } finally {
       this.#isSettled = true;
       signal?.removeEventListener("abort", onAbort);
-      if (stream && !stream.closed) stream.close(constants.NGHTTP2_CANCEL);
+      // One that was answered while it was sent would wait for the rest of its body.
+      const isOver = isAnswered && stream?.writableEnded;
+      if (stream && !isOver && !stream.closed) stream.close(constants.NGHTTP2_CANCEL);
       const received = this.#body?.received ?? 0;
       this.#options.meter.count(kind, { sent: this.#sent, received, failed });
     }

@@ -40,7 +40,13 @@ export class RcloneProcess {
     const { env, onLine } = options;
     this.#program = program;
     this.#clock = options.clock;
-    this.#child = spawn(program, args, { env: { ...env }, stdio: ["pipe", "pipe", "pipe"] });
+    // A group of its own: Ctrl-C is ours to handle, and locks are removed through it.
+    const detached = true;
+    this.#child = spawn(program, args, {
+      env: { ...env },
+      detached,
+      stdio: ["pipe", "pipe", "pipe"],
+    });
     this.pipes = duplexOf(this.#child.stdin, this.#child.stdout);
     this.ended = this.#watch(redactor(env), onLine);
   }
