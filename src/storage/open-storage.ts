@@ -118,6 +118,7 @@ export function contextOf(options: OpenStorageOptions): BackendContext {
     openSockets: (connections) =>
       openSockets({
         connections,
+        clock,
         meter,
         silence,
         userAgent,

@@ -37,7 +37,15 @@ export function testContext(fields: TestContextFields = {}): TestContext {
     download: undefined,
     silence,
     openSockets: (connections) =>
-      around(openSockets({ connections, meter, silence, userAgent: "holdfast/test" })),
+      around(
+        openSockets({
+          connections,
+          clock: systemClock,
+          meter,
+          silence,
+          userAgent: "holdfast/test",
+        }),
+      ),
     notice: (text) => void notices.push(text),
     signal: undefined,
     notices,

@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { peer } from "../peers.ts";
-import { freePort } from "./free-port.ts";
+import { freePort } from "../free-port.ts";
 
 export interface S3Server {
   readonly endpoint: string;

@@ -48,6 +48,17 @@ export class AnswerBody {
     }
   }
 
+  /** Where the next bytes belong, at most `bytes` of them: memory to read into. Undefined when they go through `add`. */
+  room(bytes: number): Uint8Array | undefined {
+    const room = this.#memory?.subarray(this.received, this.received + bytes);
+    return room !== undefined && room.length > 0 ? room : undefined;
+  }
+
+  /** So many bytes were read into the room. */
+  fill(bytes: number): void {
+    this.received += bytes;
+  }
+
   /** What came so far. */
   bytes(): Uint8Array {
     if (this.#memory !== undefined) return this.#memory.subarray(0, this.received);
