@@ -66,7 +66,7 @@ class DoubleProcess {
   }
 
   static async start(latency: number): Promise<DoubleProcess> {
-    const settings = { latency, buckets: [{ name: BUCKET, crc32c: false }] };
+    const settings = { latency, buckets: [{ name: BUCKET, trusting: true }] };
     const main = join(ROOT, "test", "gcs", "double-main.ts");
     const child = fork(main, [JSON.stringify(settings)], { execArgv: [] });
     const [message] = (await once(child, "message")) as [{ endpoint: string }];

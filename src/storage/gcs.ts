@@ -10,19 +10,19 @@ import { throwIfCancelled } from "../base/cancellation.ts";
 import { eachLimit } from "../base/concurrency.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { BackendContext } from "./backend.ts";
+import { crc32c, crc32cText } from "./gcs/crc32c.ts";
 import { inspectBucket } from "./gcs/inspection.ts";
 import { listObjects } from "./gcs/listing.ts";
 import { batchBody, parseBatchAnswer, relatedBody } from "./gcs/multipart.ts";
 import { resumableUpload, sessionOf } from "./gcs/resumable.ts";
 import type { ObjectResource } from "./gcs/resumable.ts";
 import { isBucketMissing, serviceError } from "./gcs/service-error.ts";
-import { Service } from "./gcs/service.ts";
+import { parseJson, Service } from "./gcs/service.ts";
 import type { ServiceCall } from "./gcs/service.ts";
 import { allowedRisks } from "./gcs/settings.ts";
 import { readRange } from "./http/read-range.ts";
 import { checkKey, normalPrefix } from "./keys.ts";
 import { isBulk } from "./bulk.ts";
-import { textOf } from "./http/transport.ts";
 import type { WireAnswer } from "./http/transport.ts";
 import type {
   CallOptions,
@@ -66,7 +66,7 @@ export interface GcsOptions {
 const CONNECTIONS = 16;
 /** Requests in one batch, at most. */
 const BATCH_MAX = 100;
-const RESOURCE_FIELDS = "name,size,generation,md5Hash,kmsKeyName";
+const RESOURCE_FIELDS = "name,size,generation,crc32c,kmsKeyName";
 
 /** Opens the bucket; nothing is asked of the service yet. */
 export async function openGcsStorage(
@@ -102,8 +102,8 @@ class GcsStorage implements Storage {
   async put(key: string, body: Uint8Array, { signal }: CallOptions = {}): Promise<void> {
     checkKey(key);
     throwIfCancelled(signal);
-    const md5Hash = createHash("md5").update(body).digest("base64");
-    const metadata = { ...this.#metadata(key), md5Hash };
+    const checksum = crc32cText(crc32c(body));
+    const metadata = { ...this.#metadata(key), crc32c: checksum };
     const { contentType, parts } = relatedBody(metadata, body, this.#boundary());
     const answer = await this.#service.call({
       kind: "put",
@@ -117,8 +117,9 @@ class GcsStorage implements Storage {
       signal,
     });
     // Something of that name exists: another content, or this one, when the reply to an earlier attempt was lost.
-    if (answer.status === 412) return await this.#compare(key, body, md5Hash, signal);
-    await this.#accept(key, JSON.parse(textOf(answer)) as ObjectResource, md5Hash, body.length);
+    if (answer.status === 412) return await this.#compare(key, body, signal);
+    const stored = parseJson(answer, `write ${key}`) as ObjectResource;
+    await this.#accept(key, stored, checksum, body.length);
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
@@ -212,7 +213,7 @@ class GcsStorage implements Storage {
       service,
       key,
       session: sessionOf(answer, service, key),
-      accept: (resource, md5, size) => this.#accept(key, resource, md5, size),
+      accept: (resource, checksum, size) => this.#accept(key, resource, checksum, size),
     });
   }
 
@@ -267,16 +268,11 @@ class GcsStorage implements Storage {
     });
   }
 
-  /** What exists under the name must be equal to the body. */
-  async #compare(
-    key: string,
-    body: Uint8Array,
-    md5: string,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
+  /** What exists under the name must be equal to the body: by a hash that cannot be equal by chance. */
+  async #compare(key: string, body: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
     let found: ObjectResource;
     try {
-      found = await this.#resource(key, RESOURCE_FIELDS, signal);
+      found = await this.#resource(key, "size,md5Hash,kmsKeyName", signal);
     } catch (error) {
       if (!(error instanceof HoldfastError) || error.code !== "STORAGE_NOT_FOUND") throw error;
       throw new HoldfastError("STORAGE_UNAVAILABLE", `${key} is made and deleted by others`, {
@@ -288,15 +284,20 @@ class GcsStorage implements Storage {
       sameSize &&
       (found.md5Hash === undefined
         ? equalBytes(await this.get(key, { signal }), body)
-        : found.md5Hash === md5);
+        : found.md5Hash === createHash("md5").update(body).digest("base64"));
     if (!same) throw new HoldfastError("STORAGE_EXISTS", `${key} exists with different content`);
     this.#checkKeyOf(key, found);
   }
 
   /** Believes the service that an object is stored only when it says what it should. */
-  async #accept(key: string, stored: ObjectResource, md5: string, size: number): Promise<void> {
+  async #accept(
+    key: string,
+    stored: ObjectResource,
+    checksum: string,
+    size: number,
+  ): Promise<void> {
     const isWhole =
-      Number(stored.size) === size && (stored.md5Hash === undefined || stored.md5Hash === md5);
+      Number(stored.size) === size && (stored.crc32c === undefined || stored.crc32c === checksum);
     try {
       if (!isWhole) {
         throw new HoldfastError("STORAGE_UNAVAILABLE", `${key} was damaged on its way`, {

@@ -33,8 +33,8 @@ export interface BucketSettings {
   retentionLocked: boolean;
   /** Seconds for which deleted objects can be restored; 0 for not at all. */
   softDeleteSeconds: number;
-  /** Tell the CRC-32C of objects, which costs more here than all the rest. */
-  crc32c: boolean;
+  /** Believe the hashes that clients declare, and tell no others: for measurements of clients. */
+  trusting: boolean;
   /** Refuse a second write of one name within a second. */
   limitWrites: boolean;
   /** What the caller may not do. */
@@ -142,25 +142,19 @@ export class Bucket {
       this.allow("storage.objects.delete", "object");
       this.#releasable(replaced);
     }
-    const md5Hash = createHash("md5").update(content).digest("base64");
-    if (metadata.md5Hash !== undefined && metadata.md5Hash !== md5Hash) {
-      throw invalid(
-        `Provided MD5 hash "${metadata.md5Hash}" doesn't match calculated MD5 hash "${md5Hash}".`,
-      );
-    }
-    if (metadata.crc32c !== undefined && metadata.crc32c !== crc32c(content)) {
-      throw invalid(`Provided CRC32C "${metadata.crc32c}" doesn't match calculated CRC32C.`);
-    }
+    if (!this.settings.trusting) compareHashes(metadata, content);
     this.#limit(name);
     const key = insertion.kmsKeyName ?? this.settings.defaultKmsKeyName;
     const version: StoredVersion = {
       name,
       generation: String(++this.#generation),
       content,
-      md5Hash,
-      // Slow enough to disturb measurements, and few clients ask for it.
+      // Slow enough to disturb measurements, and not every client asks for them.
+      get md5Hash() {
+        return metadata.md5Hash ?? md5(content);
+      },
       get crc32c() {
-        return crc32c(content);
+        return metadata.crc32c ?? crc32c(content);
       },
       kmsKeyName: key === undefined ? undefined : `${key}/cryptoKeyVersions/1`,
       storageClass: metadata.storageClass ?? this.settings.storageClass,
@@ -324,4 +318,21 @@ export class Bucket {
 function byName(versions: StoredVersion[]): StoredVersion[] {
   const names = new Map(versions.map((each) => [each, Buffer.from(each.name)]));
   return versions.sort((a, b) => Buffer.compare(names.get(a)!, names.get(b)!));
+}
+
+/** Throws 400 when the content is not what the client says it is. */
+function compareHashes(metadata: ObjectMetadata, content: Buffer): void {
+  const declared = metadata.md5Hash;
+  if (declared !== undefined && declared !== md5(content)) {
+    throw invalid(
+      `Provided MD5 hash "${declared}" doesn't match calculated MD5 hash "${md5(content)}".`,
+    );
+  }
+  if (metadata.crc32c !== undefined && metadata.crc32c !== crc32c(content)) {
+    throw invalid(`Provided CRC32C "${metadata.crc32c}" doesn't match calculated CRC32C.`);
+  }
+}
+
+function md5(content: Buffer): string {
+  return createHash("md5").update(content).digest("base64");
 }

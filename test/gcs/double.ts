@@ -89,7 +89,7 @@ export class GcsDouble {
         retentionSeconds: 0,
         retentionLocked: false,
         softDeleteSeconds: 7 * 24 * 3600,
-        crc32c: true,
+        trusting: false,
         limitWrites: true,
         denied: new Set(),
         ...settings,

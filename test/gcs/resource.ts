@@ -26,7 +26,6 @@ export function resource(bucket: Bucket, version: StoredVersion): object {
     contentType,
     storageClass,
     size: String(version.content.length),
-    ...(readable && { md5Hash: version.md5Hash }),
     etag: Buffer.from(generation).toString("base64"),
     timeCreated,
     updated: timeCreated,
@@ -36,8 +35,10 @@ export function resource(bucket: Bucket, version: StoredVersion): object {
       softDeleteTime: new Date(version.deleted).toISOString(),
     }),
   };
-  if (!readable || !bucket.settings.crc32c) return shown;
-  // Worked out only for whoever looks at it.
+  if (!readable) return shown;
+  // Worked out only for whoever looks at them.
+  Object.defineProperty(shown, "md5Hash", { enumerable: true, get: () => version.md5Hash });
+  if (bucket.settings.trusting) return shown;
   return Object.defineProperty(shown, "crc32c", { enumerable: true, get: () => version.crc32c });
 }
 

@@ -2,10 +2,10 @@
 // has, so a piece is sent again only as far as it is missing. The session's address is all it takes to write the object:
 // it is as secret as a token and appears in no message.
 
-import { createHash } from "node:crypto";
 import { HoldfastError } from "../../base/errors.ts";
 import type { WireAnswer } from "../http/transport.ts";
 import type { CallOptions, Upload } from "../storage.ts";
+import { crc32c, crc32cText } from "./crc32c.ts";
 import { GOOGLE_ENDPOINT, parseJson } from "./service.ts";
 import type { Service } from "./service.ts";
 
@@ -17,6 +17,7 @@ export interface ObjectResource {
   readonly name?: string;
   readonly size?: string;
   readonly generation?: string;
+  readonly crc32c?: string;
   readonly md5Hash?: string;
   readonly kmsKeyName?: string;
 }
@@ -26,8 +27,8 @@ export interface ResumableOptions {
   readonly key: string;
   /** The session's address. */
   readonly session: string;
-  /** Judges the finished object: its key, its hash. */
-  readonly accept: (resource: ObjectResource, md5: string, size: number) => Promise<void>;
+  /** Judges the finished object: its key, its checksum. */
+  readonly accept: (resource: ObjectResource, checksum: string, size: number) => Promise<void>;
 }
 
 /** The session's address in the answer that opened it. STORAGE_FAILED when it leads elsewhere. */
@@ -58,10 +59,9 @@ export function resumableUpload(options: ResumableOptions): Upload {
 
 class Session {
   readonly #options: ResumableOptions;
-  readonly #md5 = createHash("md5");
-  /** Pieces that the hash has seen. */
-  #hashed = 0;
-  #digest = "";
+  /** CRC-32C of the pieces so far, and how many they are. */
+  #checksum = 0;
+  #summed = 0;
   /** Bytes that the service said it has; undefined after a failure, when nobody knows. */
   #held: number | undefined = 0;
   #resource: ObjectResource | undefined;
@@ -72,18 +72,17 @@ class Session {
   }
 
   async write(piece: number, bytes: Uint8Array, call: CallOptions = {}): Promise<void> {
-    this.#hash(piece, bytes);
+    this.#sum(piece, bytes);
     await this.#send(piece * PIECE_BYTES, bytes, undefined, call);
   }
 
   async finish(piece: number, bytes: Uint8Array, call: CallOptions = {}): Promise<void> {
     if (this.#isAccepted) return;
-    this.#hash(piece, bytes);
+    this.#sum(piece, bytes);
     const start = piece * PIECE_BYTES;
     const total = start + bytes.length;
     await this.#send(start, bytes, total, call);
-    this.#digest ||= this.#md5.digest("base64");
-    await this.#options.accept(this.#resource!, this.#digest, total);
+    await this.#options.accept(this.#resource!, crc32cText(this.#checksum), total);
     this.#isAccepted = true;
   }
 
@@ -95,10 +94,10 @@ class Session {
     await service.call({ ...call, expect: [404, 410, 499] }).catch(() => undefined);
   }
 
-  #hash(piece: number, bytes: Uint8Array): void {
-    if (piece !== this.#hashed) return;
-    this.#md5.update(bytes);
-    this.#hashed += 1;
+  #sum(piece: number, bytes: Uint8Array): void {
+    if (piece !== this.#summed) return;
+    this.#checksum = crc32c(bytes, this.#checksum);
+    this.#summed += 1;
   }
 
   /** Sends what the service lacks of the bytes that begin at `start`; `total` is known with the last ones only. */
