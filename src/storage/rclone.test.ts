@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { after, afterEach, before, describe, test } from "node:test";
 import { backendContext } from "../../test/backend-context.ts";
 import type { TestContext } from "../../test/backend-context.ts";
 import { GcsDouble } from "../../test/gcs/double.ts";
@@ -18,6 +18,7 @@ import { storageConformance } from "./conformance.ts";
 import { collect, failsWith, keysOf, MIB, pattern, sameBytes } from "./conformance/expectations.ts";
 import { openRcloneStorage } from "./rclone.ts";
 import { retrying } from "./retrying.ts";
+import type { Storage } from "./storage.ts";
 
 const rclone = peer("rclone");
 let folder: string;
@@ -62,6 +63,18 @@ function alias(name: string): Record<string, string> {
   return { RCLONE_CONFIG_GCS_TYPE: "alias", RCLONE_CONFIG_GCS_REMOTE: join(folder, name) };
 }
 
+/** What a test left open would hold its child, and the child this process. */
+const opened: Storage[] = [];
+afterEach(async () => {
+  for (const storage of opened.splice(0)) await storage.close();
+});
+
+async function open(target: string, context: TestContext): Promise<Storage> {
+  const storage = await openRcloneStorage(target, context);
+  opened.push(storage);
+  return storage;
+}
+
 const program = (): { program: string } => ({ program: rclone.path });
 
 function children(): number[] {
@@ -77,14 +90,14 @@ function keyOf(body: Uint8Array): string {
 test("the guide's remote is read natively, and so are directories", async () => {
   double.createBucket({ name: "hayden-odoo-backups", uniformAccess: true });
   const context = contextWith({ env: guide() });
-  const storage = await openRcloneStorage("gcs:hayden-odoo-backups/filestore", context);
+  const storage = await open("gcs:hayden-odoo-backups/filestore", context);
   assert.equal(storage.location, "rclone:gcs:hayden-odoo-backups/filestore");
   assert.deepEqual(context.notices, ["rclone remote gcs: read natively (Google Cloud Storage)"]);
   await storage.put("config", pattern(100, 1));
   assert.ok(storage.startUpload);
   await storage.close();
   const local = contextWith({ env: alias("native") });
-  const directory = await openRcloneStorage("gcs:bucket/filestore", local);
+  const directory = await open("gcs:bucket/filestore", local);
   assert.deepEqual(local.notices, ["rclone remote gcs: read natively (directory)"]);
   await directory.put("config", pattern(5, 1));
   assert.equal(readFileSync(join(folder, "native/bucket/filestore/config")).length, 5);
@@ -152,9 +165,9 @@ describe("rclone as a child", { skip: rclone.skip }, () => {
 
   test("both ways see the same objects", async () => {
     double.createBucket({ name: "both" });
-    const native = await openRcloneStorage("gcs:both/filestore", contextWith({ env: guide() }));
+    const native = await open("gcs:both/filestore", contextWith({ env: guide() }));
     const context = contextWith({ env: guide(), options: { native: "never", ...program() } });
-    const child = await openRcloneStorage("gcs:both/filestore", context);
+    const child = await open("gcs:both/filestore", context);
     assert.match(
       context.notices[0]!,
       /^rclone remote gcs: through rclone [\d.]+, because of rclone.native is never$/,
@@ -184,7 +197,7 @@ describe("rclone as a child", { skip: rclone.skip }, () => {
     const context = contextWith({
       env: { PATH: join(rclone.path, ".."), RCLONE_CONFIG: "/dev/null" },
     });
-    const storage = await openRcloneStorage(target, context);
+    const storage = await open(target, context);
     const [pid] = children();
     const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
     assert.match(command, /restic\0--stdio\0--b2-hard-delete\0holdfast_[0-9a-f]{8}:filestore/);
@@ -215,7 +228,7 @@ describe("rclone as a child", { skip: rclone.skip }, () => {
       env: alias("killed"),
       options: { native: "never", ...program() },
     });
-    const storage = retrying(await openRcloneStorage("gcs:b", context), {
+    const storage = retrying(await open("gcs:b", context), {
       clock: systemClock,
       delayFirst: 1,
       attemptsMax: 5,
@@ -245,7 +258,7 @@ describe("rclone as a child", { skip: rclone.skip }, () => {
 
   test("an object that others deleted is gone, whatever rclone remembers", async () => {
     const context = contextWith({ env: alias("gone"), options: { native: "never", ...program() } });
-    const storage = await openRcloneStorage("gcs:b", context);
+    const storage = await open("gcs:b", context);
     const body = pattern(100, 1);
     for (const remove of [() => storage.get(keyOf(body)), () => storage.delete(keyOf(body))]) {
       await storage.put(keyOf(body), body);
@@ -264,8 +277,8 @@ describe("rclone as a child", { skip: rclone.skip }, () => {
       const names = new Map<string, string>();
       const options = { native: "never", ...program() };
       const context = contextWith({ env: guide(), options });
-      const opened = await openRcloneStorage(`gcs:${bucket}/filestore`, context);
-      return { storage: underAnyName(opened, names), cleanup: () => Promise.resolve() };
+      const storage = await openRcloneStorage(`gcs:${bucket}/filestore`, context);
+      return { storage: underAnyName(storage, names), cleanup: () => Promise.resolve() };
     },
     { listCount: 300, uploads: false },
   );
