@@ -15,6 +15,15 @@ interface Waiter {
   grant(): void;
 }
 
+/**
+ * Work that was begun before its turn, because asking early saves a round trip. It is to be awaited later; until then its
+ * failure is nobody's unhandled rejection.
+ */
+export function ahead<T>(work: Promise<T>): Promise<T> {
+  work.catch(() => {});
+  return work;
+}
+
 /** Lets at most `max` holders in at once; the others wait in order of arrival. */
 export class Semaphore {
   #free: number;

@@ -1,8 +1,10 @@
 // From what a person typed to an open repository: location, storage, password, lock.
 
 import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
+import { ahead } from "../base/concurrency.ts";
 import { acquireLock } from "../repository/locks.ts";
-import { CONFIG_KEY } from "../repository/layout.ts";
+import type { LockOptions } from "../repository/locks.ts";
+import { CONFIG_KEY, listFiles } from "../repository/layout.ts";
 import { openRepository } from "../repository/open.ts";
 import type { Repository } from "../repository/repository.ts";
 import { redactLocation } from "../storage/location.ts";
@@ -99,7 +101,7 @@ const ATTEMPTS = 3;
  */
 export async function openNamedRepository(
   context: Context,
-  onDerive?: () => void,
+  onDerive?: (storage: Storage) => void,
 ): Promise<Repository> {
   const source = findRepositorySource(context.flags, context.environment);
   const storage = await openNamedStorage(context);
@@ -152,14 +154,18 @@ export async function withRepository<T>(
   work: (repository: Repository, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   if (lock === "append" || lock === "exclusive") warnNoLock(context);
-  const repository = await openNamedRepository(context);
   const { output, signal } = context;
-  if (lock === "none" || (lock === "read" && !context.settings.lock)) {
-    return work(repository, signal);
-  }
+  const isLocking = lock !== "none" && (lock !== "read" || context.settings.lock);
+  let listed: LockOptions["listed"];
+  const repository = await openNamedRepository(context, (storage) => {
+    // Who else is there can be asked while the key is being derived.
+    if (isLocking) listed ??= ahead(listFiles(storage, "lock", signal));
+  });
+  if (!isLocking) return work(repository, signal);
   const held = await acquireLock(repository, {
     exclusive: lock === "exclusive",
     retryFor: context.settings.retryLock,
+    listed,
     onNotice: (message) => output.warn(message),
     signal,
   });

@@ -33,13 +33,17 @@ export type Written = RestoreReply & { type: "written" };
 
 /** Sealed bytes that go to a worker at once: the largest chunk restic makes, and a little more. */
 const SLOT_BYTES = (8 << 20) + (64 << 10);
-const SLOTS = 2;
+/** Of each worker: one is being filled while another is written. What is far away is asked for earlier. */
+const SLOTS_NEAR = 2;
+const SLOTS_FAR = 4;
 
 export interface RestorePoolOptions {
   workers: number;
   sparse: boolean;
   /** Set owners: only root can. */
   setOwner: boolean;
+  /** The repository is not on this machine: each request takes a while. */
+  isFar?: boolean;
 }
 
 export class RestorePool {
@@ -147,8 +151,9 @@ export class RestorePool {
   }
 
   #startOne(): Promise<void> {
-    const { sparse, setOwner } = this.#options;
-    const workerData: RestoreWorkerData = { slots: SLOTS, slotBytes: SLOT_BYTES, sparse, setOwner };
+    const { sparse, setOwner, isFar = false } = this.#options;
+    const slots = isFar ? SLOTS_FAR : SLOTS_NEAR;
+    const workerData: RestoreWorkerData = { slots, slotBytes: SLOT_BYTES, sparse, setOwner };
     const worker = new Worker(workerUrl("restore-worker", import.meta.url), {
       workerData,
       resourceLimits: { maxYoungGenerationSizeMb: 2 },

@@ -5,6 +5,7 @@ import type { Id } from "../base/bytes.ts";
 import type { ReadablePack } from "./check-data.ts";
 import type { CheckFindings } from "./check-findings.ts";
 import { loadIndex } from "./index-loader.ts";
+import type { RepositoryFile } from "./layout.ts";
 import { PackTable } from "./pack-table.ts";
 import type { Repository } from "./repository.ts";
 
@@ -25,10 +26,10 @@ export interface LoadedIndexes {
 /** Loads every index file that can be loaded; reports the others, and packs that the files do not agree about. */
 export async function loadIndexes(
   repository: Repository,
+  files: readonly RepositoryFile[],
   findings: CheckFindings,
   { onPhase, onDone, signal }: Watch,
 ): Promise<LoadedIndexes> {
-  const files = await repository.list("index", signal);
   onPhase?.("index", files.length, 0);
   const listedBy: Id[] = [];
   const { index, files: loaded } = await loadIndex(repository, {
@@ -66,16 +67,15 @@ export async function loadIndexes(
 }
 
 /** Compares the packs in the storage with the index; those in order can be read. */
-export async function checkPackFiles(
-  repository: Repository,
+export function checkPackFiles(
+  files: readonly RepositoryFile[],
   table: PackTable,
   findings: CheckFindings,
-  { onPhase, onDone, signal }: Watch,
-): Promise<{ sound: ReadablePack[]; stored: number }> {
-  onPhase?.("packs", table.packs.length, 0);
+  { onDone }: Watch,
+): { sound: ReadablePack[]; stored: number } {
   const sizes = new Map<Id, number>();
   const unindexed: Id[] = [];
-  for (const { id, size } of await repository.list("pack", signal)) {
+  for (const { id, size } of files) {
     if (table.numberOf(id) === undefined) unindexed.push(id);
     sizes.set(id, size);
   }

@@ -3,6 +3,7 @@
 // a storage far away wants more of them.
 
 import { Worker } from "node:worker_threads";
+import { ahead } from "../base/concurrency.ts";
 import { HoldfastError } from "../base/errors.ts";
 import { workerUrl } from "../base/worker-url.ts";
 import type { MasterKey } from "../restic/crypto.ts";
@@ -18,7 +19,7 @@ import type {
 } from "./check-messages.ts";
 
 /** Bytes of all buffers together; one buffer there is in any case. */
-const MEMORY_MAX = 192 << 20;
+const MEMORY_MAX = 96 << 20;
 const LANES_MAX = 8;
 
 export interface CheckPoolOptions {
@@ -100,6 +101,13 @@ export class CheckPool implements AsyncDisposable {
       const start = (): Promise<Member> => this.#member(lane % workers);
       return new CheckLane(start, Math.floor(lane / workers), options.bufferBytes);
     });
+  }
+
+  /** Starts the first `count` threads now, while something else is being waited for. */
+  start(count: number): void {
+    for (let number = 0; number < Math.min(count, this.#members.length); number++) {
+      void ahead(this.#member(number));
+    }
   }
 
   /** Ends all threads, whatever they are doing. */

@@ -5,6 +5,7 @@
 // index is loaded, so that a snapshot just finished is not taken for one with missing blobs.
 // Must never: read from the cache, change anything, or keep quiet about what it could not check.
 
+import { ahead, mapLimit } from "../base/concurrency.ts";
 import { isHoldfastError } from "../base/errors.ts";
 import type { Id } from "../base/bytes.ts";
 import { fromHex, sha256Hex } from "../base/bytes.ts";
@@ -18,6 +19,7 @@ import { CheckPool } from "./check-pool.ts";
 import { walkTrees } from "./check-trees.ts";
 import { EntrySet, createEntrySetMemory } from "./entry-set.ts";
 import { keyOf } from "./layout.ts";
+import type { RepositoryFile } from "./layout.ts";
 import type { PackTable } from "./pack-table.ts";
 import { Repository } from "./repository.ts";
 import { findSnapshot, listSnapshots } from "./snapshots.ts";
@@ -90,19 +92,48 @@ export async function checkRepository(
 ): Promise<CheckReport> {
   // What counts is what is stored, not what was stored once.
   const repository = new Repository({ ...opened, cache: undefined });
+  const begun: Promise<unknown>[] = [];
+  try {
+    return await checkAll(repository, options, (work) => {
+      begun.push(work);
+      return ahead(work);
+    });
+  } finally {
+    await Promise.allSettled(begun);
+  }
+}
+
+/**
+ * What comes next is asked for ahead of its turn (`begin`), since each answer may take a while. The order of the lists
+ * holds: snapshots, then index files, then packs, as they appear in the opposite one.
+ */
+async function checkAll(
+  repository: Repository,
+  options: CheckOptions,
+  begin: <T>(work: Promise<T>) => Promise<T>,
+): Promise<CheckReport> {
+  const { signal } = options;
   const findings = new CheckFindings(options.onFinding);
-  await checkKeys(repository, findings, options.signal);
-  const snapshots = await loadSnapshots(repository, findings, options);
-  const indexes = await loadIndexes(repository, findings, options);
-  const packs = await checkPackFiles(repository, indexes.table, findings, options);
-  const content = await checkContent({
-    repository,
-    options,
-    findings,
-    table: indexes.table,
-    packs: packs.sound,
-    snapshots,
-  });
+  const keys = begin(readKeys(repository, signal));
+  const isChoice = (options.snapshots?.ids ?? []).length > 0;
+  const snapshotFiles = isChoice ? undefined : await repository.list("snapshot", signal);
+  const chosen = isChoice ? await loadSnapshots(repository, undefined, findings, options) : [];
+  const indexFiles = begin(repository.list("index", signal));
+  checkKeys(await keys, findings);
+  const snapshots = isChoice
+    ? chosen
+    : await loadSnapshots(repository, snapshotFiles, findings, options);
+  const listed = await indexFiles;
+  const packFiles = begin(repository.list("pack", signal));
+  const indexes = await loadIndexes(repository, listed, findings, options);
+  const { table } = indexes;
+  const used = createEntrySetMemory(table.index.count);
+  await using pool = makePool(repository, { table, options, used });
+  pool.start(options.readData.mode === "none" ? 1 : options.workers);
+  options.onPhase?.("packs", table.packs.length, 0);
+  const packs = checkPackFiles(await packFiles, table, findings, options);
+  const check = { repository, options, findings, table, packs: packs.sound, snapshots, used };
+  const content = await checkContent(check, pool);
   return {
     numErrors: findings.errors,
     brokenPacks: [...findings.brokenPacks],
@@ -114,7 +145,7 @@ export async function checkRepository(
     covered: {
       indexFiles: indexes.files,
       indexFilesLoaded: indexes.loaded,
-      packs: indexes.table.packs.length,
+      packs: table.packs.length,
       packsStored: packs.stored,
       snapshots: snapshots.length,
       ...content,
@@ -122,28 +153,43 @@ export async function checkRepository(
   };
 }
 
-/** Damaged key files lock nobody out today who has another one; whoever has only that password is. */
-async function checkKeys(
-  repository: Repository,
-  findings: CheckFindings,
-  signal?: AbortSignal,
-): Promise<void> {
-  for (const { id } of await repository.list("key", signal)) {
+interface KeyContent {
+  id: Id;
+  bytes: Uint8Array;
+}
+
+/** The key files that are there. */
+async function readKeys(repository: Repository, signal?: AbortSignal): Promise<KeyContent[]> {
+  const files = await repository.list("key", signal);
+  const { connections } = repository.storage.traits;
+  const read = await mapLimit(files, connections, async ({ id }, _, own) => {
     try {
-      const bytes = await repository.storage.get(keyOf("key", id), { signal });
+      return { id, bytes: await repository.storage.get(keyOf("key", id), { signal: own }) };
+    } catch (error) {
+      if (isHoldfastError(error, "STORAGE_NOT_FOUND")) return undefined;
+      throw error;
+    }
+  });
+  return read.filter((key) => key !== undefined);
+}
+
+/** Damaged key files lock nobody out today who has another one; whoever has only that password is. */
+function checkKeys(keys: readonly KeyContent[], findings: CheckFindings): void {
+  for (const { id, bytes } of keys) {
+    try {
       if (sha256Hex(bytes) === id) decodeKeyFile(bytes);
       else findings.add("KEY_DAMAGED", `key ${id}: its content does not match its name`);
     } catch (error) {
-      if (isHoldfastError(error, "STORAGE_NOT_FOUND")) continue;
       if (!isHoldfastError(error, "KEY_DAMAGED")) throw error;
       findings.add("KEY_DAMAGED", `key ${id}: ${error.message}`);
     }
   }
 }
 
-/** The snapshots to check; damaged ones are reported. */
+/** The snapshots to check, all of `files` or those that were chosen; damaged ones are reported. */
 async function loadSnapshots(
   repository: Repository,
+  files: readonly RepositoryFile[] | undefined,
   findings: CheckFindings,
   { snapshots: choice, onPhase, onDone, signal }: CheckOptions,
 ): Promise<FoundSnapshot[]> {
@@ -155,7 +201,7 @@ async function loadSnapshots(
   const found: FoundSnapshot[] = [];
   if (ids.length === 0) {
     found.push(
-      ...(await listSnapshots(repository, { onDamage, signal, ...(filter && { filter }) })),
+      ...(await listSnapshots(repository, { files, onDamage, signal, ...(filter && { filter }) })),
     );
   }
   for (const id of ids) {
@@ -178,6 +224,8 @@ interface ContentCheck {
   /** Packs that are there in the right size. */
   packs: ReadablePack[];
   snapshots: FoundSnapshot[];
+  /** Memory of the EntrySet of what is used. */
+  used: SharedArrayBuffer;
 }
 
 type ContentCoverage = Omit<
@@ -185,57 +233,66 @@ type ContentCoverage = Omit<
   "indexFiles" | "indexFilesLoaded" | "packs" | "packsStored" | "snapshots"
 >;
 
-/** Checks trees, then data, in worker threads. */
-async function checkContent(check: ContentCheck): Promise<ContentCoverage> {
-  const { repository, options, findings, table, packs } = check;
-  const { signal, onDone, onPhase, workers } = options;
-  const memory = createEntrySetMemory(table.index.count);
-  const used = new EntrySet(memory);
-  const sizes = new Map(packs.map(({ number, size }) => [number, size]));
+interface PoolNeeds {
+  table: PackTable;
+  options: CheckOptions;
+  used: SharedArrayBuffer;
+}
+
+/** The threads of a check, with buffers for packs of `bytes`, by default for all but the largest that will be read. */
+function makePool(
+  repository: Repository,
+  { table, options, used }: PoolNeeds,
+  bytes: number = commonBytes(table, options),
+): CheckPool {
   // Files of this machine come as fast from one request as from several.
   const { local, connections } = repository.storage.traits;
-  const makePool = (bufferBytes: number): CheckPool =>
-    new CheckPool({
-      key: repository.key,
-      index: table.index,
-      used: memory,
-      workers,
-      connections: local ? 1 : connections,
-      bufferBytes,
-    });
+  return new CheckPool({
+    key: repository.key,
+    index: table.index,
+    used,
+    workers: options.workers,
+    connections: local ? 1 : connections,
+    bufferBytes: bytes,
+  });
+}
+
+/** Checks trees, then data, in worker threads. */
+async function checkContent(check: ContentCheck, pool: CheckPool): Promise<ContentCoverage> {
+  const { repository, options, findings, table, packs } = check;
+  const { signal, onDone, onPhase } = options;
+  const used = new EntrySet(check.used);
+  const sizes = new Map(packs.map(({ number, size }) => [number, size]));
   const coverage = { packsRead: 0, packsToRead: 0, bytesRead: 0, bytesToRead: 0 };
   const onPack = (bytes: number): void => {
     if (bytes > 0) coverage.packsRead++;
     coverage.bytesRead += bytes;
     onDone?.(1, bytes);
   };
-  let large: ReadablePack[];
-  let trees: number;
-  {
-    await using pool = makePool(commonBytes(check));
-    onPhase?.("trees", countTrees(table), 0);
-    trees = await walkTrees(findRoots(check, used), {
-      repository,
-      table,
-      used,
-      pool,
-      findings,
-      isSound: (pack) => sizes.has(pack),
-      onTrees: (count) => onDone?.(count, 0),
-      signal,
-    });
-    const chosen = chooseData(check, used);
-    coverage.packsToRead = chosen.length;
-    coverage.bytesToRead = chosen.reduce((sum, { size }) => sum + size, 0);
-    if (chosen.length > 0) onPhase?.("data", chosen.length, coverage.bytesToRead);
-    large = chosen.filter(({ size }) => size > pool.bufferBytes);
-    const common = chosen.filter(({ size }) => size <= pool.bufferBytes);
-    await checkData(common, { repository, table, pool, findings, onPack, signal });
-  }
-  large = large.filter((pack) => !isTooLarge(check, pack));
+  onPhase?.("trees", countTrees(table), 0);
+  const trees = await walkTrees(findRoots(check, used), {
+    repository,
+    table,
+    used,
+    pool,
+    findings,
+    isSound: (pack) => sizes.has(pack),
+    onTrees: (count) => onDone?.(count, 0),
+    signal,
+  });
+  const chosen = chooseData(check, used);
+  coverage.packsToRead = chosen.length;
+  coverage.bytesToRead = chosen.reduce((sum, { size }) => sum + size, 0);
+  if (chosen.length > 0) onPhase?.("data", chosen.length, coverage.bytesToRead);
+  const common = chosen.filter(({ size }) => size <= pool.bufferBytes);
+  await checkData(common, { repository, table, pool, findings, onPack, signal });
+  const large = chosen
+    .filter(({ size }) => size > pool.bufferBytes)
+    .filter((pack) => !isTooLarge(check, pack));
   if (large.length > 0) {
-    await using pool = makePool(Math.max(...large.map(({ size }) => size)));
-    await checkData(large, { repository, table, pool, findings, onPack, signal });
+    const bytes = Math.max(...large.map(({ size }) => size));
+    await using apart = makePool(repository, check, bytes);
+    await checkData(large, { repository, table, pool: apart, findings, onPack, signal });
   }
   const { blobs, unused } = countBlobs(table, used);
   const unusedBlobs = options.snapshots === undefined ? unused : undefined;
@@ -253,12 +310,15 @@ function isTooLarge({ findings, table }: ContentCheck, { number, size }: Readabl
 }
 
 /** Size of a buffer that takes any pack that will be read, but for the largest ones. */
-function commonBytes({ options, table, packs }: ContentCheck): number {
-  const all = options.readData.mode !== "none";
-  return packs.reduce((largest, { number, size }) => {
-    if (size > COMMON_BYTES_MAX || !(all || table.content(number) !== "data")) return largest;
-    return Math.max(largest, size);
-  }, 0);
+function commonBytes(table: PackTable, { readData }: CheckOptions): number {
+  const all = readData.mode !== "none";
+  let largest = 0;
+  for (const number of table.packs) {
+    const size = table.fileBytes(number);
+    if (size > COMMON_BYTES_MAX || !(all || table.content(number) !== "data")) continue;
+    largest = Math.max(largest, size);
+  }
+  return largest;
 }
 
 /** Index entries of the snapshots' trees. */

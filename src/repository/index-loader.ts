@@ -6,12 +6,13 @@ import type { Id } from "../base/bytes.ts";
 import { decodeIndexFile } from "../restic/index-file.ts";
 import type { BlobIndex } from "./blob-index.ts";
 import { BlobIndexBuilder } from "./blob-index-builder.ts";
-import type { Repository, RepositoryFile } from "./repository.ts";
+import type { RepositoryFile } from "./layout.ts";
+import type { Repository } from "./repository.ts";
 
 export interface LoadIndexOptions {
   signal?: AbortSignal | undefined;
   /** The files to load, where they were listed already. */
-  files?: RepositoryFile[];
+  files?: readonly RepositoryFile[];
   /**
    * Called for a damaged index file, which is then left out. Without it the first one ends the load: a writer that
    * does not know all blobs would store them again, and a deleter would destroy what it cannot see.

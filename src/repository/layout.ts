@@ -2,7 +2,7 @@
 
 import type { Id } from "../base/bytes.ts";
 import { isId } from "../base/bytes.ts";
-import type { StoredObject } from "../storage/storage.ts";
+import type { Storage, StoredObject } from "../storage/storage.ts";
 
 /** The kinds of files named by the hash of their content. */
 export type FileKind = "key" | "snapshot" | "index" | "lock" | "pack";
@@ -26,6 +26,27 @@ export function prefixOf(kind: FileKind): string {
 /** Storage key of a file. */
 export function keyOf(kind: FileKind, id: Id): string {
   return kind === "pack" ? `data/${id.slice(0, 2)}/${id}` : `${FOLDERS[kind]}/${id}`;
+}
+
+/** A file of a repository. */
+export interface RepositoryFile {
+  id: Id;
+  /** Stored bytes. */
+  size: number;
+}
+
+/** Files of a kind, strangers left out, in no meaningful order. */
+export async function listFiles(
+  storage: Storage,
+  kind: FileKind,
+  signal?: AbortSignal,
+): Promise<RepositoryFile[]> {
+  const files: RepositoryFile[] = [];
+  for await (const object of storage.list(prefixOf(kind), { signal })) {
+    const id = idOfKey(object);
+    if (id !== undefined) files.push({ id, size: object.size });
+  }
+  return files;
 }
 
 /** The id at the end of a listed key, or undefined for a stranger that readers ignore. */

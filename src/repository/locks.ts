@@ -12,6 +12,7 @@ import { decodeLock } from "../restic/lock-file.ts";
 import type { Lock } from "../restic/lock-file.ts";
 import { LockHolder, STALE_MS } from "./lock-holder.ts";
 import type { HeldLock, HoldOptions } from "./lock-holder.ts";
+import type { RepositoryFile } from "./layout.ts";
 import type { Repository } from "./repository.ts";
 
 const LAGGING_LIST_MS = 200;
@@ -24,6 +25,8 @@ const LISTINGS_MAX = 5;
 export interface LockOptions extends HoldOptions {
   /** Keep trying for this long while others hold it, in ms. */
   retryFor?: number;
+  /** A listing of the locks that was begun just before, in place of the first look. */
+  listed?: Promise<readonly RepositoryFile[]> | undefined;
 }
 
 export interface FoundLock {
@@ -38,7 +41,8 @@ export async function acquireLock(repository: Repository, options: LockOptions):
   let told = false;
   for (let pause = RETRY_FIRST_MS; ; pause = Math.min(pause * 2, RETRY_MAX_MS)) {
     try {
-      return await tryLock(repository, options);
+      // An early listing serves the first attempt only.
+      return await tryLock(repository, told ? { ...options, listed: undefined } : options);
     } catch (error) {
       const left = deadline - clock.monotonic();
       if (!isHoldfastError(error, "REPO_LOCKED") || left <= 0) throw error;
@@ -50,18 +54,20 @@ export async function acquireLock(repository: Repository, options: LockOptions):
 }
 
 /**
- * All locks. Empty files are leftovers of a crash and ignored, as restic does; a damaged one is LOCK_DAMAGED, because it
+ * All locks but `own`. Empty files are leftovers of a crash and ignored, as restic does; a damaged one is LOCK_DAMAGED, because it
  * may be anybody's.
  */
 export async function listLocks(
   repository: Repository,
   signal?: AbortSignal,
+  known: { own?: Id | undefined; listed?: LockOptions["listed"] } = {},
 ): Promise<FoundLock[]> {
   for (let listing = 1; ; listing++) {
     const found: FoundLock[] = [];
     let vanished = false;
-    for (const { id, size } of await repository.list("lock", signal)) {
-      if (size === 0) continue;
+    const early = listing === 1 ? await known.listed : undefined;
+    for (const { id, size } of early ?? (await repository.list("lock", signal))) {
+      if (size === 0 || id === known.own) continue;
       const lock = await loadLock(repository, id, signal);
       if (lock === undefined) vanished = true;
       else found.push({ id, lock });
@@ -152,8 +158,9 @@ async function refuseConflict(
   options: LockOptions,
   own: Id | undefined,
 ): Promise<void> {
-  for (const { id, lock } of await listLocks(repository, options.signal)) {
-    if (id === own || !(options.exclusive || lock.exclusive)) continue;
+  const known = { own, listed: own === undefined ? options.listed : undefined };
+  for (const { id, lock } of await listLocks(repository, options.signal, known)) {
+    if (!(options.exclusive || lock.exclusive)) continue;
     if (ownerIsDead(repository, lock)) {
       await repository.remove("lock", id, options.signal);
       options.onNotice?.(

@@ -3,6 +3,7 @@
 
 import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
 import type { Id } from "../base/bytes.ts";
+import { ahead } from "../base/concurrency.ts";
 import { sha256Hex } from "../base/bytes.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { CompressionMode } from "../restic/compression.ts";
@@ -26,7 +27,7 @@ export interface OpenOptions {
   /** Folder of all caches; none: no cache. Not used where the storage is local. */
   cacheFolder?: string | undefined;
   /** Called when all that is left is computing: the thread is free for other work from here on. */
-  onDerive?: () => void;
+  onDerive?: (storage: Storage) => void;
   signal?: AbortSignal | undefined;
 }
 
@@ -36,8 +37,10 @@ const KEYS_MAX = 20;
 /** Opens the repository. REPO_NOT_FOUND, WRONG_PASSWORD, REPO_CONFIG_DAMAGED, REPO_UNSUPPORTED or STORAGE_*. */
 export async function openRepository(options: OpenOptions): Promise<Repository> {
   const { storage, machine, signal } = options;
-  const sealedConfig = await loadConfig(storage, signal);
-  const { key, keyId } = await findKey(options);
+  // Neither needs the other, and whoever is far away pays for every question; what is missing is told in this order.
+  const listed = ahead(keyIds(options));
+  const sealedConfig = await loadConfig(storage, signal).finally(() => listed.catch(() => {}));
+  const { key, keyId } = await findKey(options, await listed);
   const config = openConfig(storage, key, sealedConfig);
   const cacheable = options.cacheFolder !== undefined && !storage.traits.local;
   const cache = cacheable ? await openCache(options.cacheFolder!, config.id) : undefined;
@@ -71,15 +74,17 @@ function openConfig(storage: Storage, key: MasterKey, sealed: Uint8Array): Repos
   return decodeConfig(plain);
 }
 
-async function findKey(options: OpenOptions): Promise<{ key: MasterKey; keyId: Id }> {
+async function findKey(
+  options: OpenOptions,
+  ids: readonly Id[],
+): Promise<{ key: MasterKey; keyId: Id }> {
   const { storage, signal } = options;
-  const ids = await keyIds(options);
   const damaged: string[] = [];
   for (const id of ids.slice(0, KEYS_MAX)) {
     try {
       const bytes = await storage.get(keyOf("key", id), { signal });
       if (sha256Hex(bytes) !== id) throw new HoldfastError("KEY_DAMAGED", "content changed");
-      options.onDerive?.();
+      options.onDerive?.(storage);
       const key = await openKeyFile(bytes, options.password);
       if (key !== undefined) return { key, keyId: id };
     } catch (error) {

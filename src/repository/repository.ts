@@ -15,8 +15,8 @@ import type { RepositoryConfig } from "../restic/config.ts";
 import { NONCE_BYTES, seal, unseal } from "../restic/crypto.ts";
 import type { MasterKey } from "../restic/crypto.ts";
 import type { Cache } from "./cache.ts";
-import type { FileKind } from "./layout.ts";
-import { idOfKey, keyOf, prefixOf } from "./layout.ts";
+import type { FileKind, RepositoryFile } from "./layout.ts";
+import { keyOf, listFiles } from "./layout.ts";
 
 /** What the layers below need from the machine, passed in. */
 export interface Machine {
@@ -29,12 +29,6 @@ export interface Machine {
   pid: number;
   /** True when a process of this machine is alive (signal 0). */
   isAlive: (pid: number) => boolean;
-}
-
-export interface RepositoryFile {
-  id: Id;
-  /** Stored bytes. */
-  size: number;
 }
 
 export interface RepositoryParts {
@@ -80,12 +74,7 @@ export class Repository {
 
   /** Files of a kind, strangers left out, in no meaningful order. */
   async list(kind: FileKind, signal?: AbortSignal): Promise<RepositoryFile[]> {
-    const files: RepositoryFile[] = [];
-    for await (const object of this.storage.list(prefixOf(kind), { signal })) {
-      const id = idOfKey(object);
-      if (id !== undefined) files.push({ id, size: object.size });
-    }
-    return files;
+    return await listFiles(this.storage, kind, signal);
   }
 
   /** The stored bytes of a file, proved to match its name. */

@@ -6,6 +6,7 @@ import type { Id } from "../base/bytes.ts";
 import { parseTime } from "../restic/go-time.ts";
 import { decodeSnapshot } from "../restic/snapshot.ts";
 import type { Snapshot } from "../restic/snapshot.ts";
+import type { RepositoryFile } from "./layout.ts";
 import type { Repository } from "./repository.ts";
 
 export interface FoundSnapshot {
@@ -27,11 +28,13 @@ export async function listSnapshots(
   options: {
     filter?: SnapshotFilter;
     onDamage?: (id: Id, error: HoldfastError) => void;
+    /** The snapshot files, if they are listed already. */
+    files?: readonly RepositoryFile[] | undefined;
     signal?: AbortSignal | undefined;
   } = {},
 ): Promise<FoundSnapshot[]> {
   const { signal, filter, onDamage } = options;
-  const files = await repository.list("snapshot", signal);
+  const files = options.files ?? (await repository.list("snapshot", signal));
   await repository.cache?.keepOnly("snapshot", new Set(files.map(({ id }) => id)));
   const connections = repository.storage.traits.connections;
   const loaded = await mapLimit(files, connections, async ({ id }) => {

@@ -6,6 +6,7 @@ import { Progress } from "../../base/progress.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import { restore } from "../../files/restore.ts";
 import type { Overwrite } from "../../files/restore-existing.ts";
+import { parseLocation } from "../../storage/location.ts";
 import { RestorePool } from "../../files/restore-pool.ts";
 import { compileAttributeFilter, compileSelector } from "../../files/selection.ts";
 import type { SelectionOptions } from "../../files/selection.ts";
@@ -20,7 +21,7 @@ import type { Output } from "../output.ts";
 import { ProgressDisplay } from "../progress.ts";
 import { restoreView } from "../progress-views.ts";
 import { createRestoreEvents, reportRestore } from "../restore-report.ts";
-import { withRepository } from "../session.ts";
+import { namedLocation, withRepository } from "../session.ts";
 import { addSnapshotFilter, openSnapshot, snapshotFilter } from "../snapshot-choice.ts";
 import type { FilterFlags } from "../snapshot-choice.ts";
 
@@ -87,10 +88,12 @@ export const restoreCommand: CommandModule = {
     const dryRun = flags.dryRun === true;
     const events = createRestoreEvents(output, progress, { dryRun });
     const setOwner = context.machine.uid === 0;
+    const { scheme } = parseLocation(await namedLocation(context));
     const pool = new RestorePool({
       workers: Math.min(context.cores, 8),
       sparse: flags.sparse === true,
       setOwner,
+      isFar: scheme !== "local",
     });
     // Beside the key derivation, which keeps one core busy.
     if (!dryRun) pool.start();
