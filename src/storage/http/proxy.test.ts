@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { proxyFor } from "./proxy.ts";
+
+const host = (url: string, env: Record<string, string>): string | undefined => {
+  const proxy = proxyFor(new URL(url), env);
+  return proxy && `${proxy.isTls ? "https" : "http"}://${proxy.host}:${proxy.port}`;
+};
+
+test("each scheme has its variable, in both spellings", () => {
+  const env = { HTTP_PROXY: "http://a:1", HTTPS_PROXY: "https://b" };
+  assert.equal(host("http://x/", env), "http://a:1");
+  assert.equal(host("https://x/", env), "https://b:443");
+  assert.equal(host("https://x/", { https_proxy: "c:3128", ...env }), "http://c:3128");
+  assert.equal(host("https://x/", { HTTPS_PROXY: "http://[::1]:8080" }), "http://::1:8080");
+  assert.equal(host("https://x/", {}), undefined);
+  assert.equal(host("https://x/", { HTTPS_PROXY: "socks5://x" }), undefined);
+  assert.equal(host("https://x/", { HTTPS_PROXY: "http://:bad" }), undefined);
+});
+
+test("exceptions", () => {
+  const env = (NO_PROXY: string) => ({ HTTPS_PROXY: "http://p", NO_PROXY });
+  const cases: [string, string, boolean][] = [
+    ["https://storage.googleapis.com/", "googleapis.com", true],
+    ["https://storage.googleapis.com/", ".googleapis.com", true],
+    ["https://storage.googleapis.com/", "*.googleapis.com", true],
+    ["https://notgoogleapis.com/", "googleapis.com", false],
+    ["https://10.0.0.1/", "localhost, 10.0.0.1", true],
+    ["https://10.0.0.1:8443/", "10.0.0.1:443", false],
+    ["https://10.0.0.1:8443/", "10.0.0.1:8443", true],
+    ["https://[::1]/", "[::1]", true],
+    ["https://x/", "*", true],
+    ["https://x/", "", false],
+    ["https://x/", ",,", false],
+  ];
+  for (const [url, list, excepted] of cases) {
+    assert.equal(host(url, env(list)), excepted ? undefined : "http://p:80", `${url} ${list}`);
+  }
+});
+
+test("credentials become a header", () => {
+  const proxy = proxyFor(new URL("https://x/"), { HTTPS_PROXY: "http://me:p%40ss@p:1" })!;
+  assert.equal(proxy.authorization, `Basic ${Buffer.from("me:p@ss").toString("base64")}`);
+});
