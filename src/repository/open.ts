@@ -3,7 +3,6 @@
 
 import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
 import type { Id } from "../base/bytes.ts";
-import { ahead } from "../base/concurrency.ts";
 import { sha256Hex } from "../base/bytes.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { CompressionMode } from "../restic/compression.ts";
@@ -38,14 +37,16 @@ const KEYS_MAX = 20;
 export async function openRepository(options: OpenOptions): Promise<Repository> {
   const { storage, machine, signal } = options;
   // Neither needs the other, and whoever is far away pays for every question; what is missing is told in this order.
-  const listed = ahead(keyIds(options));
-  const sealedConfig = await loadConfig(storage, signal).finally(() => listed.catch(() => {}));
-  const { key, keyId } = await findKey(options, await listed);
-  const config = openConfig(storage, key, sealedConfig);
+  const listed = keyIds(options);
+  const [config, ids] = await Promise.allSettled([loadConfig(storage, signal), listed]);
+  if (config.status === "rejected") throw config.reason;
+  if (ids.status === "rejected") throw ids.reason;
+  const { key, keyId } = await findKey(options, ids.value);
+  const opened = openConfig(storage, key, config.value);
   const cacheable = options.cacheFolder !== undefined && !storage.traits.local;
-  const cache = cacheable ? await openCache(options.cacheFolder!, config.id) : undefined;
+  const cache = cacheable ? await openCache(options.cacheFolder!, opened.id) : undefined;
   const compression = options.compression ?? "auto";
-  return new Repository({ storage, machine, config, key, keyId, compression, cache });
+  return new Repository({ storage, machine, config: opened, key, keyId, compression, cache });
 }
 
 async function loadConfig(storage: Storage, signal?: AbortSignal): Promise<Uint8Array> {

@@ -34,7 +34,7 @@ function openBucket(bucket: string, options: Partial<GcsOptions> = {}): Promise<
 }
 
 async function openFresh(
-  settings: Parameters<GcsDouble["createBucket"]>[0] | undefined = undefined,
+  settings?: Parameters<GcsDouble["createBucket"]>[0],
   options: Partial<GcsOptions> = {},
 ): Promise<OpenedStorage> {
   const name = `bucket-${buckets++}`;

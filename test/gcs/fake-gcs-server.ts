@@ -15,15 +15,10 @@ export async function startFakeGcsServer(path: string): Promise<FakeGcsServer> {
   const port = await freePort();
   const host = `127.0.0.1:${port}`;
   const endpoint = `http://${host}`;
-  const child = spawn(
-    path,
-    [
-      ...["-scheme", "http", "-host", "127.0.0.1", "-port", String(port)],
-      ...["-backend", "memory", "-public-host", host, "-external-url", endpoint],
-      ...["-log-level", "error"],
-    ],
-    { stdio: "ignore" },
-  );
+  const words =
+    `-scheme http -host 127.0.0.1 -port ${port} -backend memory ` +
+    `-public-host ${host} -external-url ${endpoint} -log-level error`;
+  const child = spawn(path, words.split(" "), { stdio: "ignore" });
   const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const stop = async (): Promise<void> => {
     child.kill("SIGKILL");

@@ -88,13 +88,7 @@ export const restoreCommand: CommandModule = {
     const dryRun = flags.dryRun === true;
     const events = createRestoreEvents(output, progress, { dryRun });
     const setOwner = context.machine.uid === 0;
-    const { scheme } = parseLocation(await namedLocation(context));
-    const pool = new RestorePool({
-      workers: Math.min(context.cores, 8),
-      sparse: flags.sparse === true,
-      setOwner,
-      isFar: scheme !== "local",
-    });
+    const pool = await createPool(context, flags, setOwner);
     // Beside the key derivation, which keeps one core busy.
     if (!dryRun) pool.start();
     const run = async (repository: Repository, signal: AbortSignal): Promise<number> => {
@@ -147,6 +141,20 @@ export const restoreCommand: CommandModule = {
     });
   },
 };
+
+async function createPool(
+  context: Context,
+  flags: RestoreFlags,
+  setOwner: boolean,
+): Promise<RestorePool> {
+  const { scheme } = parseLocation(await namedLocation(context));
+  return new RestorePool({
+    workers: Math.min(context.cores, 8),
+    sparse: flags.sparse === true,
+    setOwner,
+    isFar: scheme !== "local",
+  });
+}
 
 function showProgress(context: Context, progress: Progress): ProgressDisplay {
   const { output, clock, settings } = context;

@@ -159,7 +159,7 @@ suite("passing faults are ridden out", () => {
       clock,
       onRetry: ({ delay }) => {
         attempts.push(clock.monotonic());
-        setImmediate(() => clock.advance(delay));
+        setImmediate(() => void clock.advance(delay));
       },
     });
     double.faults.plan({

@@ -320,15 +320,11 @@ suite("TLS and proxies", () => {
     folder = mkdtempSync(join(tmpdir(), "holdfast-tls-"));
     CLOSERS.push(() => rmSync(folder, { recursive: true }));
     const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
-    execFileSync(
-      "openssl",
-      [
-        ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
-        ...["-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost"],
-        ...["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-      ],
-      { stdio: "ignore" },
-    );
+    const words =
+      "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost " +
+      "-addext subjectAltName=DNS:localhost,IP:127.0.0.1";
+    const files = ["-keyout", key, "-out", cert];
+    execFileSync("openssl", [...words.split(" "), ...files], { stdio: "ignore" });
     ca = readFileSync(cert, "utf8");
     const server = createHttps({ key: readFileSync(key), cert: ca }, (request, response) => {
       request.resume();

@@ -84,7 +84,7 @@ class Sockets implements Transport {
   close(): Promise<void> {
     this.#isClosed = true;
     for (const { all } of this.#servers.values()) {
-      for (const connection of [...all]) connection.destroy();
+      for (const connection of Array.from(all)) connection.destroy();
     }
     return Promise.resolve();
   }
