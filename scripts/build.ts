@@ -26,7 +26,8 @@ await build({
   outdir: join(dist, "program"),
   entryNames: "[name]",
   bundle: true,
-  external: ["./program.js"],
+  // Large, wanted by few, and loaded by those alone.
+  external: ["./program.js", "@aws-sdk/*", "google-auth-library"],
   platform: "node",
   format: "esm",
   target: "node24",

@@ -23,7 +23,7 @@ test("opens a directory by each form of its location", async (t) => {
 });
 
 test("a scheme without a backend is a usage error that names it", async () => {
-  const served = ["local"];
+  const served = ["local", "gs", "s3", "rest", "rclone"];
   for (const scheme of SCHEMES.filter((name) => !served.includes(name))) {
     await assert.rejects(openStorage(`${scheme}:https://me:geheim@host/x`, options), (error) => {
       assert.ok(error instanceof Error && error.message.includes(`"${scheme}:"`));

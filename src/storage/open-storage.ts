@@ -74,9 +74,20 @@ const BACKENDS: Readonly<Record<Scheme, OpenBackend | undefined>> = {
     const { gcsFromLocation } = await import("./gcs/settings.ts");
     return await openGcsStorage(gcsFromLocation(target, context), context);
   },
-  rclone: undefined,
-  s3: undefined,
-  rest: undefined,
+  s3: async (target, context, purpose) => {
+    const { openS3Storage } = await import("./s3.ts");
+    const { s3FromLocation } = await import("./s3/settings.ts");
+    return await openS3Storage(s3FromLocation(target, purpose, context), context);
+  },
+  rest: async (target, context) => {
+    const { openRestStorage } = await import("./rest.ts");
+    const { restFromLocation } = await import("./rest/settings.ts");
+    return await openRestStorage(restFromLocation(target, context), context);
+  },
+  rclone: async (target, context) => {
+    const { openRcloneStorage } = await import("./rclone.ts");
+    return await openRcloneStorage(target, context);
+  },
   b2: undefined,
   azure: undefined,
   swift: undefined,

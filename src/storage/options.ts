@@ -4,6 +4,9 @@
 
 import { HoldfastError } from "../base/errors.ts";
 import { GCS_OPTIONS } from "./gcs/settings.ts";
+import { RCLONE_OPTIONS } from "./rclone/settings.ts";
+import { REST_OPTIONS } from "./rest/settings.ts";
+import { S3_OPTIONS } from "./s3/settings.ts";
 
 /** Values by full name. */
 export type OptionValues = ReadonlyMap<string, string>;
@@ -17,6 +20,9 @@ export const BACKEND_OPTIONS: Readonly<
     layout: "accepted from restic's users; only the default layout exists",
   },
   gs: GCS_OPTIONS,
+  s3: S3_OPTIONS,
+  rest: REST_OPTIONS,
+  rclone: RCLONE_OPTIONS,
 };
 
 const FOREIGN = new Set(["azure", "b2", "sftp", "swift"]);
