@@ -99,6 +99,7 @@ test("the guide's remote is read natively, and so are directories", async () => 
   const local = contextWith({ env: alias("native") });
   const directory = await open("gcs:bucket/filestore", local);
   assert.deepEqual(local.notices, ["rclone remote gcs: read natively (directory)"]);
+  assert.equal(directory.location, "rclone:gcs:bucket/filestore");
   await directory.put("config", pattern(5, 1));
   assert.equal(readFileSync(join(folder, "native/bucket/filestore/config")).length, 5);
   await directory.close();

@@ -5,6 +5,8 @@
 import { toHex } from "../base/bytes.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { BackendContext } from "./backend.ts";
+import { forwarding } from "./forwarding.ts";
+import { withConnections, withRates } from "./limited.ts";
 import { redactLocation } from "./location.ts";
 import { backendOf, remoteConfig } from "./rclone/config.ts";
 import { readConfigFile } from "./rclone/config-file.ts";
@@ -87,12 +89,9 @@ async function openNative(
   }
   tell("directory");
   const { openLocalStorage } = await import("./local.ts");
-  const { withConnections, withRates } = await import("./limited.ts");
   const { create, random, upload, download } = context;
-  const storage = withRates(await openLocalStorage({ root: native.root, create, random }), {
-    upload,
-    download,
-  });
+  const directory = await openLocalStorage({ root: native.root, create, random });
+  const storage = withRates(forwarding(directory, { location }), { upload, download });
   return connections === undefined ? storage : withConnections(storage, connections);
 }
 

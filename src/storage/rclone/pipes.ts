@@ -58,6 +58,8 @@ class Pipes implements Transport {
   readonly #options: PipesOptions;
   readonly #places: Semaphore;
   #connection: Promise<Connection> | undefined;
+  /** Requests under way. */
+  #active = 0;
   #isClosed = false;
   version: string | undefined;
 
@@ -84,10 +86,16 @@ class Pipes implements Transport {
 
   async #attempt(request: WireRequest): Promise<WireAnswer> {
     const connection = await this.#running(request);
+    const { process, session } = connection;
+    this.#active += 1;
+    process.hold(true);
     try {
-      return await exchange(connection.session, request, this.#options.context);
+      return await exchange(session, request, this.#options.context);
     } catch (error) {
       throw await this.#explained(connection, request.what, error);
+    } finally {
+      this.#active -= 1;
+      if (this.#active === 0) process.hold(false);
     }
   }
 
@@ -130,7 +138,10 @@ class Pipes implements Transport {
       process.ended.then(() => "ended" as const),
     ]);
     stopped.abort();
-    if (outcome === "answered") return connection;
+    if (outcome === "answered") {
+      process.hold(false);
+      return connection;
+    }
     // It may have said why, in its last words.
     if (outcome === "failed" && !signal?.aborted) await this.#awaitEnd(process);
     const otherwise =

@@ -2,7 +2,8 @@
 // the environment that it is given and nothing of ours; secrets never stand on its command line.
 
 import { spawn } from "node:child_process";
-import type { ChildProcessByStdio } from "node:child_process";
+import type { ChildProcess, ChildProcessByStdio } from "node:child_process";
+import type { Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { Duplex } from "node:stream";
 import type { Readable, Writable } from "node:stream";
@@ -81,8 +82,19 @@ export class RcloneProcess {
     );
   }
 
+  /** Whether this process waits for it; by default it does. An idle child must not keep a program alive. */
+  hold(isHeld: boolean): void {
+    const { stdin, stdout, stderr } = this.#child;
+    for (const handle of [this.#child, stdin, stdout, stderr]) {
+      // The pipes of a child are sockets.
+      if (isHeld) (handle as Socket | ChildProcess).ref();
+      else (handle as Socket | ChildProcess).unref();
+    }
+  }
+
   /** Ends its input, waits, and kills what has not ended by itself. */
   async stop(): Promise<void> {
+    this.hold(true);
     this.#child.stdin.end();
     const waiting = new AbortController();
     const late = this.#clock.sleep(GRACE_MS, waiting.signal).then(
