@@ -145,16 +145,18 @@ export class Bucket {
     if (!this.settings.trusting) compareHashes(metadata, content);
     this.#limit(name);
     const key = insertion.kmsKeyName ?? this.settings.defaultKmsKeyName;
+    // Slow enough to disturb measurements, and not every client asks for them.
+    let md5Hash = metadata.md5Hash;
+    let checksum = metadata.crc32c;
     const version: StoredVersion = {
       name,
       generation: String(++this.#generation),
       content,
-      // Slow enough to disturb measurements, and not every client asks for them.
       get md5Hash() {
-        return metadata.md5Hash ?? md5(content);
+        return (md5Hash ??= md5(content));
       },
       get crc32c() {
-        return metadata.crc32c ?? crc32c(content);
+        return (checksum ??= crc32c(content));
       },
       kmsKeyName: key === undefined ? undefined : `${key}/cryptoKeyVersions/1`,
       storageClass: metadata.storageClass ?? this.settings.storageClass,

@@ -190,7 +190,7 @@ function remove(call: Call, name: string, object: string): Answer {
 function media(call: Call, bucket: Bucket, object: string): Answer {
   const version = find(call, bucket, object);
   const content = bucket.read(version);
-  const { generation, md5Hash, contentType, storageClass } = version;
+  const { generation, contentType, storageClass } = version;
   const headers: Answer["headers"] = {
     "content-type": contentType,
     "x-goog-generation": generation,
@@ -208,7 +208,7 @@ function media(call: Call, bucket: Bucket, object: string): Answer {
   const range = rangeOf(call.headers.range, content.length);
   // Hashes are those of the whole object, and so belong to an answer with the whole object only.
   if (range === undefined) {
-    headers["x-goog-hash"] = `md5=${md5Hash}`;
+    headers["x-goog-hash"] = `md5=${version.md5Hash}`;
     return { status: 200, headers, body: content };
   }
   headers["content-range"] = `bytes ${range.first}-${range.end - 1}/${content.length}`;
