@@ -44,7 +44,7 @@ export function parseMultipart(
   const metadata = parseMetadata(first.content);
   const type = /content-type: *([^\r\n]+)/i.exec(second.headers)?.[1];
   if (type !== undefined) metadata.contentType ??= type;
-  return { metadata, content: Buffer.from(second.content) };
+  return { metadata, content: second.content };
 }
 
 /** Object metadata as the client sends them; 400 when they are no JSON object. */
