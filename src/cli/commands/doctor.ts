@@ -82,7 +82,8 @@ async function examine(context: Context, storage: Storage, location: string): Pr
     for (const line of stepTable(steps)) output.data(line);
     for (const line of factLines(facts)) output.data(line);
     output.data("");
-    output.data(costLine(meter.read()) ?? "No request left this machine.");
+    // With -v every command ends with this line.
+    if (!output.shows(2)) output.data(costLine(meter.read()) ?? "No request left this machine.");
     output.data(
       isWell ? "Everything that backups need is allowed." : "Not everything works: see above.",
     );
