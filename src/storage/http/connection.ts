@@ -2,7 +2,7 @@
 // because of where the bytes of an answer go: straight from the kernel into the memory of whoever asked, without a buffer,
 // a stream and a copy in between, which took more time than all of AES (docs/decisions/storage.md#http).
 
-import { validateHeaderValue } from "node:http";
+import { validateHeaderName, validateHeaderValue } from "node:http";
 import type { OnReadOpts, Socket } from "node:net";
 import { asBuffer } from "../../base/bytes.ts";
 import { cancelled, throwIfCancelled } from "../../base/cancellation.ts";
@@ -74,6 +74,8 @@ export class Connection {
   #exchange: Exchange | undefined;
   #uses = 0;
   #isOpen = true;
+  /** More came than belongs to any answer. */
+  #isSpoilt = false;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -165,16 +167,21 @@ export class Connection {
   #headOf({ method, url, headers = {}, body }: WireRequest): string {
     const { absolute, userAgent } = this.#options;
     const path = absolute ? url.href : url.pathname + url.search;
-    const lines = [`${method} ${path} HTTP/1.1`, `host: ${url.host}`];
-    const all = { "user-agent": userAgent, ...this.#options.headers, ...headers };
-    for (const [name, value] of Object.entries(all)) {
+    const all = new Map<string, string>([
+      ["host", url.host],
+      ["user-agent", userAgent],
+    ]);
+    // A name stands once, however it is written: signed requests bring a host of their own.
+    for (const [name, value] of Object.entries({ ...this.#options.headers, ...headers })) {
+      validateHeaderName(name);
       validateHeaderValue(name, String(value));
-      lines.push(`${name}: ${value}`);
+      all.set(name.toLowerCase(), String(value));
     }
     const length = (body ?? []).reduce((sum, part) => sum + part.length, 0);
-    if (length > 0 || method === "POST" || method === "PUT")
-      lines.push(`content-length: ${length}`);
-    return `${lines.join("\r\n")}\r\n\r\n`;
+    all.delete("content-length");
+    if (length > 0 || method === "POST" || method === "PUT") all.set("content-length", `${length}`);
+    const lines = Array.from(all, ([name, value]) => `${name}: ${value}\r\n`);
+    return `${method} ${path} HTTP/1.1\r\n${lines.join("")}\r\n`;
   }
 
   /** Where the next bytes go: into the answer's own memory while its body is read, never beyond its end. */
@@ -241,14 +248,18 @@ export class Connection {
     if (head.body === "chunked") exchange.chunks = new ChunkReader();
   }
 
-  #takeBody({ head, body, chunks }: Exchange, bytes: Uint8Array): void {
+  #takeBody({ head, body, chunks, request }: Exchange, bytes: Uint8Array): void {
     if (chunks !== undefined) {
       const used = chunks.read(bytes, (content) => body!.add(Uint8Array.from(content)));
       if (used < bytes.length) throw new BadAnswer("more came than was asked for");
       return;
     }
     const left = typeof head!.body === "number" ? head!.body - body!.received : Infinity;
-    if (bytes.length > left) throw new BadAnswer("more came than was asked for");
+    if (bytes.length > left) {
+      // Some servers send the body that belongs to a HEAD; what follows on this connection means nothing any more.
+      if (request.method !== "HEAD") throw new BadAnswer("more came than was asked for");
+      return void (this.#isSpoilt = true);
+    }
     // The buffer is ours and used again.
     if (bytes.length > 0) body!.add(body!.room(1) === undefined ? Uint8Array.from(bytes) : bytes);
   }
@@ -264,7 +275,7 @@ export class Connection {
     this.#exchange = undefined;
     this.idle = head.idle;
     // An answer that came early: the rest of the body must not be read from memory that is no longer ours.
-    if (head.keepsAlive && exchange.isSent) this.#rest();
+    if (head.keepsAlive && exchange.isSent && !this.#isSpoilt) this.#rest();
     else this.#close();
     exchange.resolve({ status: head.status, headers: head.headers, body: body.bytes() });
   }

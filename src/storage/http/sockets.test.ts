@@ -295,6 +295,20 @@ suite("bodies that are sent", () => {
     assert.equal(connections, 2);
   });
 
+  test("a header stands once, and a HEAD with a body spoils nothing", async () => {
+    const heads: string[] = [];
+    const url = await speak((socket, text) => {
+      heads.push(text);
+      const body = text.startsWith("HEAD") ? "a body all the same" : "x";
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    });
+    const { wire } = openWire();
+    const headers = { Host: "other:1", "Content-Length": 7, "User-Agent": "me" };
+    assert.equal((await wire.request(get(url, { method: "HEAD", headers }))).body.length, 0);
+    assert.equal(textOf(await wire.request(get(url))), "x");
+    assert.equal(heads[0], "HEAD / HTTP/1.1\r\nhost: other:1\r\nuser-agent: me\r\n\r\n");
+  });
+
   test("a header that would end the head is refused before anything is sent", async () => {
     const url = await serve((_, response) => response.end());
     const headers = { authorization: "Bearer a\r\nx: y" };
