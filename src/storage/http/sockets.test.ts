@@ -1,81 +1,18 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { createServer as createHttp } from "node:http";
-import type { RequestListener } from "node:http";
-import { createServer as createHttps } from "node:https";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { connect, createServer } from "node:net";
-import type { AddressInfo, Server, Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { createServer } from "node:net";
+import type { Socket } from "node:net";
+import { after, suite, test } from "node:test";
 import { seededBytes } from "../../../test/seeded-bytes.ts";
+import { closeWires, get, listen, openWire, serve, speak } from "../../../test/wire.ts";
 import { systemClock } from "../../base/clock.ts";
 import { RateLimit } from "../../base/rate-limit.ts";
-import { Meter } from "../meter.ts";
-import { openSockets } from "./sockets.ts";
-import type { SocketOptions } from "./sockets.ts";
 import { textOf, TornAnswer } from "./transport.ts";
-import type { Transport, WireRequest } from "./transport.ts";
+import type { WireRequest } from "./transport.ts";
 
 const BODY = seededBytes("sockets", 3_000_000);
-const CLOSERS: (() => Promise<void> | void)[] = [];
-after(async () => {
-  for (const close of CLOSERS) await close();
-});
-
-function openWire(options: Partial<SocketOptions> = {}): { wire: Transport; meter: Meter } {
-  const meter = new Meter();
-  const wire = openSockets({
-    connections: 4,
-    clock: systemClock,
-    meter,
-    silence: 5_000,
-    userAgent: "holdfast/test",
-    ...options,
-  });
-  CLOSERS.push(() => wire.close());
-  return { wire, meter };
-}
-
-async function listen(server: Server): Promise<number> {
-  const sockets = new Set<Socket>();
-  server.on("connection", (socket: Socket) => {
-    sockets.add(socket);
-    socket.on("error", () => {});
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  CLOSERS.push(() => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
-  });
-  return (server.address() as AddressInfo).port;
-}
-
-/** A server that speaks HTTP by itself, whatever it likes; told of each connection and the text that came. */
-async function speak(
-  answer: (socket: Socket, text: string, count: number) => void,
-): Promise<string> {
-  let count = 0;
-  const server = createServer((socket) => {
-    const own = ++count;
-    socket.on("data", (data) => answer(socket, data.toString("latin1"), own));
-  });
-  return `http://127.0.0.1:${await listen(server)}`;
-}
-
-async function serve(listener: RequestListener): Promise<string> {
-  return `http://127.0.0.1:${await listen(createHttp(listener))}`;
-}
-
-const get = (url: string, more: Partial<WireRequest> = {}): WireRequest => ({
-  kind: "get",
-  method: "GET",
-  url: new URL(url),
-  what: "read it",
-  ...more,
-});
+after(closeWires);
 
 suite("answers", () => {
   test("bodies go into the memory given, of every kind, and only there", async () => {
@@ -323,86 +260,5 @@ suite("bodies that are sent", () => {
     assert.equal(answer.body.length, 400_000);
     // A quarter of a second may pass at once.
     assert.ok(performance.now() - begun > 100);
-  });
-});
-
-suite("TLS and proxies", () => {
-  let folder: string;
-  let ca: string;
-  let secure: string;
-  before(async () => {
-    folder = mkdtempSync(join(tmpdir(), "holdfast-tls-"));
-    CLOSERS.push(() => rmSync(folder, { recursive: true }));
-    const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
-    const words =
-      "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost " +
-      "-addext subjectAltName=DNS:localhost,IP:127.0.0.1";
-    const files = ["-keyout", key, "-out", cert];
-    execFileSync("openssl", [...words.split(" "), ...files], { stdio: "ignore" });
-    ca = readFileSync(cert, "utf8");
-    const server = createHttps({ key: readFileSync(key), cert: ca }, (request, response) => {
-      request.resume();
-      request.on("end", () => response.end(BODY));
-    });
-    secure = `https://localhost:${await listen(server)}/`;
-  });
-
-  test("content comes the same way under TLS, by name and by address", async () => {
-    const { wire } = openWire({ ca: [ca] });
-    for (const url of [secure, secure.replace("localhost", "127.0.0.1")]) {
-      const into = new Uint8Array(new SharedArrayBuffer(BODY.length));
-      const body = [BODY];
-      const answer = await wire.request(get(url, { into, body, method: "PUT" }));
-      assert.ok(BODY.equals(answer.body));
-    }
-  });
-
-  test("a certificate that nobody vouches for is a permanent error, unless it is trusted blindly", async () => {
-    const { wire } = openWire();
-    await assert.rejects(wire.request(get(secure)), {
-      code: "STORAGE_FAILED",
-      retryable: false,
-      hint: /--cacert/,
-    });
-    const blind = openWire({ insecureTls: true }).wire;
-    assert.equal((await blind.request(get(secure))).status, 200);
-    const plain = await serve((_, response) => response.end());
-    await assert.rejects(wire.request(get(plain.replace("http:", "https:"))), {
-      code: "STORAGE_FAILED",
-      message: /does not speak TLS/,
-    });
-  });
-
-  test("a proxy is asked for the way, and for plain requests to do them", async () => {
-    const asked: string[] = [];
-    const proxy = createHttp((request, response) => {
-      asked.push(`${request.method} ${request.url} ${request.headers["proxy-authorization"]}`);
-      response.end("by proxy");
-    });
-    proxy.on("connect", (request, socket) => {
-      asked.push(`${request.method} ${request.url} ${request.headers["proxy-authorization"]}`);
-      const target = connect(Number(request.url!.split(":")[1]), "127.0.0.1", () => {
-        socket.write("HTTP/1.1 200 OK\r\n\r\n");
-        target.pipe(socket).pipe(target);
-      });
-      socket.on("error", () => target.destroy());
-    });
-    const address = `http://me:secret@127.0.0.1:${await listen(proxy)}`;
-    const env = { HTTPS_PROXY: address, HTTP_PROXY: address, NO_PROXY: "other" };
-    const { wire } = openWire({ ca: [ca], env });
-    const into = new Uint8Array(BODY.length);
-    assert.ok(BODY.equals((await wire.request(get(secure, { into }))).body));
-    assert.equal(textOf(await wire.request(get("http://example.invalid/x?y"))), "by proxy");
-    const login = `Basic ${Buffer.from("me:secret").toString("base64")}`;
-    assert.deepEqual(asked, [
-      `CONNECT ${new URL(secure).host} ${login}`,
-      `GET http://example.invalid/x?y ${login}`,
-    ]);
-  });
-
-  test("a proxy that refuses is named", async () => {
-    const url = await speak((socket) => socket.write("HTTP/1.1 407 Authenticate\r\n\r\n"));
-    const { wire } = openWire({ env: { HTTPS_PROXY: url } });
-    await assert.rejects(wire.request(get(secure)), { message: /the proxy answered 407/ });
   });
 });

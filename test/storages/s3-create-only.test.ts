@@ -1,11 +1,13 @@
+// Services that honour no conditions: the storage contract holds there all the same.
+
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { saidError } from "../../../test/s3/double.ts";
-import { failureOf, openOn, sayOnce, useDouble } from "../../../test/s3/on-double.ts";
-import { storageConformance } from "../conformance.ts";
-import { pattern } from "../conformance/expectations.ts";
-import type { OpenedStorage } from "../conformance/expectations.ts";
-import type { Storage } from "../storage.ts";
+import { saidError } from "../s3/double.ts";
+import { failureOf, openOn, sayOnce, useDouble } from "../s3/on-double.ts";
+import { storageConformance } from "../../src/storage/conformance.ts";
+import { pattern } from "../../src/storage/conformance/expectations.ts";
+import type { OpenedStorage } from "../../src/storage/conformance/expectations.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 
 const double = useDouble();
 

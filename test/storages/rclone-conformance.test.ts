@@ -4,13 +4,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe } from "node:test";
-import { backendContext } from "../../test/backend-context.ts";
-import { peer } from "../../test/peers.ts";
-import { underAnyName } from "../../test/rest/restic-names.ts";
-import { storageConformance } from "./conformance.ts";
-import type { Open } from "./conformance/expectations.ts";
-import { openRcloneStorage } from "./rclone.ts";
-import type { Storage } from "./storage.ts";
+import { backendContext } from "../backend-context.ts";
+import { peer } from "../peers.ts";
+import { underAnyName } from "../rest/restic-names.ts";
+import { storageConformance } from "../../src/storage/conformance.ts";
+import type { Open } from "../../src/storage/conformance/expectations.ts";
+import { openRcloneStorage } from "../../src/storage/rclone.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 
 const rclone = peer("rclone");
 

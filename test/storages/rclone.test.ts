@@ -6,19 +6,26 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
-import { backendContext } from "../../test/backend-context.ts";
-import type { TestContext } from "../../test/backend-context.ts";
-import { GcsDouble } from "../../test/gcs/double.ts";
-import { peer } from "../../test/peers.ts";
-import { underAnyName } from "../../test/rest/restic-names.ts";
-import { sha256Hex } from "../base/bytes.ts";
-import { systemClock } from "../base/clock.ts";
-import type { HoldfastError } from "../base/errors.ts";
-import { storageConformance } from "./conformance.ts";
-import { collect, failsWith, keysOf, MIB, pattern, sameBytes } from "./conformance/expectations.ts";
-import { openRcloneStorage } from "./rclone.ts";
-import { retrying } from "./retrying.ts";
-import type { Storage } from "./storage.ts";
+import { backendContext } from "../backend-context.ts";
+import type { TestContext } from "../backend-context.ts";
+import { GcsDouble } from "../gcs/double.ts";
+import { peer } from "../peers.ts";
+import { underAnyName } from "../rest/restic-names.ts";
+import { sha256Hex } from "../../src/base/bytes.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import type { HoldfastError } from "../../src/base/errors.ts";
+import { storageConformance } from "../../src/storage/conformance.ts";
+import {
+  collect,
+  failsWith,
+  keysOf,
+  MIB,
+  pattern,
+  sameBytes,
+} from "../../src/storage/conformance/expectations.ts";
+import { openRcloneStorage } from "../../src/storage/rclone.ts";
+import { retrying } from "../../src/storage/retrying.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 
 const rclone = peer("rclone");
 let folder: string;

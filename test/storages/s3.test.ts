@@ -1,16 +1,18 @@
+// The storage contract and what goes beyond it on a real S3 server, versitygw.
+
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
 import { inspect } from "node:util";
-import { peer } from "../../test/peers.ts";
-import { testContext } from "../../test/s3/context.ts";
-import { startVersitygw } from "../../test/s3/versitygw.ts";
-import type { S3Server } from "../../test/s3/versitygw.ts";
-import { isHoldfastError } from "../base/errors.ts";
-import type { HoldfastError } from "../base/errors.ts";
-import { storageConformance } from "./conformance.ts";
-import { collect, keysOf, pattern, sameBytes } from "./conformance/expectations.ts";
-import { openS3Storage } from "./s3.ts";
-import type { S3Options } from "./s3.ts";
+import { peer } from "../peers.ts";
+import { testContext } from "../s3/context.ts";
+import { startVersitygw } from "../s3/versitygw.ts";
+import type { S3Server } from "../s3/versitygw.ts";
+import { isHoldfastError } from "../../src/base/errors.ts";
+import type { HoldfastError } from "../../src/base/errors.ts";
+import { storageConformance } from "../../src/storage/conformance.ts";
+import { collect, keysOf, pattern, sameBytes } from "../../src/storage/conformance/expectations.ts";
+import { openS3Storage } from "../../src/storage/s3.ts";
+import type { S3Options } from "../../src/storage/s3.ts";
 
 const { skip } = peer("versitygw");
 

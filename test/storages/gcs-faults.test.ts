@@ -2,19 +2,19 @@
 
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
-import { backendContext } from "../../../test/backend-context.ts";
-import { FakeClock } from "../../../test/fake-clock.ts";
-import { seededBytes } from "../../../test/seeded-bytes.ts";
-import { GcsDouble } from "../../../test/gcs/double.ts";
-import type { Bucket, BucketSettings } from "../../../test/gcs/bucket.ts";
-import type { Fault } from "../../../test/gcs/faults.ts";
-import { systemClock } from "../../base/clock.ts";
-import { openGcsStorage } from "../gcs.ts";
-import type { GcsOptions } from "../gcs.ts";
-import { putStream } from "../put-stream.ts";
-import { retrying } from "../retrying.ts";
-import type { StorageRetry } from "../retrying.ts";
-import type { Storage } from "../storage.ts";
+import { backendContext } from "../backend-context.ts";
+import { FakeClock } from "../fake-clock.ts";
+import { seededBytes } from "../seeded-bytes.ts";
+import { GcsDouble } from "../gcs/double.ts";
+import type { Bucket, BucketSettings } from "../gcs/bucket.ts";
+import type { Fault } from "../gcs/faults.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { openGcsStorage } from "../../src/storage/gcs.ts";
+import type { GcsOptions } from "../../src/storage/gcs.ts";
+import { putStream } from "../../src/storage/put-stream.ts";
+import { retrying } from "../../src/storage/retrying.ts";
+import type { StorageRetry } from "../../src/storage/retrying.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 
 const KEY = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k";
 const BODY = seededBytes("faults", 3_000_000);

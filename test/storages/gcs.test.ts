@@ -1,17 +1,19 @@
+// The storage contract on Cloud Storage: on our double, also under a customer's key, and on somebody else's emulator.
+
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
-import { backendContext } from "../../test/backend-context.ts";
-import { GcsDouble } from "../../test/gcs/double.ts";
-import { startFakeGcsServer } from "../../test/gcs/fake-gcs-server.ts";
-import type { FakeGcsServer } from "../../test/gcs/fake-gcs-server.ts";
-import { peer } from "../../test/peers.ts";
-import { systemClock } from "../base/clock.ts";
-import { storageConformance } from "./conformance.ts";
-import type { OpenedStorage } from "./conformance/expectations.ts";
-import { openGcsStorage } from "./gcs.ts";
-import type { GcsOptions } from "./gcs.ts";
-import { retrying } from "./retrying.ts";
-import type { Storage } from "./storage.ts";
+import { backendContext } from "../backend-context.ts";
+import { GcsDouble } from "../gcs/double.ts";
+import { startFakeGcsServer } from "../gcs/fake-gcs-server.ts";
+import type { FakeGcsServer } from "../gcs/fake-gcs-server.ts";
+import { peer } from "../peers.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { storageConformance } from "../../src/storage/conformance.ts";
+import type { OpenedStorage } from "../../src/storage/conformance/expectations.ts";
+import { openGcsStorage } from "../../src/storage/gcs.ts";
+import type { GcsOptions } from "../../src/storage/gcs.ts";
+import { retrying } from "../../src/storage/retrying.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 
 const KEY = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k";
 

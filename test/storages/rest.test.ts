@@ -2,18 +2,18 @@
 // against names is off: the suite stores what it likes under a name.
 
 import { after, before, describe } from "node:test";
-import { startProxy } from "../../test/rest/proxy.ts";
-import type { Proxy } from "../../test/rest/proxy.ts";
-import { backendContext } from "../../test/backend-context.ts";
-import { peer } from "../../test/peers.ts";
-import { underAnyName } from "../../test/rest/restic-names.ts";
-import { startRestServer } from "../../test/rest/server.ts";
-import type { RestServer } from "../../test/rest/server.ts";
-import { storageConformance } from "./conformance.ts";
-import type { Open } from "./conformance/expectations.ts";
-import { openRestStorage } from "./rest.ts";
-import { restFromLocation } from "./rest/settings.ts";
-import type { Storage } from "./storage.ts";
+import { startProxy } from "../rest/proxy.ts";
+import type { Proxy } from "../rest/proxy.ts";
+import { backendContext } from "../backend-context.ts";
+import { peer } from "../peers.ts";
+import { underAnyName } from "../rest/restic-names.ts";
+import { startRestServer } from "../rest/server.ts";
+import type { RestServer } from "../rest/server.ts";
+import { storageConformance } from "../../src/storage/conformance.ts";
+import type { Open } from "../../src/storage/conformance/expectations.ts";
+import { openRestStorage } from "../../src/storage/rest.ts";
+import { restFromLocation } from "../../src/storage/rest/settings.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 
 let repositories = 0;
 
