@@ -85,7 +85,19 @@ async function openNative(
   if (native.kind === "s3") {
     tell("S3");
     const { openS3Storage } = await import("./s3.ts");
-    return await openS3Storage({ ...native.options, connections }, context);
+    const { settingsOf } = await import("./s3/settings.ts");
+    const own = settingsOf(context);
+    const { options } = native;
+    const isKeyOurs = own.serverSideEncryption !== undefined || own.kmsKeyId !== undefined;
+    const { serverSideEncryption, kmsKeyId } = isKeyOurs ? own : options;
+    const all = {
+      ...options,
+      serverSideEncryption,
+      kmsKeyId,
+      storageClass: options.storageClass ?? own.storageClass,
+      connections: connections ?? own.connections,
+    };
+    return await openS3Storage(all, context);
   }
   tell("directory");
   const { openLocalStorage } = await import("./local.ts");
@@ -105,6 +117,7 @@ async function openBinary(
   location: string,
   { settings, file, remote, why, context }: BinaryOpening,
 ): Promise<Storage> {
+  refuseKeys(location, why, context);
   const { connections = RCLONE_CONNECTIONS, timeout, command } = settings;
   const { argument, env } = hideParameters(target, file, context);
   const { transport, version } = await openPipes({
@@ -119,6 +132,16 @@ async function openBinary(
   const { openRestStorage } = await import("./rest.ts");
   const url = new URL(PIPES_URL);
   return await openRestStorage({ url, location, connections, transport }, context);
+}
+
+/** A key that was asked for must not be left out in silence. */
+function refuseKeys(location: string, why: string, { option }: BackendContext): void {
+  const asked = ["gs.kms-key", "s3.kms-key"].find((name) => option(name) !== undefined);
+  if (asked === undefined) return;
+  const message = `${location} is reached through rclone (because of ${why}), which cannot honour ${asked}`;
+  throw new HoldfastError("USAGE", message, {
+    hint: `Drop ${asked} and rely on the bucket's default key, or name the bucket with a location of its own.`,
+  });
 }
 
 /**

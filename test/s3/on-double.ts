@@ -9,7 +9,8 @@ import { openS3Storage } from "../../src/storage/s3.ts";
 import type { S3Options } from "../../src/storage/s3.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { testContext } from "./context.ts";
-import type { TestContext, TestContextFields } from "./context.ts";
+import type { TestContext } from "../backend-context.ts";
+import type { TestContextFields } from "./context.ts";
 import { S3Double } from "./double.ts";
 import type { Said, Seen } from "./double.ts";
 

@@ -127,6 +127,14 @@ test("rclone may be refused, and a remote that nobody configured is", async () =
   await assert.rejects(openRcloneStorage("y:b", other), { code: "USAGE", message: /perhaps/ });
 });
 
+test("a key that rclone cannot honour is refused before it is started", async () => {
+  const env = { ...alias("x"), RCLONE_CONFIG_GCS_TYPE: "crypt" };
+  for (const name of ["HOLDFAST_GS_KMS_KEY", "HOLDFAST_S3_KMS_KEY"]) {
+    const context = contextWith({ env: { ...env, [name]: "any" } });
+    await failsWith("USAGE", "kms-key", open("gcs:x", context));
+  }
+});
+
 describe("programs that are no rclone", () => {
   const attempt = async (command: string, expected: RegExp, code: string): Promise<void> => {
     const context = contextWith({

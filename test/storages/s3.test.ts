@@ -11,6 +11,7 @@ import { isHoldfastError } from "../../src/base/errors.ts";
 import type { HoldfastError } from "../../src/base/errors.ts";
 import { storageConformance } from "../../src/storage/conformance.ts";
 import { collect, keysOf, pattern, sameBytes } from "../../src/storage/conformance/expectations.ts";
+import { openRcloneStorage } from "../../src/storage/rclone.ts";
 import { openS3Storage } from "../../src/storage/s3.ts";
 import type { S3Options } from "../../src/storage/s3.ts";
 
@@ -49,6 +50,31 @@ void suite("versitygw", { skip }, () => {
     const options = optionsOf(server.makeBucket(), { prefix: "file store/" });
     const open = () => openS3Storage(options, testContext());
     return { storage: await open(), cleanup: () => Promise.resolve(), reopen: open };
+  });
+
+  test("a remote of rclone's is reached natively, with the key that we are told of", async () => {
+    const env = {
+      RCLONE_CONFIG: "/dev/null",
+      RCLONE_CONFIG_BOX_TYPE: "s3",
+      RCLONE_CONFIG_BOX_PROVIDER: "Other",
+      RCLONE_CONFIG_BOX_ENDPOINT: server.endpoint,
+      RCLONE_CONFIG_BOX_ACCESS_KEY_ID: server.accessKeyId,
+      RCLONE_CONFIG_BOX_SECRET_ACCESS_KEY: server.secretAccessKey,
+    };
+    const bucket = server.makeBucket();
+    const context = testContext({ env });
+    const storage = await openRcloneStorage(`box:${bucket}/filestore`, context);
+    await storage.put("data/a", pattern(1000, 1));
+    sameBytes(await storage.get("data/a"), pattern(1000, 1));
+    assert.deepEqual(context.notices, ["rclone remote box: read natively (S3)"]);
+    await storage.close();
+    // versitygw encrypts nothing, which must not go unnoticed where a key is required.
+    const keyed = testContext({ env, options: { "s3.kms-key": "arn:aws:kms:eu-west-1:1:key/k" } });
+    const strict = await openRcloneStorage(`box:${bucket}/keyed`, keyed);
+    const { code } = await failureOf(strict.put("data/a", pattern(1000, 1)));
+    assert.ok(code === "STORAGE_WRONG_KEY" || code === "STORAGE_FAILED", code);
+    assert.deepEqual(await keysOf(strict, ""), []);
+    await strict.close();
   });
 
   test("every request is counted as what it is for", async () => {

@@ -62,9 +62,18 @@ export function s3FromLocation(
     region,
     pathStyle: pathStyleOf(context, address),
     assumeRole: roleOf(context),
+    ...settingsOf(context),
+  };
+}
+
+/** Settings that do not depend on how the bucket was named; also for those named by rclone. */
+export function settingsOf(
+  context: BackendContext,
+): Pick<S3Options, "serverSideEncryption" | "kmsKeyId" | "storageClass" | "connections"> {
+  return {
     ...encryptionOf(context),
     storageClass: storageClassOf(context),
-    connections: connectionsOf(option("s3.connections"), "s3.connections"),
+    connections: connectionsOf(context.option("s3.connections"), "s3.connections"),
   };
 }
 
