@@ -2,6 +2,7 @@
 // manual quote this list.
 
 import { isHoldfastError } from "../base/errors.ts";
+import type { ErrorCode } from "../base/errors.ts";
 
 export const EXIT: {
   readonly ok: 0;
@@ -23,6 +24,14 @@ export const EXIT: {
   unread: 141,
 };
 
+/** SOPS's own, so that scripts around `sops` can tell them apart as before. */
+const SOPS_STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
+  SOPS_DECRYPT_FAILED: 25,
+  SOPS_MAC_MISMATCH: 51,
+  SOPS_NO_KEY: 128,
+  SOPS_ENCRYPTED: 203,
+};
+
 /** What each exit status means, in one line. */
 export const EXIT_MEANINGS: readonly (readonly [status: number, meaning: string])[] = [
   [EXIT.ok, "the command was successful"],
@@ -41,6 +50,8 @@ export function exitStatus(error: unknown): number {
   if (isHoldfastError(error, "REPO_NOT_FOUND")) return EXIT.noRepository;
   if (isHoldfastError(error, "REPO_LOCKED")) return EXIT.locked;
   if (isHoldfastError(error, "WRONG_PASSWORD")) return EXIT.wrongPassword;
+  const ofSops = isHoldfastError(error) ? SOPS_STATUS[error.code] : undefined;
+  if (ofSops !== undefined) return ofSops;
   return isCancellation(error) ? EXIT.cancelled : EXIT.failed;
 }
 
