@@ -40,8 +40,12 @@ export const EXIT_MEANINGS: readonly (readonly [status: number, meaning: string]
   [EXIT.noRepository, "the repository does not exist"],
   [EXIT.locked, "the repository is already locked"],
   [EXIT.wrongPassword, "the password is wrong"],
+  [25, "a value of a SOPS document does not open"],
+  [51, "a SOPS document was changed after it was encrypted"],
+  [128, "no key on this machine opens the SOPS document"],
   [EXIT.cancelled, "the command was stopped by a signal"],
   [EXIT.unread, "nobody read the output to its end"],
+  [203, "the SOPS document is encrypted already"],
 ];
 
 /** The exit status for an error that ends the program. */

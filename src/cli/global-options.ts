@@ -38,10 +38,7 @@ export function addGlobalOptions(program: Command): void {
     .option("--tls-client-cert <file>", "certificate and key to show to servers, PEM")
     .option("--insecure-tls", "trust any certificate")
     .option("--http-user-agent <text>", "how to introduce the program to servers")
-    .option(
-      "--stuck-request-timeout <duration>",
-      "give silent requests up after this (default: 5m)",
-    )
+    .option("--stuck-request-timeout <time>", "give silent requests up after this (default: 5m)")
     // Old caches are harmless; whoever asks for their removal need not be refused.
     .addOption(new Option("--cleanup-cache").hideHelp());
 }
