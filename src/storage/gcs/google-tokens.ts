@@ -5,6 +5,8 @@ import { createSign } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { AuthClient } from "google-auth-library";
+import { unlessCancelled } from "../../base/cancellation.ts";
+import { ahead } from "../../base/concurrency.ts";
 import { HoldfastError, errnoOf, messageOf } from "../../base/errors.ts";
 import type { BackendContext } from "../backend.ts";
 import type { GoogleCredentials } from "../gcs.ts";
@@ -14,7 +16,6 @@ import { isPassingStatus, statusError } from "../http/status.ts";
 import { parseCredentialFile } from "./credential-file.ts";
 import type { CredentialFile, Risk } from "./credential-file.ts";
 
-const SCOPE = "https://www.googleapis.com/auth/devstorage.read_write";
 /** A token is not used in its last minutes. */
 const MARGIN_MS = 120_000;
 
@@ -38,9 +39,11 @@ export interface TokenOptions {
   /** For exchanges that are ours. */
   readonly transport: Transport;
   readonly allowed: ReadonlySet<Risk>;
+  /** What the tokens are for. */
+  readonly scope: string;
 }
 
-type Fetch = (signal?: AbortSignal) => Promise<Token>;
+type Fetch = () => Promise<Token>;
 
 /** Opens the source; the credentials are read and judged now, the first token is made when it is needed. */
 export async function openTokens(options: TokenOptions): Promise<TokenSource> {
@@ -60,10 +63,14 @@ function cached(fetch: Fetch, context: BackendContext): TokenSource {
   return {
     async token(signal) {
       if (held !== undefined && held.expires - MARGIN_MS > context.clock.now()) return held.value;
-      // One exchange serves all who wait.
-      fetching ??= fetch(signal).finally(() => (fetching = undefined));
-      held = await fetching;
-      return held.value;
+      // One exchange serves all who wait, and goes on when one of them gives up.
+      fetching ??= ahead(
+        fetch()
+          .then((token) => (held = token))
+          .finally(() => (fetching = undefined)),
+      );
+      const { value } = await (signal ? unlessCancelled(fetching, signal) : fetching);
+      return value;
     },
     refused(token) {
       if (held?.value === token) held = undefined;
@@ -73,7 +80,7 @@ function cached(fetch: Fetch, context: BackendContext): TokenSource {
 }
 
 async function fetchOf(options: TokenOptions): Promise<Fetch> {
-  const { credentials, context } = options;
+  const { credentials, context, scope } = options;
   if (credentials.kind === "file") {
     const { value, source } = credentials;
     return await fromFile(await contentOf(value, source), source, options);
@@ -87,7 +94,7 @@ async function fetchOf(options: TokenOptions): Promise<Fetch> {
   const text = await readFile(path, "utf8").catch(() => undefined);
   if (text !== undefined) return await fromFile(text, path, options);
   const { Compute } = await import("google-auth-library");
-  return fromLibrary(new Compute({ scopes: [SCOPE] }), "the metadata server", context);
+  return fromLibrary(new Compute({ scopes: [scope] }), "the metadata server", context);
 }
 
 /** Content as it is, or the content of the file that is named. */
@@ -115,11 +122,11 @@ async function fromFile(text: string, source: string, options: TokenOptions): Pr
   const file = parseCredentialFile(text, source, options.allowed);
   if (file.type === "service_account") {
     return file.foreignTokenUri === undefined
-      ? selfSigned(file, source, options.context)
+      ? selfSigned(file, source, options)
       : exchanged(file, file.foreignTokenUri, source, options);
   }
   const { GoogleAuth } = await import("google-auth-library");
-  const auth = new GoogleAuth({ scopes: [SCOPE] });
+  const auth = new GoogleAuth({ scopes: [options.scope] });
   try {
     return fromLibrary(auth.fromJSON(file.json as never), source, options.context);
   } catch (error) {
@@ -162,9 +169,9 @@ function assertion(
 }
 
 /** Google takes a token that the account signed itself: no exchange, nothing that could be down. */
-function selfSigned(file: CredentialFile, source: string, context: BackendContext): Fetch {
+function selfSigned(file: CredentialFile, source: string, { context, scope }: TokenOptions): Fetch {
   return () => {
-    const { text, expires } = assertion(file, { scope: SCOPE }, source, context);
+    const { text, expires } = assertion(file, { scope }, source, context);
     return Promise.resolve({ value: text, expires });
   };
 }
@@ -174,10 +181,10 @@ function exchanged(
   file: CredentialFile,
   uri: string,
   source: string,
-  { context, transport }: TokenOptions,
+  { context, transport, scope }: TokenOptions,
 ): Fetch {
-  return async (signal) => {
-    const { text } = assertion(file, { scope: SCOPE, aud: uri }, source, context);
+  return async () => {
+    const { text } = assertion(file, { scope, aud: uri }, source, context);
     const grant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
     const what = `get a token for ${file.json["client_email"] as string}`;
     const answer = await transport.request({
@@ -187,7 +194,6 @@ function exchanged(
       headers: { "content-type": "application/x-www-form-urlencoded" },
       body: [Buffer.from(new URLSearchParams({ grant_type: grant, assertion: text }).toString())],
       what,
-      signal,
     });
     const now = context.clock.now();
     if (isPassingStatus(answer.status)) throw statusError({ what, answer, now, why: "" });

@@ -12,6 +12,7 @@ import type { GcsOptions } from "../gcs.ts";
 import type { Risk } from "./credential-file.ts";
 import { serviceError } from "./service-error.ts";
 
+const SCOPE = "https://www.googleapis.com/auth/devstorage.read_write";
 export const GOOGLE_ENDPOINT = "https://storage.googleapis.com";
 
 export interface ServiceCall {
@@ -61,7 +62,7 @@ export class Service {
     const { context, connections, allowed, options } = open;
     const transport = context.openSockets(connections);
     const { credentials } = options;
-    const tokens = await openTokens({ credentials, context, transport, allowed });
+    const tokens = await openTokens({ credentials, context, transport, allowed, scope: SCOPE });
     return new Service(open, transport, tokens);
   }
 
