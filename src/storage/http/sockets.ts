@@ -122,7 +122,11 @@ class Sockets implements Transport {
       silence,
       upload,
       download,
-      onClose: (closed) => server.all.delete(closed),
+      onClose: (closed) => {
+        server.all.delete(closed);
+        const at = server.idle.indexOf(closed);
+        if (at >= 0) server.idle.splice(at, 1);
+      },
     });
     server.all.add(connection);
     return connection;
