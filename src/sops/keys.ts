@@ -1,0 +1,47 @@
+// Opens and makes wrapped data keys, by the kind of master key. Each kind's code, and the library below it, is loaded when
+// a document first names that kind.
+
+import { HoldfastError } from "../base/errors.ts";
+import type {
+  KeyAttempt,
+  KeyContext,
+  KeyKind,
+  OpenKey,
+  WrapKey,
+  WrappedKey,
+} from "./key-source.ts";
+
+/** Tries to open `key` with everything this machine has. Throws only CANCELLED. */
+export const openKey: OpenKey = async (
+  key: WrappedKey,
+  context: KeyContext,
+): Promise<KeyAttempt> => {
+  switch (key.kind) {
+    case "age":
+      return (await import("./keys/age.ts")).openAge(key, context, platform());
+    default:
+      return (await import("./keys/elsewhere.ts")).notOpenedHere(key);
+  }
+};
+
+/** Wraps `dataKey` for `id`. USAGE when there can be no such recipient. */
+export const wrapKey: WrapKey = async (
+  kind: KeyKind,
+  id: string,
+  dataKey: Uint8Array,
+  context: KeyContext,
+): Promise<string> => {
+  switch (kind) {
+    case "age":
+      return (await import("./keys/age.ts")).wrapAge(id, dataKey, context);
+    default:
+      throw new HoldfastError("USAGE", `Holdfast cannot wrap a key with ${kind}`, {
+        hint: "let `sops updatekeys` do it, or use an age recipient",
+      });
+  }
+};
+
+function platform(): "linux" | "darwin" | "win32" {
+  const { platform: name } = process;
+  return name === "darwin" || name === "win32" ? name : "linux";
+}
