@@ -19,12 +19,14 @@ export const openKey: OpenKey = async (
   switch (key.kind) {
     case "age":
       return (await import("./keys/age.ts")).openAge(key, context, platform());
+    case "pgp":
+      return (await import("./keys/pgp.ts")).openPgp(key, context, platform());
     default:
       return (await import("./keys/elsewhere.ts")).notOpenedHere(key);
   }
 };
 
-/** Wraps `dataKey` for `id`. USAGE when there can be no such recipient. */
+/** Wraps `dataKey` for `id`. USAGE when there can be no such recipient, SOPS_NO_KEY when its public key is not here. */
 export const wrapKey: WrapKey = async (
   kind: KeyKind,
   id: string,
@@ -34,6 +36,8 @@ export const wrapKey: WrapKey = async (
   switch (kind) {
     case "age":
       return (await import("./keys/age.ts")).wrapAge(id, dataKey, context);
+    case "pgp":
+      return (await import("./keys/pgp.ts")).wrapPgp(id, dataKey, context, platform());
     default:
       throw new HoldfastError("USAGE", `Holdfast cannot wrap a key with ${kind}`, {
         hint: "let `sops updatekeys` do it, or use an age recipient",

@@ -1,0 +1,241 @@
+// Keys wrapped by real gpg open here, in this process and through gpg, and what is wrapped here opens with gpg. Each test
+// has a keyring of its own, whose agent ends with it.
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { delimiter } from "node:path";
+import { suite, test } from "node:test";
+import type { KeyAttempt } from "../../src/sops/key-source.ts";
+import { openKey, wrapKey } from "../../src/sops/keys.ts";
+import { keyContext, wrapped, type TestKeyContext } from "./context.ts";
+import { folder, output, program } from "./programs.ts";
+
+const gpg = program("gpg");
+const dataKey = randomBytes(32);
+const PASSPHRASE = "correct horse";
+
+interface Keyring extends Disposable {
+  readonly path: string;
+  gpg(args: readonly string[], input?: Uint8Array | string): Buffer;
+  /** Makes a key; its fingerprint. */
+  make(name: string, algorithm: string, passphrase?: string): string;
+  /** The secret keys as a file. */
+  export(name: string, passphrase?: string): string;
+  encrypt(fingerprint: string): string;
+  /** Makes the agent forget every passphrase. */
+  forget(): void;
+}
+
+function keyring(): Keyring {
+  const home = folder();
+  const env = { GNUPGHOME: home.path };
+  const run = (args: readonly string[], input?: Uint8Array | string): Buffer =>
+    output(gpg.path, ["--batch", "--no-tty", "--quiet", ...args], input, env);
+  const loopback = (passphrase: string): string[] => [
+    "--pinentry-mode",
+    "loopback",
+    "--passphrase",
+    passphrase,
+  ];
+  return {
+    path: home.path,
+    gpg: run,
+    make: (name, algorithm, passphrase = "") => {
+      const flags = [...loopback(passphrase), "--quick-generate-key"];
+      run([...flags, `${name} <${name}@example.org>`, algorithm, "default", "never"]);
+      const list = run(["--with-colons", "--list-keys", `=${name} <${name}@example.org>`]);
+      return /^fpr:+([0-9A-F]{40}):/m.exec(list.toString())![1]!;
+    },
+    export: (name, passphrase = "") => {
+      const flags = [...loopback(passphrase), "--armor", "--export-secret-keys"];
+      return home.write(`${name}.asc`, run([...flags, name]));
+    },
+    encrypt: (fingerprint) =>
+      run(
+        ["--armor", "--trust-model", "always", "--encrypt", "--recipient", fingerprint],
+        dataKey,
+      ).toString(),
+    forget: () => void output("gpgconf", ["--kill", "gpg-agent"], "", env),
+    [Symbol.dispose]: () => {
+      output("gpgconf", ["--kill", "all"], "", env);
+      home[Symbol.dispose]();
+    },
+  };
+}
+
+function assertOpened(attempt: KeyAttempt, where: string): void {
+  assert.ok(attempt.opened, `not opened: ${JSON.stringify(attempt)}`);
+  assert.deepEqual(Buffer.from(attempt.dataKey), dataKey);
+  assert.equal(attempt.where, where);
+}
+
+function reasonOf(attempt: KeyAttempt): string {
+  assert.ok(!attempt.opened);
+  return attempt.reason;
+}
+
+/** No argument or variable of a program was the secret. */
+function assertKept(context: TestKeyContext, secret: string): void {
+  for (const { args, env } of context.ran) {
+    assert.ok(![...args, ...Object.values(env)].some((text) => text?.includes(secret)));
+  }
+}
+
+suite("PGP keys", { skip: gpg.skip }, () => {
+  for (const algorithm of ["default", "future-default"]) {
+    test(`a key of the ${algorithm} kind: gpg and an exported key, both ways`, async () => {
+      using ring = keyring();
+      const fingerprint = ring.make("alice", algorithm);
+      const key = wrapped("pgp", fingerprint, ring.encrypt(fingerprint));
+      const withGpg = keyContext({ GNUPGHOME: ring.path });
+      assertOpened(await openKey(key, withGpg), "gpg");
+      const file = ring.export("alice");
+      const withFile = keyContext({ HOLDFAST_PGP_KEY_FILE: file, GNUPGHOME: "/nowhere" });
+      assertOpened(await openKey(key, withFile), `HOLDFAST_PGP_KEY_FILE (${file})`);
+      assert.equal(withFile.ran.length, 0);
+      for (const context of [withGpg, withFile]) {
+        const enc = await wrapKey("pgp", fingerprint, dataKey, context);
+        assert.deepEqual(ring.gpg(["--decrypt"], enc), dataKey);
+        assertOpened(
+          await openKey(wrapped("pgp", fingerprint, enc), withFile),
+          `HOLDFAST_PGP_KEY_FILE (${file})`,
+        );
+      }
+    });
+  }
+
+  test("a passphrase is asked for once, and reaches gpg by its input alone", async () => {
+    using ring = keyring();
+    const fingerprint = ring.make("bob", "default", PASSPHRASE);
+    const key = wrapped("pgp", fingerprint, ring.encrypt(fingerprint));
+    ring.forget();
+    const env = { GNUPGHOME: ring.path };
+    const nobody = await openKey(key, keyContext(env));
+    assert.match(
+      reasonOf(nobody),
+      /^gpg: has the key, which needs a passphrase .* nobody to ask$/m,
+    );
+    const asked: string[] = [];
+    const answer = (passphrase: string): ((what: string) => Promise<string>) => {
+      return (what) => {
+        asked.push(what);
+        return Promise.resolve(passphrase);
+      };
+    };
+    const wrong = await openKey(key, keyContext(env, { askPassphrase: answer("wrong") }));
+    assert.match(reasonOf(wrong), /^gpg: wrong passphrase$/m);
+    const right = keyContext(env, { askPassphrase: answer(PASSPHRASE) });
+    assertOpened(await openKey(key, right), "gpg");
+    ring.forget();
+    assertOpened(await openKey(key, right), "gpg");
+    assert.equal(asked.length, 2);
+    assert.match(asked[0]!, /^PGP key [0-9A-F]{16}$/);
+    assertKept(right, PASSPHRASE);
+  });
+
+  test("an exported key with a passphrase", async () => {
+    using ring = keyring();
+    const fingerprint = ring.make("carol", "default", PASSPHRASE);
+    const key = wrapped("pgp", fingerprint, ring.encrypt(fingerprint));
+    const file = ring.export("carol", PASSPHRASE);
+    const env = { HOLDFAST_PGP_KEY_FILE: file, GNUPGHOME: "/nowhere", SOPS_GPG_EXEC: "no-gpg" };
+    assert.deepEqual(reasonOf(await openKey(key, keyContext(env))).split("\n"), [
+      `HOLDFAST_PGP_KEY_FILE (${file}): the key has a passphrase, and there is nobody to ask`,
+      "no-gpg: not installed",
+    ]);
+    for (const [passphrase, opens] of [
+      ["wrong", false],
+      [PASSPHRASE, true],
+    ] as const) {
+      const context = keyContext(env, { askPassphrase: () => Promise.resolve(passphrase) });
+      const attempt = await openKey(key, context);
+      if (opens) assertOpened(attempt, `HOLDFAST_PGP_KEY_FILE (${file})`);
+      else assert.match(reasonOf(attempt), /: wrong passphrase$/m);
+    }
+  });
+
+  test("several files, public keys and other people's keys", async () => {
+    using ring = keyring();
+    using other = keyring();
+    const fingerprint = ring.make("dave", "default");
+    const key = wrapped("pgp", fingerprint, ring.encrypt(fingerprint));
+    other.make("erin", "default");
+    const theirs = other.export("erin");
+    const ours = ring.export("dave");
+    const list = (...files: string[]): Record<string, string> => ({
+      HOLDFAST_PGP_KEY_FILE: files.join(delimiter),
+      GNUPGHOME: other.path,
+    });
+    assertOpened(
+      await openKey(key, keyContext(list(theirs, ours))),
+      `HOLDFAST_PGP_KEY_FILE (${ours})`,
+    );
+    using more = folder();
+    const publicKey = more.write("public.asc", ring.gpg(["--armor", "--export", "dave"]));
+    const binary = more.write("binary.gpg", ring.gpg(["--export", "dave"]));
+    const rubbish = more.write("rubbish.asc", "rubbish");
+    const attempt = await openKey(
+      key,
+      keyContext(list(theirs, publicKey, binary, rubbish, "/no/where")),
+    );
+    assert.deepEqual(reasonOf(attempt).split("\n"), [
+      `HOLDFAST_PGP_KEY_FILE (${theirs}): 1 PGP key, none that the message is for`,
+      `HOLDFAST_PGP_KEY_FILE (${publicKey}): has the public key only`,
+      `HOLDFAST_PGP_KEY_FILE (${binary}): has the public key only`,
+      `HOLDFAST_PGP_KEY_FILE (${rubbish}): no PGP key in it, or a damaged one`,
+      "HOLDFAST_PGP_KEY_FILE (/no/where): missing",
+      attempt.opened ? "" : attempt.reason.split("\n").at(-1)!,
+    ]);
+    assert.match(reasonOf(attempt), /^gpg: no secret key [0-9A-F]{16} in its keyring$/m);
+  });
+
+  test("the stub that a smartcard leaves of a key", async () => {
+    using ring = keyring();
+    using home = folder();
+    const fingerprint = ring.make("gina", "future-default");
+    const { readPrivateKey } = await import("openpgp");
+    const armoredKey = readFileSync(ring.export("gina"), "utf8");
+    const key = await readPrivateKey({ armoredKey });
+    for (const { keyPacket } of key.getKeys()) if ("makeDummy" in keyPacket) keyPacket.makeDummy();
+    const file = home.write("stub.asc", key.armor());
+    const env = { HOLDFAST_PGP_KEY_FILE: file, SOPS_GPG_EXEC: "no-gpg" };
+    const stub = wrapped("pgp", fingerprint, ring.encrypt(fingerprint));
+    assert.match(reasonOf(await openKey(stub, keyContext(env))), /: holds a stub: /);
+  });
+
+  test("damaged messages, and a gpg that prints nothing", async () => {
+    using ring = keyring();
+    using home = folder();
+    const fingerprint = ring.make("fred", "default");
+    const enc = ring.encrypt(fingerprint);
+    const file = ring.export("fred");
+    const env = { HOLDFAST_PGP_KEY_FILE: file, GNUPGHOME: ring.path };
+    const lines = enc.split("\n");
+    const cut = [...lines.slice(0, 5), ...lines.slice(-3)].join("\n");
+    for (const damaged of [cut, enc.slice(0, 200)]) {
+      const attempt = await openKey(wrapped("pgp", fingerprint, damaged), keyContext(env));
+      assert.match(reasonOf(attempt), /damaged[^]*^gpg: /m);
+    }
+    const silent = home.write("silent", "#!/bin/sh\nexit 0\n");
+    output("/bin/chmod", ["+x", silent]);
+    const attempt = await openKey(
+      wrapped("pgp", fingerprint, enc),
+      keyContext({ SOPS_GPG_EXEC: silent }),
+    );
+    assert.match(reasonOf(attempt), /silent: ended well but printed nothing/);
+  });
+
+  test("no key is wrapped for a fingerprint that is short, strange or an option", async () => {
+    using ring = keyring();
+    const context = keyContext({ GNUPGHOME: ring.path });
+    for (const id of ["DEADBEEF", "--output=x", "alice@example.org", ""]) {
+      await assert.rejects(wrapKey("pgp", id, dataKey, context), { code: "USAGE" });
+    }
+    assert.equal(context.ran.length, 0);
+    await assert.rejects(wrapKey("pgp", "0123456789".repeat(4), dataKey, context), {
+      code: "SOPS_NO_KEY",
+      message: /gpg: has no usable key of this fingerprint/,
+    });
+  });
+});
