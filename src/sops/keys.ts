@@ -21,6 +21,8 @@ export const openKey: OpenKey = async (
       return (await import("./keys/age.ts")).openAge(key, context, platform());
     case "pgp":
       return (await import("./keys/pgp.ts")).openPgp(key, context, platform());
+    case "gcp_kms":
+      return (await import("./keys/gcp-kms.ts")).openGcpKms(key, context);
     default:
       return (await import("./keys/elsewhere.ts")).notOpenedHere(key);
   }
@@ -38,6 +40,8 @@ export const wrapKey: WrapKey = async (
       return (await import("./keys/age.ts")).wrapAge(id, dataKey, context);
     case "pgp":
       return (await import("./keys/pgp.ts")).wrapPgp(id, dataKey, context, platform());
+    case "gcp_kms":
+      return (await import("./keys/gcp-kms.ts")).wrapGcpKms(id, dataKey, context);
     default:
       throw new HoldfastError("USAGE", `Holdfast cannot wrap a key with ${kind}`, {
         hint: "let `sops updatekeys` do it, or use an age recipient",

@@ -1,0 +1,138 @@
+// Data keys under a key of Google's Cloud KMS, by its REST interface. The resource comes out of a document that anybody may
+// have written, and a request carries our token: nothing but a key's name gets into the address, and the token leaves
+// this machine over TLS only. Both directions are checked by CRC-32C, as Google advises.
+
+import { HoldfastError } from "../../base/errors.ts";
+import type { KeyAttempt, KeyContext, WrappedKey } from "../key-source.ts";
+import { crc32c } from "./crc32c.ts";
+import { plain, tryPlaces, whyNot } from "./places.ts";
+
+const NAME =
+  /^projects\/[a-z0-9][a-z0-9.:-]{2,62}\/locations\/[a-z0-9-]{1,40}\/keyRings\/[\w-]{1,63}\/cryptoKeys\/[\w-]{1,63}$/;
+const SCOPE = "https://www.googleapis.com/auth/cloud-platform";
+const ENC_MAX = 131_072;
+const ANSWER_MAX = 1 << 20;
+
+/** Asks Cloud KMS to decrypt `key`. Throws only CANCELLED. */
+export function openGcpKms(key: WrappedKey, context: KeyContext): Promise<KeyAttempt> {
+  const look = async (): Promise<Uint8Array | string> => {
+    if (!NAME.test(key.id)) return `no name of a key: ${plain(key.id)}`;
+    if (context.offline) return "not asked: --offline";
+    if (key.enc.length > ENC_MAX || !isBase64(key.enc)) return "the wrapped key is not base64";
+    const checksum = String(crc32c(Buffer.from(key.enc, "base64")));
+    const body = { ciphertext: key.enc, ciphertextCrc32c: checksum };
+    const answer = await call(key.id, "decrypt", body, context);
+    if (typeof answer === "string") return answer;
+    const plaintext = answer["plaintext"];
+    return checked(plaintext, answer["plaintextCrc32c"]) ?? "its answer is damaged";
+  };
+  return tryPlaces([{ name: "Cloud KMS", look }], context);
+}
+
+/** `dataKey` encrypted by Cloud KMS with the key `id`. USAGE, SOPS_NO_KEY. */
+export async function wrapGcpKms(
+  id: string,
+  dataKey: Uint8Array,
+  context: KeyContext,
+): Promise<string> {
+  if (!NAME.test(id)) {
+    throw new HoldfastError("USAGE", `no name of a Cloud KMS key: ${plain(id)}`, {
+      hint: "write projects/P/locations/L/keyRings/R/cryptoKeys/K, without a version",
+    });
+  }
+  const failed = (why: string): HoldfastError =>
+    new HoldfastError("SOPS_NO_KEY", `cannot encrypt with the Cloud KMS key ${id}: ${why}`, {
+      hint: "give the account the role roles/cloudkms.cryptoKeyEncrypterDecrypter on the key",
+    });
+  if (context.offline) throw failed("not asked: --offline");
+  const body = {
+    plaintext: Buffer.from(dataKey).toString("base64"),
+    plaintextCrc32c: String(crc32c(dataKey)),
+  };
+  const answer = await call(id, "encrypt", body, context);
+  if (typeof answer === "string") throw failed(answer);
+  const ciphertext = answer["ciphertext"];
+  const whole = checked(ciphertext, answer["ciphertextCrc32c"]);
+  if (!whole || answer["verifiedPlaintextCrc32c"] !== true) throw failed("its answer is damaged");
+  return Buffer.from(whole).toString("base64");
+}
+
+function isBase64(text: string): boolean {
+  return text.length > 0 && Buffer.from(text, "base64").toString("base64") === text;
+}
+
+/** The bytes of `text` when their checksum is the one stated. */
+function checked(text: unknown, checksum: unknown): Uint8Array | undefined {
+  if (typeof text !== "string" || !isBase64(text)) return undefined;
+  const bytes = Buffer.from(text, "base64");
+  return String(crc32c(bytes)) === checksum ? bytes : undefined;
+}
+
+/** Where Cloud KMS is asked: the address, or why the one that is set cannot be used. */
+function endpoint(env: KeyContext["env"]): { address: string } | { refused: string } {
+  const given = env["SOPS_GCP_KMS_ENDPOINT"];
+  if (!given) {
+    const universe = env["SOPS_GCP_KMS_UNIVERSE_DOMAIN"] || "googleapis.com";
+    const named = /^[a-z0-9-]+(\.[a-z0-9-]+)+$/i.test(universe);
+    if (!named) return { refused: "SOPS_GCP_KMS_UNIVERSE_DOMAIN is no domain" };
+    return { address: `https://cloudkms.${universe}` };
+  }
+  const url = URL.parse(given.includes("://") ? given : `https://${given}`);
+  const local = url && ["127.0.0.1", "localhost", "[::1]"].includes(url.hostname);
+  const bare = url && !url.username && !url.password && !url.search && !url.hash;
+  if (!bare || !(url.protocol === "https:" || (local && url.protocol === "http:"))) {
+    return { refused: "SOPS_GCP_KMS_ENDPOINT must be https, or http on this machine" };
+  }
+  return { address: `${url.origin}${url.pathname}`.replace(/\/+$/, "") };
+}
+
+async function call(
+  id: string,
+  verb: "encrypt" | "decrypt",
+  body: Readonly<Record<string, string>>,
+  context: KeyContext,
+): Promise<Record<string, unknown> | string> {
+  const place = endpoint(context.env);
+  if ("refused" in place) return place.refused;
+  let token: string;
+  try {
+    token = await context.googleToken(SCOPE);
+  } catch (error) {
+    if (context.signal?.aborted) throw error;
+    return `no access token: ${whyNot(error)}`;
+  }
+  const { status, text } = await context.fetch(`${place.address}/v1/${id}:${verb}`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  const answer = text.length > ANSWER_MAX ? undefined : objectIn(text);
+  if (status === 200) return answer ?? "its answer is damaged";
+  return refusal(status, answer, verb);
+}
+
+function objectIn(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a person can do about a refusal, with what Google said of it. */
+function refusal(
+  status: number,
+  answer: Record<string, unknown> | undefined,
+  verb: string,
+): string {
+  const error = answer?.["error"] as { message?: unknown } | null | undefined;
+  const said = typeof error?.message === "string" ? ` (${plain(error.message)})` : "";
+  if (status === 401) return `the access token is not valid${said}`;
+  if (status === 403) return `the account may not ${verb} with this key${said}`;
+  if (status === 404) return `there is no such key${said}`;
+  if (status === 400) return `refused: the key is disabled or destroyed, or not the one${said}`;
+  return `answered ${status}; ${status === 429 || status >= 500 ? "try again later" : "refused"}${said}`;
+}
