@@ -13,45 +13,58 @@ export interface AnswerBodyOptions {
   readonly what: string;
 }
 
+/** Memory for a body of unknown length begins with this much and doubles. */
+const FIRST_BYTES = 4096;
+
 export class AnswerBody {
-  /** Memory for all of it: the caller's, or as much as was announced. */
-  readonly #memory: Uint8Array | undefined;
+  /** The caller's memory, as much as was announced, or what has been needed so far. */
+  #memory: Uint8Array;
+  /** The memory has its final size: bytes may be read straight into it. */
+  readonly #isFixed: boolean;
+  readonly #limit: number;
   readonly #isSuccess: boolean;
   readonly #what: string;
-  #chunks: Uint8Array[] = [];
-  /** Bytes that came, kept or not. */
+  /** Bytes that came. */
   received = 0;
 
   constructor({ into, isSuccess, announced, what }: AnswerBodyOptions) {
     this.#isSuccess = isSuccess;
     this.#what = what;
-    if (!isSuccess) return;
-    if (announced !== undefined && announced > (into?.length ?? ANSWER_BYTES_MAX)) {
-      throw this.#tooLong(into?.length ?? ANSWER_BYTES_MAX);
-    }
-    this.#memory =
-      into ?? (announced === undefined ? undefined : Buffer.allocUnsafeSlow(announced));
+    this.#limit = isSuccess ? (into?.length ?? ANSWER_BYTES_MAX) : ERROR_BYTES_MAX;
+    const target = isSuccess ? into : undefined;
+    if (isSuccess && announced !== undefined && announced > this.#limit) throw this.#tooLong();
+    this.#isFixed = isSuccess && (target !== undefined || announced !== undefined);
+    this.#memory = target ?? Buffer.allocUnsafeSlow(this.#isFixed ? announced! : FIRST_BYTES);
   }
 
-  /** Takes the next bytes. STORAGE_FAILED when there are more than anyone asked for. */
+  /** An error's body of which enough has come: the rest is not worth waiting for. */
+  get isFull(): boolean {
+    return !this.#isSuccess && this.received >= this.#limit;
+  }
+
+  /** Copies the next bytes. STORAGE_FAILED when there are more than anyone asked for. */
   add(chunk: Uint8Array): void {
-    const at = this.received;
-    this.received += chunk.length;
-    if (this.#memory !== undefined) {
-      if (this.received > this.#memory.length) throw this.#tooLong(this.#memory.length);
-      this.#memory.set(chunk, at);
-    } else if (this.#isSuccess) {
-      if (this.received > ANSWER_BYTES_MAX) throw this.#tooLong(ANSWER_BYTES_MAX);
-      this.#chunks.push(chunk);
-    } else if (at < ERROR_BYTES_MAX) {
-      this.#chunks.push(chunk);
+    const end = this.received + chunk.length;
+    if (end > this.#limit) {
+      if (this.#isSuccess) throw this.#tooLong();
+      return this.add(chunk.subarray(0, this.#limit - this.received));
     }
+    if (end > this.#memory.length) {
+      if (this.#isFixed) throw this.#tooLong();
+      const larger = Buffer.allocUnsafeSlow(
+        Math.min(this.#limit, Math.max(end, 2 * this.received)),
+      );
+      larger.set(this.#memory.subarray(0, this.received));
+      this.#memory = larger;
+    }
+    this.#memory.set(chunk, this.received);
+    this.received = end;
   }
 
   /** Where the next bytes belong, at most `bytes` of them: memory to read into. Undefined when they go through `add`. */
   room(bytes: number): Uint8Array | undefined {
-    const room = this.#memory?.subarray(this.received, this.received + bytes);
-    return room !== undefined && room.length > 0 ? room : undefined;
+    if (!this.#isFixed || this.received === this.#memory.length || bytes <= 0) return undefined;
+    return this.#memory.subarray(this.received, this.received + bytes);
   }
 
   /** So many bytes were read into the room. */
@@ -61,13 +74,11 @@ export class AnswerBody {
 
   /** What came so far. */
   bytes(): Uint8Array {
-    if (this.#memory !== undefined) return this.#memory.subarray(0, this.received);
-    if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks)];
-    return this.#chunks[0] ?? new Uint8Array(0);
+    return this.#memory.subarray(0, this.received);
   }
 
-  #tooLong(limit: number): HoldfastError {
-    const message = `cannot ${this.#what}: the server sends more than the ${limit} bytes asked for`;
+  #tooLong(): HoldfastError {
+    const message = `cannot ${this.#what}: the server sends more than the ${this.#limit} bytes asked for`;
     return new HoldfastError("STORAGE_FAILED", message);
   }
 }

@@ -4,12 +4,15 @@ import { BadAnswer } from "./head.ts";
 
 /** A line of a length or a trailer is never longer than this. */
 const LINE_BYTES_MAX = 8192;
+/** Nor are all trailers together. */
+const TRAILER_BYTES_MAX = 65_536;
 
 export class ChunkReader {
   /** What comes next: a length, content, the line end behind it, trailers; or nothing more. */
   #state: "length" | "content" | "gap" | "trailer" | "done" = "length";
   #left = 0;
   #line = "";
+  #trailers = 0;
 
   get isDone(): boolean {
     return this.#state === "done";
@@ -46,6 +49,8 @@ export class ChunkReader {
       if (line !== "") throw new BadAnswer("a part of the body is longer than announced");
       this.#state = "length";
     } else if (this.#state === "trailer") {
+      this.#trailers += line.length + 2;
+      if (this.#trailers > TRAILER_BYTES_MAX) throw new BadAnswer("the trailers are too long");
       if (line === "") this.#state = "done";
     } else {
       const digits = /^([0-9a-f]{1,12})(?:[ \t]*;.*)?$/i.exec(line)?.[1];

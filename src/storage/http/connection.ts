@@ -2,16 +2,19 @@
 // because of where the bytes of an answer go: straight from the kernel into the memory of whoever asked, without a buffer,
 // a stream and a copy in between, which took more time than all of AES (docs/decisions/storage.md#http).
 
-import { validateHeaderName, validateHeaderValue } from "node:http";
-import type { OnReadOpts, Socket } from "node:net";
+import type { OnReadOpts } from "node:net";
 import { asBuffer } from "../../base/bytes.ts";
 import { cancelled, throwIfCancelled } from "../../base/cancellation.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { RateLimit } from "../../base/rate-limit.ts";
 import { AnswerBody } from "./answer-body.ts";
 import { ChunkReader } from "./chunks.ts";
+import type { Line } from "./dial.ts";
 import { BadAnswer, parseHead } from "./head.ts";
 import type { Head } from "./head.ts";
+import { Pace } from "./pace.ts";
+import { requestHead } from "./request-head.ts";
+import type { HeadOptions } from "./request-head.ts";
 import { TornAnswer } from "./transport.ts";
 import type { WireAnswer, WireRequest } from "./transport.ts";
 import { wireError } from "./wire-error.ts";
@@ -22,17 +25,18 @@ const HEAD_BYTES_MAX = 64 * 1024;
 /** One read takes at most this much, so that other connections get their turn. */
 const READ_BYTES = 512 * 1024;
 
+/** Under TLS a body is copied and encrypted before the kernel takes it: so much of it at once. */
+const TLS_PIECE_BYTES = 128 * 1024;
+/** Answers before the real one. */
+const INTERIM_MAX = 20;
+
 /** The server closed a kept connection just as it was used again: nothing of the request was looked at. */
 export class StaleConnection extends Error {}
 
 export interface ConnectionOptions {
-  /** Opens the socket, which must hand what it reads to `onread` or emit it as data. */
-  dial: (onread: OnReadOpts) => Socket;
-  /** Headers of every request: a proxy's authorization. */
-  headers: Readonly<Record<string, string>>;
-  /** Write the whole URL into the request line, as proxies want it. */
-  absolute: boolean;
-  userAgent: string;
+  /** Opens the line, which must hand what it reads to `onread` or emit it as data. */
+  dial: (onread: OnReadOpts) => Line;
+  head: HeadOptions;
   /** Milliseconds without a byte in either direction after which a request fails. */
   silence: number;
   upload: RateLimit | undefined;
@@ -61,6 +65,8 @@ interface Exchange {
   head: Head | undefined;
   body: AnswerBody | undefined;
   chunks: ChunkReader | undefined;
+  /** Answers that came before the real one. */
+  interim: number;
 }
 
 export class Connection {
@@ -68,26 +74,35 @@ export class Connection {
   idle: number | undefined;
   /** When it became idle, by the clock of its pool. */
   idleSince = 0;
+  /** It was silent for too long. */
+  timedOut = false;
   readonly #options: ConnectionOptions;
-  readonly #socket: Socket;
+  readonly #line: Line;
+  readonly #pace: Pace | undefined;
   readonly #own: Buffer = Buffer.allocUnsafeSlow(OWN_BYTES);
   #exchange: Exchange | undefined;
   #uses = 0;
   #isOpen = true;
   /** More came than belongs to any answer. */
   #isSpoilt = false;
+  /** We end it, for a reason that has nothing to do with the server. */
+  #isEnding = false;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    const socket = options.dial({
+    this.#line = options.dial({
       buffer: () => this.#room(),
       callback: (count, memory) => this.#read(memory.subarray(0, count)),
     });
-    this.#socket = socket;
+    const { socket } = this.#line;
+    this.#pace = options.download && new Pace(socket, options.download);
+    // A peer that vanished without a word is noticed while nothing is asked of it.
+    socket.setKeepAlive(true, 30_000);
     socket.on("data", (chunk: Buffer) => void this.#read(chunk));
     socket.on("error", (error) => this.#fail(error));
     socket.on("timeout", () => {
       const seconds = Math.round(options.silence / 1000);
+      this.timedOut = true;
       this.#fail(new Error(`nothing came for ${seconds} seconds`));
     });
     socket.on("end", () => this.#ended());
@@ -104,8 +119,8 @@ export class Connection {
     const { signal } = request;
     throwIfCancelled(signal);
     this.#uses += 1;
-    this.#socket.ref();
-    this.#socket.setTimeout(this.#options.silence);
+    this.#line.hold(true);
+    this.#watch(this.#options.silence);
     const onAbort = (): void => this.#fail(cancelled(signal!));
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
@@ -121,6 +136,7 @@ export class Connection {
           head: undefined,
           body: undefined,
           chunks: undefined,
+          interim: 0,
         };
         this.#send(this.#exchange).catch((error: unknown) => this.#fail(error));
       });
@@ -131,18 +147,21 @@ export class Connection {
 
   /** Closes it; a request under way fails. */
   destroy(): void {
+    this.#isEnding = true;
     this.#fail(new Error("the connection was closed"));
   }
 
   async #send(exchange: Exchange): Promise<void> {
     const { request, bytes } = exchange;
-    const { upload } = this.#options;
-    const socket = this.#socket;
+    const { upload, head } = this.#options;
+    const { socket, isTls } = this.#line;
     const parts = request.body ?? [];
     const sent = (): void => void (exchange.isSent = true);
+    const text = requestHead(request, head);
     socket.cork();
-    socket.write(this.#headOf(request), "latin1", parts.length === 0 ? sent : undefined);
-    if (upload === undefined) {
+    socket.write(text, "latin1", parts.length === 0 ? sent : undefined);
+    const step = upload?.pieceBytes ?? (isTls ? TLS_PIECE_BYTES : undefined);
+    if (step === undefined) {
       for (const [i, part] of parts.entries()) {
         socket.write(part, i === parts.length - 1 ? sent : undefined);
         bytes.sent += part.length;
@@ -151,9 +170,10 @@ export class Connection {
     }
     socket.uncork();
     for (const part of parts) {
-      for (let at = 0; at < part.length; at += upload.pieceBytes) {
-        const piece = part.subarray(at, at + upload.pieceBytes);
-        await upload.take(piece.length, request.signal);
+      for (let at = 0; at < part.length; at += step) {
+        const piece = part.subarray(at, at + step);
+        await upload?.take(piece.length, request.signal);
+        // An early answer, an abort: the memory is no longer ours.
         if (this.#exchange !== exchange) return;
         bytes.sent += piece.length;
         await new Promise<void>((resolve) => socket.write(piece, () => resolve()));
@@ -164,31 +184,12 @@ export class Connection {
     if (this.#exchange === exchange) this.#complete(exchange);
   }
 
-  #headOf({ method, url, headers = {}, body }: WireRequest): string {
-    const { absolute, userAgent } = this.#options;
-    const path = absolute ? url.href : url.pathname + url.search;
-    const all = new Map<string, string>([
-      ["host", url.host],
-      ["user-agent", userAgent],
-    ]);
-    // A name stands once, however it is written: signed requests bring a host of their own.
-    for (const [name, value] of Object.entries({ ...this.#options.headers, ...headers })) {
-      validateHeaderName(name);
-      validateHeaderValue(name, String(value));
-      all.set(name.toLowerCase(), String(value));
-    }
-    const length = (body ?? []).reduce((sum, part) => sum + part.length, 0);
-    all.delete("content-length");
-    if (length > 0 || method === "POST" || method === "PUT") all.set("content-length", `${length}`);
-    const lines = Array.from(all, ([name, value]) => `${name}: ${value}\r\n`);
-    return `${method} ${path} HTTP/1.1\r\n${lines.join("")}\r\n`;
-  }
-
   /** Where the next bytes go: into the answer's own memory while its body is read, never beyond its end. */
   #room(): Uint8Array {
     const { head, body } = this.#exchange ?? {};
     if (head === undefined || body === undefined || typeof head.body !== "number") return this.#own;
-    return body.room(Math.min(READ_BYTES, head.body - body.received)) ?? this.#own;
+    const most = Math.min(READ_BYTES, this.#pace?.pieceBytes ?? READ_BYTES);
+    return body.room(Math.min(most, head.body - body.received)) ?? this.#own;
   }
 
   /** Bytes came, in our own buffer, in the answer's memory or as data. False stops the reading until it is resumed. */
@@ -213,7 +214,8 @@ export class Connection {
       this.#fail(error);
       return false;
     }
-    return this.#pace(bytes.length);
+    this.#pace?.took(bytes.length);
+    return this.#pace === undefined;
   }
 
   /** Takes bytes that are not where they belong yet. */
@@ -234,6 +236,8 @@ export class Connection {
       // Interim answers: the real one follows.
       if (head.status >= 200) this.#begin(exchange, head);
       else if (head.status === 101) throw new BadAnswer("it wants to speak something else");
+      else if (++exchange.interim > INTERIM_MAX)
+        throw new BadAnswer("it announces and never answers");
       if (rest.length === 0) return;
     }
     this.#takeBody(exchange, rest);
@@ -250,7 +254,7 @@ export class Connection {
 
   #takeBody({ head, body, chunks, request }: Exchange, bytes: Uint8Array): void {
     if (chunks !== undefined) {
-      const used = chunks.read(bytes, (content) => body!.add(Uint8Array.from(content)));
+      const used = chunks.read(bytes, (content) => body!.add(content));
       if (used < bytes.length) throw new BadAnswer("more came than was asked for");
       return;
     }
@@ -260,8 +264,7 @@ export class Connection {
       if (request.method !== "HEAD") throw new BadAnswer("more came than was asked for");
       return void (this.#isSpoilt = true);
     }
-    // The buffer is ours and used again.
-    if (bytes.length > 0) body!.add(body!.room(1) === undefined ? Uint8Array.from(bytes) : bytes);
+    if (bytes.length > 0) body!.add(bytes);
   }
 
   /** Ends the exchange when its answer is whole. */
@@ -270,8 +273,9 @@ export class Connection {
     if (head === undefined || body === undefined) return;
     const isWhole =
       chunks?.isDone ?? (typeof head.body === "number" && body.received === head.body);
-    if (!isWhole) return;
-    // A download that is being slowed down ends with the request, not with its own pause.
+    // Of an error enough is enough.
+    if (!isWhole && body.isFull) this.#isSpoilt = true;
+    else if (!isWhole) return;
     this.#exchange = undefined;
     this.idle = head.idle;
     // An answer that came early: the rest of the body must not be read from memory that is no longer ours.
@@ -289,25 +293,21 @@ export class Connection {
     if (request) resolve?.({ status: head.status, headers: head.headers, body: body!.bytes() });
   }
 
-  #pace(count: number): boolean {
-    const { download } = this.#options;
-    if (download === undefined) return true;
-    const exchange = this.#exchange;
-    const resume = (): void => void this.#socket.resume();
-    download.take(count, exchange?.request.signal).then(resume, resume);
-    this.#socket.pause();
-    return false;
+  #watch(silence: number): void {
+    if (this.#pace === undefined) this.#line.socket.setTimeout(silence);
+    else this.#pace.watch(silence);
   }
 
   #rest(): void {
-    this.#socket.setTimeout(0);
-    this.#socket.unref();
+    this.#watch(0);
+    this.#line.hold(false);
   }
 
   #close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#socket.destroy();
+    this.#pace?.stop();
+    this.#line.socket.destroy();
     this.#options.onClose(this);
   }
 
@@ -326,8 +326,8 @@ export class Connection {
       const answer = { status: head.status, headers: head.headers, body: body.bytes() };
       return new TornAnswer(told.message, answer, error);
     }
-    const isTimeout = error instanceof Error && error.message.startsWith("nothing came");
-    if (this.#uses > 1 && !exchange.isAnswered && !isTimeout) return new StaleConnection();
+    const isTheirs = !this.timedOut && !this.#isEnding;
+    if (this.#uses > 1 && !exchange.isAnswered && isTheirs) return new StaleConnection();
     return told;
   }
 }

@@ -3,12 +3,14 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer as createHttp } from "node:http";
 import { createServer as createHttps } from "node:https";
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { seededBytes } from "../../../test/seeded-bytes.ts";
 import { atEnd, closeWires, get, listen, openWire, serve, speak } from "../../../test/wire.ts";
+import { systemClock } from "../../base/clock.ts";
+import { RateLimit } from "../../base/rate-limit.ts";
 import { textOf } from "./transport.ts";
 
 const BODY = seededBytes("sockets", 3_000_000);
@@ -91,6 +93,37 @@ suite("TLS and proxies", () => {
   test("a proxy that refuses is named", async () => {
     const url = await speak((socket) => socket.write("HTTP/1.1 407 Authenticate\r\n\r\n"));
     const { wire } = openWire({ env: { HTTPS_PROXY: url } });
-    await assert.rejects(wire.request(get(secure)), { message: /the proxy answered 407/ });
+    await assert.rejects(wire.request(get(secure)), {
+      code: "STORAGE_DENIED",
+      retryable: false,
+      message: /the proxy 127\.0\.0\.1:\d+ answered 407/,
+      hint: /HTTPS_PROXY/,
+    });
+  });
+
+  test("a slow line under TLS makes progress that the deadline sees, and rates hold there", async () => {
+    // The server takes 24 MB at 8 MB/s. What lies in the kernel's buffers takes half a second of it.
+    const slow = createServer((socket) => {
+      socket.on("error", () => {});
+      const onward = connect(Number(new URL(secure).port), "127.0.0.1");
+      onward.on("error", () => socket.destroy());
+      onward.pipe(socket);
+      socket.on("data", (data) => {
+        socket.pause();
+        onward.write(data);
+        setTimeout(() => socket.resume(), data.length / 8_000);
+      });
+    });
+    const port = await listen(slow);
+    const url = `https://localhost:${port}/`;
+    const { wire } = openWire({ ca: [ca], silence: 1_000 });
+    const body = [Buffer.alloc(24_000_000, 1)];
+    assert.equal((await wire.request(get(url, { body, method: "PUT" }))).status, 200);
+    const download = new RateLimit(4_000_000, systemClock);
+    const limited = openWire({ ca: [ca], silence: 300, download }).wire;
+    const begun = performance.now();
+    assert.ok(BODY.equals((await limited.request(get(secure))).body));
+    // Three million bytes at four a second, but for the quarter that may pass at once.
+    assert.ok(performance.now() - begun > 400);
   });
 });

@@ -17,6 +17,15 @@ export interface TlsSettings {
   insecureTls?: boolean | undefined;
 }
 
+/** A way to a server. */
+export interface Line {
+  readonly socket: Socket;
+  /** What is written is encrypted in this process first. */
+  readonly isTls: boolean;
+  /** Lets the line keep the process alive, or no longer. */
+  hold(isHeld: boolean): void;
+}
+
 /** Opens sockets with one set of certificates, and remembers TLS sessions. */
 export class Dialer {
   readonly #settings: TlsSettings;
@@ -27,26 +36,28 @@ export class Dialer {
     this.#settings = settings;
   }
 
-  /** A socket to the server of `url`; it connects in its own time. */
-  dial(url: URL, proxy: Proxy | undefined, onread: OnReadOpts): Socket {
+  /** A line to the server of `url`; it connects in its own time. */
+  dial(url: URL, proxy: Proxy | undefined, onread: OnReadOpts): Line {
     const isTls = url.protocol === "https:";
-    if (proxy !== undefined) {
-      const toProxy = { host: proxy.host, port: proxy.port };
-      if (!isTls)
-        return proxy.isTls ? this.#tls(toProxy, proxy.host, onread) : plain(toProxy, onread);
-      const outer = proxy.isTls ? this.#tls(toProxy, proxy.host) : plain(toProxy);
-      const tunnel = new Tunnel(outer, `${url.hostname}:${url.port || 443}`, proxy.authorization);
-      const host = unbracketed(url.hostname);
-      return this.#tls({ socket: tunnel, host }, host);
-    }
     const host = unbracketed(url.hostname);
-    const place = { host, port: Number(url.port || (isTls ? 443 : 80)) };
-    return isTls ? this.#tls(place, host, onread) : plain(place, onread);
+    if (proxy === undefined) {
+      const place = { host, port: Number(url.port || (isTls ? 443 : 80)) };
+      return lineOf(isTls ? this.#tls(place, host, onread) : plain(place, onread), isTls);
+    }
+    const toProxy = { host: proxy.host, port: proxy.port };
+    if (!isTls) {
+      const socket = proxy.isTls ? this.#tls(toProxy, proxy.host, onread) : plain(toProxy, onread);
+      return lineOf(socket, proxy.isTls);
+    }
+    const outer = proxy.isTls ? this.#tls(toProxy, proxy.host) : plain(toProxy);
+    const tunnel = new Tunnel(outer, `${url.hostname}:${url.port || 443}`, proxy);
+    // What keeps the process alive is the socket below.
+    return { ...lineOf(outer, true), socket: this.#tls({ socket: tunnel, host }, host) };
   }
 
   /** A socket of this machine. */
-  dialPath(path: string, onread: OnReadOpts): Socket {
-    return connect({ path, onread });
+  dialPath(path: string, onread: OnReadOpts): Line {
+    return lineOf(connect({ path, onread }), false);
   }
 
   #tls(
@@ -79,4 +90,8 @@ export class Dialer {
 
 function plain(place: { host: string; port: number }, onread?: OnReadOpts): Socket {
   return connect({ ...place, noDelay: true, ...(onread !== undefined && { onread }) });
+}
+
+function lineOf(socket: Socket, isTls: boolean): Line {
+  return { socket, isTls, hold: (isHeld) => void (isHeld ? socket.ref() : socket.unref()) };
 }

@@ -77,3 +77,19 @@ test("any text is a head or a bad answer", () => {
     }),
   );
 });
+
+test("no head takes long, however it is made", () => {
+  const begun = process.cpuUsage().user;
+  for (const text of [
+    `x:${" ".repeat(60_000)}\n`,
+    `x: a${" ".repeat(60_000)}b`,
+    `${" ".repeat(60_000)}:`,
+  ]) {
+    try {
+      parseHead(head("HTTP/1.1 200 OK", text, `content-length: 1${" ".repeat(60_000)}1`), "GET");
+    } catch (error) {
+      assert.ok(error instanceof BadAnswer);
+    }
+  }
+  assert.ok(process.cpuUsage().user - begun < 500_000);
+});

@@ -103,7 +103,17 @@ async function beyondEnd(
 /** The answer must begin where it was asked to, and the object reach as far as was asked for. */
 function checkPlace(key: string, answer: WireAnswer, range: ByteRange, done: number): void {
   const from = range.offset + done;
+  const { headers } = answer;
+  const encoding = headers["content-encoding"];
+  if (encoding !== undefined && encoding !== "identity") {
+    throw new HoldfastError("STORAGE_FAILED", `cannot read ${key}: it was compressed on the way`);
+  }
   if (answer.status === 200) {
+    // Whoever ends a body by hanging up may as well have been cut off.
+    const isBounded = "content-length" in headers || "transfer-encoding" in headers;
+    if (!isBounded && range.length === undefined) {
+      throw new HoldfastError("STORAGE_FAILED", `cannot read ${key}: the server tells no length`);
+    }
     if (from === 0) return;
     throw new HoldfastError("STORAGE_FAILED", `cannot read ${key}: the server ignores ranges`);
   }

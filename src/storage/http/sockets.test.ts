@@ -158,6 +158,52 @@ suite("connections", () => {
     assert.equal(textOf(await wire.request(get(url))), "2");
   });
 
+  test("those that a dead way has left behind are given up together", async () => {
+    let isDead = false;
+    const url = await speak((socket) => {
+      if (!isDead) socket.write("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1");
+    });
+    const { wire, meter } = openWire({ connections: 8, silence: 100 });
+    await Promise.all(Array.from({ length: 8 }, () => wire.request(get(url))));
+    isDead = true;
+    await assert.rejects(wire.request(get(url)), { message: /nothing came/ });
+    isDead = false;
+    assert.equal(textOf(await wire.request(get(url))), "1");
+    assert.equal(meter.read().failed, 1);
+  });
+
+  test("what never ends is ended", async () => {
+    const endless = async (first: string, then: string): Promise<string> =>
+      speak((socket) => {
+        socket.write(first);
+        const more = (): void => void (socket.writable && socket.write(then.repeat(500), more));
+        more();
+      });
+    const chunked = "Transfer-Encoding: chunked\r\n\r\n";
+    const interim = await endless("", "HTTP/1.1 102 Processing\r\n\r\n");
+    const trailers = await endless(`HTTP/1.1 200 OK\r\n${chunked}0\r\n`, "x: y\r\n");
+    for (const url of [interim, trailers]) {
+      await assert.rejects(openWire().wire.request(get(url)), { code: "STORAGE_UNAVAILABLE" });
+    }
+    const error = await endless(`HTTP/1.1 500 No\r\n${chunked}`, "1\r\nx\r\n");
+    const answer = await openWire().wire.request(get(error));
+    assert.deepEqual([answer.status, answer.body.length], [500, 65_536]);
+  });
+
+  test("a wire that is closed ends its requests, and begins no others", async () => {
+    let requests = 0;
+    const url = await speak((socket) => {
+      if (++requests === 1) socket.write("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1");
+    });
+    const { wire } = openWire();
+    await wire.request(get(url));
+    const asked = wire.request(get(url));
+    setTimeout(() => void wire.close(), 20);
+    await assert.rejects(asked, { code: "STORAGE_UNAVAILABLE" });
+    assert.equal(requests, 2);
+    await assert.rejects(wire.request(get(url)), { code: "BUG" });
+  });
+
   test("silence, refusal and an unknown host are passing faults with their reason", async () => {
     const silent = await speak(() => {});
     const { wire } = openWire({ silence: 50 });
@@ -249,7 +295,11 @@ suite("bodies that are sent", () => {
   test("a header that would end the head is refused before anything is sent", async () => {
     const url = await serve((_, response) => response.end());
     const headers = { authorization: "Bearer a\r\nx: y" };
-    await assert.rejects(openWire().wire.request(get(url, { headers })));
+    const asked = openWire().wire.request(get(url, { headers }));
+    await assert.rejects(asked, (error: Error & { code: string }) => {
+      assert.equal(error.code, "BUG");
+      return !error.message.includes("Bearer");
+    });
   });
 
   test("a download keeps its rate", async () => {

@@ -30,6 +30,8 @@ export interface SocketOptions extends TlsSettings {
 
 /** A kept connection is given up this long before its server would. */
 const IDLE_MARGIN_MS = 1_000;
+/** When the server does not say how long it keeps one: less than what lies between usually forgets it after. */
+const IDLE_MS = 60_000;
 
 /** Opens a transport; connections are made when they are needed. */
 export function openSockets(options: SocketOptions): Transport {
@@ -58,7 +60,7 @@ class Sockets implements Transport {
   async request(request: WireRequest): Promise<WireAnswer> {
     const { signal, url, socketPath } = request;
     throwIfCancelled(signal);
-    if (this.#isClosed) throw new HoldfastError("BUG", `cannot ${request.what}: it is closed`);
+    this.#refuseClosed(request);
     const name = socketPath ?? `${url.protocol}//${url.host}`;
     let server = this.#servers.get(name);
     if (server === undefined) {
@@ -73,6 +75,7 @@ class Sockets implements Transport {
           return await this.#exchange(kept, server, request);
         } catch (error) {
           if (!(error instanceof StaleConnection)) throw error;
+          this.#refuseClosed(request);
         }
       }
       return await this.#exchange(this.#connect(server, request), server, request);
@@ -89,6 +92,10 @@ class Sockets implements Transport {
     return Promise.resolve();
   }
 
+  #refuseClosed({ what }: WireRequest): void {
+    if (this.#isClosed) throw new HoldfastError("BUG", `cannot ${what}: the storage is closed`);
+  }
+
   /** A connection that is still good, as far as one can know. */
   #kept({ idle }: Server): Connection | undefined {
     const now = this.#options.clock.monotonic();
@@ -98,7 +105,7 @@ class Sockets implements Transport {
         if (connection === undefined) return undefined;
         continue;
       }
-      const limit = (connection.idle ?? Infinity) - IDLE_MARGIN_MS;
+      const limit = (connection.idle ?? IDLE_MS) - IDLE_MARGIN_MS;
       if (now - connection.idleSince < limit) return connection;
       connection.destroy();
     }
@@ -113,12 +120,14 @@ class Sockets implements Transport {
         socketPath === undefined
           ? this.#dialer.dial(url, proxy, onread)
           : this.#dialer.dialPath(socketPath, onread),
-      headers:
-        absolute && proxy.authorization !== undefined
-          ? { "proxy-authorization": proxy.authorization }
-          : {},
-      absolute,
-      userAgent,
+      head: {
+        userAgent,
+        absolute,
+        headers:
+          absolute && proxy.authorization !== undefined
+            ? { "proxy-authorization": proxy.authorization }
+            : {},
+      },
       silence,
       upload,
       download,
@@ -147,6 +156,10 @@ class Sockets implements Transport {
         server.idle.push(connection);
       }
       return answer;
+    } catch (error) {
+      // What one of them met the others have met as well: the way there is gone.
+      if (connection.timedOut) for (const idle of Array.from(server.idle)) idle.destroy();
+      throw error;
     } finally {
       this.#options.meter.count(request.kind, { ...bytes, failed });
     }

@@ -2,6 +2,7 @@
 // because either may hold a secret.
 
 import { HoldfastError, messageOf } from "../../base/errors.ts";
+import { ProxyError } from "./tunnel.ts";
 
 const MEANINGS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "the connection was refused",
@@ -26,6 +27,12 @@ const NO_TLS = new Set([
 export function wireError(error: unknown, what: string, host: string): HoldfastError {
   const code = codeOf(error);
   const cannot = `cannot ${what} at ${host}`;
+  if (error instanceof ProxyError && (error.status ?? 500) < 500) {
+    return new HoldfastError("STORAGE_DENIED", `${cannot}: ${error.message}`, {
+      hint: "Check HTTPS_PROXY with its user and password, or except the host with NO_PROXY.",
+      cause: error,
+    });
+  }
   if (code !== undefined && CERTIFICATE.test(code)) {
     const why = `its certificate is not trusted (${messageOf(error)})`;
     return new HoldfastError("STORAGE_FAILED", `${cannot}: ${why}`, {
