@@ -14,6 +14,8 @@ import { folder, output, program } from "./programs.ts";
 const gpg = program("gpg");
 const dataKey = randomBytes(32);
 const PASSPHRASE = "correct horse";
+// Made in no time, unlike RSA keys.
+const KIND = "future-default";
 
 interface Keyring extends Disposable {
   readonly path: string;
@@ -29,6 +31,8 @@ interface Keyring extends Disposable {
 
 function keyring(): Keyring {
   const home = folder();
+  // As slow as gpg makes passphrases otherwise, a test of them takes seconds.
+  home.write("gpg-agent.conf", "s2k-count 65536\n");
   const env = { GNUPGHOME: home.path };
   const run = (args: readonly string[], input?: Uint8Array | string): Buffer =>
     output(gpg.path, ["--batch", "--no-tty", "--quiet", ...args], input, env);
@@ -107,7 +111,7 @@ suite("PGP keys", { skip: gpg.skip }, () => {
 
   test("a passphrase is asked for once, and reaches gpg by its input alone", async () => {
     using ring = keyring();
-    const fingerprint = ring.make("bob", "default", PASSPHRASE);
+    const fingerprint = ring.make("bob", KIND, PASSPHRASE);
     const key = wrapped("pgp", fingerprint, ring.encrypt(fingerprint));
     ring.forget();
     const env = { GNUPGHOME: ring.path };
@@ -136,7 +140,7 @@ suite("PGP keys", { skip: gpg.skip }, () => {
 
   test("an exported key with a passphrase", async () => {
     using ring = keyring();
-    const fingerprint = ring.make("carol", "default", PASSPHRASE);
+    const fingerprint = ring.make("carol", KIND, PASSPHRASE);
     const key = wrapped("pgp", fingerprint, ring.encrypt(fingerprint));
     const file = ring.export("carol", PASSPHRASE);
     const env = { HOLDFAST_PGP_KEY_FILE: file, GNUPGHOME: "/nowhere", SOPS_GPG_EXEC: "no-gpg" };
@@ -158,9 +162,9 @@ suite("PGP keys", { skip: gpg.skip }, () => {
   test("several files, public keys and other people's keys", async () => {
     using ring = keyring();
     using other = keyring();
-    const fingerprint = ring.make("dave", "default");
+    const fingerprint = ring.make("dave", KIND);
     const key = wrapped("pgp", fingerprint, ring.encrypt(fingerprint));
-    other.make("erin", "default");
+    other.make("erin", KIND);
     const theirs = other.export("erin");
     const ours = ring.export("dave");
     const list = (...files: string[]): Record<string, string> => ({
@@ -193,7 +197,7 @@ suite("PGP keys", { skip: gpg.skip }, () => {
   test("the stub that a smartcard leaves of a key", async () => {
     using ring = keyring();
     using home = folder();
-    const fingerprint = ring.make("gina", "future-default");
+    const fingerprint = ring.make("gina", KIND);
     const { readPrivateKey } = await import("openpgp");
     const armoredKey = readFileSync(ring.export("gina"), "utf8");
     const key = await readPrivateKey({ armoredKey });
@@ -207,7 +211,7 @@ suite("PGP keys", { skip: gpg.skip }, () => {
   test("damaged messages, and a gpg that prints nothing", async () => {
     using ring = keyring();
     using home = folder();
-    const fingerprint = ring.make("fred", "default");
+    const fingerprint = ring.make("fred", KIND);
     const enc = ring.encrypt(fingerprint);
     const file = ring.export("fred");
     const env = { HOLDFAST_PGP_KEY_FILE: file, GNUPGHOME: ring.path };

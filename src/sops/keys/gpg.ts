@@ -16,16 +16,21 @@ const CAUSES: Readonly<Record<number, string>> = {
   17: "the secret key is not in its keyring",
   77: "gpg-agent does not answer",
   78: "gpg-agent does not answer",
-  83: "the PIN of the smartcard was wrong",
-  84: "the PIN of the smartcard is blocked",
+  87: "the PIN of the smartcard was wrong",
+  91: "another smartcard must be inserted",
   99: "the passphrase was not given",
   108: "the smartcard failed",
-  111: "another smartcard must be inserted",
+  109: "the smartcard was reset; try again",
+  110: "the smartcard was removed",
   112: "the smartcard must be inserted",
-  119: "no smartcard reader answers",
+  114: "the smartcard or the agent was not given leave",
+  119: "the key is on a smartcard, and gpg has no scdaemon to reach it",
+  120: "the smartcard's scdaemon failed",
+  130: "the PIN of the smartcard is blocked",
+  198: "the passphrase was not given",
 };
 /** There is nobody to ask: no pinentry, or no terminal for it, or no passphrase. */
-const UNASKED: readonly number[] = [86, 85, 177, 179];
+const UNASKED: readonly number[] = [85, 86, 177];
 
 type Outcome = { status: number; stdout: Uint8Array; stderr: string };
 
@@ -40,11 +45,13 @@ export async function gpgDecrypt(enc: string, context: KeyContext): Promise<Find
   if (typeof first === "string") return first;
   if (opened(first)) return first.stdout;
   if (!wantsPassphrase(first)) return whyFailed(first);
+  const who = /^\[GNUPG:\] ENC_TO ([0-9A-F]{8,64}) /m.exec(first.stderr)?.[1];
+  // A stranger's document must not make people type a passphrase that belongs to no key of theirs.
+  if (who === undefined) return "the message is for a password and no key";
   const ask = context.askPassphrase;
   if (!ask)
     return "has the key, which needs a passphrase that gpg-agent does not have, and there is nobody to ask";
   return async () => {
-    const who = keyIdIn(first);
     const passphrase = await once(context, `gpg passphrase ${who}`, () => ask(`PGP key ${who}`));
     if (/[\r\n\0]/.test(passphrase)) return "the passphrase has a line end in it";
     const input = Buffer.concat([Buffer.from(`${passphrase}\n`), message]);
@@ -111,10 +118,6 @@ function wantsPassphrase(outcome: Outcome): boolean {
   return errorsIn(outcome).some((number) => UNASKED.includes(number));
 }
 
-function keyIdIn({ stderr }: Outcome): string {
-  return /^\[GNUPG:\] ENC_TO ([0-9A-F]{8,64})/m.exec(stderr)?.[1] ?? "of the document";
-}
-
 function whyFailed(outcome: Outcome): string {
   const { status, stderr } = outcome;
   if (status === 0)
@@ -127,6 +130,6 @@ function whyFailed(outcome: Outcome): string {
   if (missing !== undefined) return `no secret key ${missing} in its keyring`;
   if (/^\[GNUPG:\] NODATA/m.test(stderr)) return "the wrapped key is a damaged PGP message";
   if (/^\[GNUPG:\] DECRYPTION_FAILED/m.test(stderr)) return "the message does not decrypt";
-  const complaint = /^gpg: (.*)$/m.exec(stderr)?.[1];
+  const complaint = [...stderr.matchAll(/^gpg: (.*)$/gm)].at(-1)?.[1];
   return complaint === undefined ? `failed with status ${status}` : plain(complaint);
 }
