@@ -86,7 +86,7 @@ suite("age keys", { skip: age.skip || keygen.skip }, () => {
     const key = wrapped("age", recipient, encrypt(recipient));
     const reason = reasonOf(await openKey(key, keyContext(env)));
     assert.deepEqual(reason.split("\n"), [
-      "SOPS_AGE_KEY: 1 identity, none for this recipient",
+      `SOPS_AGE_KEY: 1 identity, none for this recipient (${other.recipient.slice(0, 16)}…)`,
       `SOPS_AGE_KEY_FILE (${file}): ${file}:3 is a damaged age identity; ` +
         `${file}:4 is a recipient, which cannot open anything`,
       `${home.path}/.config/sops/age/keys.txt: missing`,

@@ -14,6 +14,8 @@ type Age = typeof import("age-encryption");
 
 /** An `enc` field is a few hundred bytes, a few thousand with post-quantum keys. */
 const ENC_MAX = 65_536;
+/** Identities, and lines that are none, that one reason names. */
+const SHOWN_MAX = 3;
 
 /** Tries every age identity of this machine on `key`. Throws only CANCELLED. */
 export async function openAge(
@@ -160,19 +162,21 @@ async function unlock(
 async function tryIdentities(
   age: Age,
   file: Uint8Array,
-  { identities, faults }: Identities,
+  { identities, holds, faults }: Identities,
 ): Promise<Uint8Array | string> {
   let said: string;
   try {
     const dataKey = await decrypt(age, file, identities);
     if (dataKey) return dataKey;
-    const count = `${identities.length} ${identities.length === 1 ? "identity" : "identities"}`;
-    said = `${count}, none for this recipient`;
+    const shown = [...holds.slice(0, SHOWN_MAX), ...(holds.length > SHOWN_MAX ? ["…"] : [])];
+    const count = `${holds.length} ${holds.length === 1 ? "identity" : "identities"}`;
+    said = `${count}, none for this recipient (${shown.join(", ")})`;
   } catch {
     said = "has the identity, but the wrapped key is damaged";
   }
   if (identities.length === 0) said = faults.length > 0 ? "" : "no identity in it";
-  return [said, ...faults.slice(0, 3), faults.length > 3 ? `${faults.length - 3} more` : ""]
+  const more = faults.length - SHOWN_MAX;
+  return [said, ...faults.slice(0, SHOWN_MAX), more > 0 ? `${more} more` : ""]
     .filter((part) => part !== "")
     .join("; ");
 }

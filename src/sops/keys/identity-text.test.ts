@@ -6,19 +6,23 @@ import { readIdentities, type Identities, type LockedIdentities } from "./identi
 
 const [one, two] = [await generateX25519Identity(), await generateX25519Identity()];
 
+const shown = async (identity: string): Promise<string> =>
+  `${(await identityToRecipient(identity)).slice(0, 16)}…`;
+const [first, second] = [await shown(one), await shown(two)];
+
 function read(text: string | Uint8Array): Promise<Identities | LockedIdentities> {
   return readIdentities(Buffer.from(text), "F", identityToRecipient);
 }
 
 suite("texts with identities", () => {
   test("lines, words, comments, line ends and marks of every editor", async () => {
-    const both = { identities: [one, two], faults: [] };
+    const both = { identities: [one, two], holds: [first, second], faults: [] };
     assert.deepEqual(await read(`# created: today\n# public key: age1\n${one}\n\n${two}\n`), both);
     assert.deepEqual(await read(`${one}\r\n  # note\r\n${two}\r\n`), both);
     assert.deepEqual(await read(`${one} ${two}`), both);
     assert.deepEqual(await read(`\uFEFF${one}\n${two}`), both);
     assert.deepEqual(await read(Buffer.from(`\uFEFF${one}\n${two}`, "utf16le")), both);
-    assert.deepEqual(await read(""), { identities: [], faults: [] });
+    assert.deepEqual(await read(""), { identities: [], holds: [], faults: [] });
   });
 
   test("a bad line is told by its number, and the others still serve", async () => {
@@ -26,6 +30,7 @@ suite("texts with identities", () => {
     const text = [typo, one, one.toLowerCase(), "AGE-PLUGIN-YUBIKEY-1QQQ", "-----", "age1qqq"];
     assert.deepEqual(await read(text.join("\n")), {
       identities: [one],
+      holds: [first],
       faults: [
         "F:1 is a damaged age identity",
         "F:3 is no age identity",
@@ -44,10 +49,12 @@ suite("texts with identities", () => {
   test("an SSH key that cannot be used is a fault of the file", async () => {
     assert.deepEqual(await read("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n"), {
       identities: [],
+      holds: [],
       faults: ["F: the SSH key is damaged"],
     });
     assert.deepEqual(await read("-----BEGIN CERTIFICATE-----\nAAAA\n"), {
       identities: [],
+      holds: [],
       faults: ["F: no SSH private key"],
     });
   });
