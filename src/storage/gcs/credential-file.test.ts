@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseCredentialFile, RISKS } from "./credential-file.ts";
-import type { Risk } from "./credential-file.ts";
+import { RISKS } from "./credential-fields.ts";
+import { parseCredentialFile } from "./credential-file.ts";
+import type { Risk } from "./credential-fields.ts";
 
 const NONE = new Set<Risk>();
 const SECRET = "-----BEGIN PRIVATE KEY-----\nSECRET\n-----END PRIVATE KEY-----\n";
@@ -85,6 +86,76 @@ test("what would act for a stranger is refused, and passes when its risk is allo
     source_credentials: inner,
   };
   assert.throws(() => parse(impersonated), /evil\.example/);
+});
+
+test("nothing gets past the judge by another spelling or shape", () => {
+  const evil = "https://evil.example/x";
+  const impersonated = {
+    type: "impersonated_service_account",
+    service_account_impersonation_url: federated.service_account_impersonation_url,
+    source_credentials: user,
+  };
+  const source = federated.credential_source;
+  const plain = { ...federated, token_url: undefined };
+  const cases: object[] = [
+    { ...plain, tokenUrl: evil },
+    { ...federated, token_url: [evil] },
+    { ...federated, token_url: { href: evil } },
+    { ...federated, serviceAccountImpersonationUrl: evil },
+    { ...federated, service_account_impersonation_url: [evil] },
+    { ...federated, universeDomain: "evil.example" },
+    { ...federated, universe_domain: ["evil.example"] },
+    { ...federated, transporterOptions: { proxy: evil } },
+    { ...federated, credential_source: ["executable"] },
+    { ...federated, credential_source: "executable" },
+    { ...federated, credential_source: { ...source, url: evil } },
+    { ...federated, credential_source: { ...source, environmentId: "aws1" } },
+    { ...federated, credential_source: { file: [source.file] } },
+    { ...federated, credential_source: {} },
+    { ...federated, credentialSource: { url: evil } },
+    { ...user, universe_domain: "evil.example" },
+    { ...user, universeDomain: "evil.example" },
+    { ...user, refresh_token: ["r"] },
+    { ...impersonated, endpoint: evil },
+    { ...impersonated, universe_domain: "evil.example" },
+    { ...impersonated, universeDomain: "evil.example" },
+    { ...impersonated, source_credentials: { ...user, universe_domain: "evil.example" } },
+    { ...impersonated, source_credentials: [user] },
+    { ...impersonated, source_credentials: impersonated },
+    { ...impersonated, sourceCredentials: { ...account, token_uri: evil } },
+    { ...impersonated, delegates: [{}] },
+    { ...account, token_uri: [evil] },
+  ];
+  for (const json of cases) {
+    assert.throws(() => parse(json), { code: "CREDENTIALS_INVALID" }, JSON.stringify(json));
+  }
+});
+
+test("only what was judged is passed on", () => {
+  const more = { project_id: "p", scopes: ["x"], interceptors: {}, token_info_url: "" };
+  assert.deepEqual(parse({ ...federated, ...more }).json, federated);
+  const { json } = parse({ ...user, ...more, account: "" });
+  assert.deepEqual(json, user);
+  const source = { url: "http://10.0.0.1/", headers: { "Metadata-Flavor": "x" }, certificate: {} };
+  const format = { type: "json", subject_token_field_name: "access_token" };
+  const asking = { ...federated, credential_source: { ...source, format } };
+  const { url, headers } = source;
+  const passed = parse(asking, new Set<Risk>(["url"])).json["credential_source"];
+  assert.deepEqual(passed, { url, headers, format });
+  const executable = { command: "/bin/token", timeout_millis: 5000, output_file: "/tmp/t" };
+  const running = { ...federated, credential_source: { executable } };
+  const run = parse(running, new Set<Risk>(["executable"])).json["credential_source"];
+  assert.deepEqual(run, { executable });
+});
+
+test("an address that is allowed has to be one all the same", () => {
+  for (const json of [
+    { ...account, token_uri: "evil" },
+    { ...account, token_uri: "file:///etc/passwd" },
+    { ...federated, token_url: "https://" },
+  ]) {
+    assert.throws(() => parse(json, new Set(RISKS)), { code: "CREDENTIALS_INVALID" });
+  }
 });
 
 test("no message repeats a part of a file", () => {

@@ -113,6 +113,25 @@ test("a foreign token address is asked only when that is allowed", async () => {
   });
 });
 
+test("nothing is sent to addresses that a file names in another spelling", async () => {
+  const subject = join(folder, "subject.txt");
+  await writeFile(subject, "SUBJECT");
+  const file = {
+    type: "external_account",
+    audience:
+      "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",
+    subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
+    credential_source: { file: subject },
+  };
+  double.resetCounts();
+  const url = `${double.endpoint}/token`;
+  for (const more of [{ tokenUrl: url }, { token_url: [url] }, { token_url: url }]) {
+    const text = JSON.stringify({ ...file, ...more });
+    await assert.rejects(open(fromText(text)), { code: "CREDENTIALS_INVALID" });
+  }
+  assert.equal(double.counts.requests, 0);
+});
+
 test("files that are no credentials are one clear error that tells nothing of them", async () => {
   const account = JSON.parse(double.access.createAccount(EMAIL)) as Record<string, string>;
   const broken = JSON.stringify({

@@ -14,7 +14,8 @@ import { textOf } from "../http/transport.ts";
 import type { Transport } from "../http/transport.ts";
 import { isPassingStatus, statusError } from "../http/status.ts";
 import { parseCredentialFile } from "./credential-file.ts";
-import type { CredentialFile, Risk } from "./credential-file.ts";
+import type { Risk } from "./credential-fields.ts";
+import type { CredentialFile } from "./credential-file.ts";
 
 /** A token is not used in its last minutes. */
 const MARGIN_MS = 120_000;

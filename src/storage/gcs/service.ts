@@ -9,7 +9,7 @@ import type { Transport, WireAnswer } from "../http/transport.ts";
 import { textOf } from "../http/transport.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { GcsOptions } from "../gcs.ts";
-import type { Risk } from "./credential-file.ts";
+import type { Risk } from "./credential-fields.ts";
 import { serviceError } from "./service-error.ts";
 
 const SCOPE = "https://www.googleapis.com/auth/devstorage.read_write";

@@ -5,8 +5,8 @@ import { HoldfastError } from "../../base/errors.ts";
 import type { BackendContext } from "../backend.ts";
 import type { GcsOptions, GoogleCredentials } from "../gcs.ts";
 import { connectionsOf, prefixOfPath } from "../option-values.ts";
-import { RISKS } from "./credential-file.ts";
-import type { Risk } from "./credential-file.ts";
+import { RISKS } from "./credential-fields.ts";
+import type { Risk } from "./credential-fields.ts";
 
 export const GCS_OPTIONS: Readonly<Record<string, string>> = {
   connections: "requests at once (16)",
