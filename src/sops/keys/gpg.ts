@@ -8,7 +8,9 @@ import type { KeyContext } from "../key-source.ts";
 import { once } from "./memory.ts";
 import { plain, type Finding } from "./places.ts";
 
-const QUIET = ["--batch", "--no-tty", "--status-fd", "2"] as const;
+/** Asks nobody, and nothing on the network; a stranger's message neither chooses where it is written nor fills memory. */
+const SAFELY = ["--batch", "--no-tty", "--status-fd", "2", "--disable-dirmngr"] as const;
+const DECRYPT = ["--output", "-", "--max-output", "65536", "--decrypt"] as const;
 
 /** What gpg's error numbers mean for a person (libgpg-error; the low 16 bits of what it prints). */
 const CAUSES: Readonly<Record<number, string>> = {
@@ -41,7 +43,7 @@ export function gpgProgram(env: KeyContext["env"]): string {
 /** What gpg decrypts the armored message `enc` to, or why it does not. */
 export async function gpgDecrypt(enc: string, context: KeyContext): Promise<Finding> {
   const message = Buffer.from(enc);
-  const first = await runGpg(["--pinentry-mode", "error", "--decrypt"], message, context);
+  const first = await runGpg(["--pinentry-mode", "error", ...DECRYPT], message, context);
   if (typeof first === "string") return first;
   if (opened(first)) return first.stdout;
   if (!wantsPassphrase(first)) return whyFailed(first);
@@ -55,7 +57,7 @@ export async function gpgDecrypt(enc: string, context: KeyContext): Promise<Find
     const passphrase = await once(context, `gpg passphrase ${who}`, () => ask(`PGP key ${who}`));
     if (/[\r\n\0]/.test(passphrase)) return "the passphrase has a line end in it";
     const input = Buffer.concat([Buffer.from(`${passphrase}\n`), message]);
-    const args = ["--pinentry-mode", "loopback", "--passphrase-fd", "0", "--decrypt"];
+    const args = ["--pinentry-mode", "loopback", "--passphrase-fd", "0", ...DECRYPT];
     const second = await runGpg(args, input, context);
     if (typeof second === "string") return second;
     return opened(second) ? second.stdout : whyFailed(second);
@@ -95,7 +97,7 @@ async function runGpg(
 ): Promise<Outcome | string> {
   const program = gpgProgram(context.env);
   try {
-    return await context.run(program, [...QUIET, ...args], input, { ...context.env });
+    return await context.run(program, [...SAFELY, ...args], input, { ...context.env });
   } catch (error) {
     if (isHoldfastError(error, "CANCELLED")) throw error;
     if (context.signal?.aborted) throw cancelled(context.signal);

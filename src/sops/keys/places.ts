@@ -68,6 +68,8 @@ export function whyNot(error: unknown): string {
   if (error instanceof HoldfastError) return plain(error.message);
   const errno = errnoOf(error);
   if (errno === "ENOENT") return "missing";
+  if (errno === "EACCES" || errno === "EPERM") return "must not be read (permissions)";
+  if (errno === "EISDIR") return "a directory";
   return `failed (${errno ?? (error instanceof Error ? error.name : typeof error)})`;
 }
 
