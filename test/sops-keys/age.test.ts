@@ -13,6 +13,8 @@ import { folder, output, program, type Folder } from "./programs.ts";
 const age = program("age");
 const keygen = program("age-keygen");
 const sshKeygen = program("ssh-keygen");
+// It types a passphrase for age, which otherwise wants a terminal; only in new versions.
+const locker = program("age-plugin-batchpass");
 const dataKey = randomBytes(32);
 
 /** The identity of a new key, and its recipient. */
@@ -145,6 +147,22 @@ suite("age keys", { skip: age.skip || keygen.skip }, () => {
     const file = home.write("key.txt", identity);
     assert.deepEqual(output(age.path, ["--decrypt", "--identity", file], enc), dataKey);
   });
+
+  test(
+    "an identity file that age itself locked with a passphrase",
+    { skip: locker.skip },
+    async () => {
+      using home = folder();
+      const { identity, recipient } = newKey();
+      const env = { AGE_PASSPHRASE: "correct horse", AGE_PASSPHRASE_WORK_FACTOR: "10" };
+      const flags = ["--encrypt", "--armor", "-j", "batchpass"];
+      const file = home.write("keys.age", output(age.path, flags, identity, env));
+      const key = wrapped("age", recipient, encrypt(recipient));
+      const askPassphrase = (): Promise<string> => Promise.resolve("correct horse");
+      const context = keyContext({ SOPS_AGE_KEY_FILE: file }, { askPassphrase });
+      assertOpened(await openKey(key, context), `SOPS_AGE_KEY_FILE (${file})`);
+    },
+  );
 
   test("no private key is repeated when it is given as a recipient", async () => {
     const { identity } = newKey();

@@ -1,5 +1,5 @@
-// The real programs that keys are made and opened with. Like test/peers.ts, whose peers it prefers, it installs nothing: a
-// missing program is a skip with its reason, and a failure where REQUIRE_PEERS=1.
+// The real programs that keys are made and opened with: peers of test/peers.ts, and those that a system has or has not. A
+// missing one is a skip with its reason; only a peer can be required.
 
 import { execFileSync } from "node:child_process";
 import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -30,7 +30,7 @@ export function program(name: string, as: string = name): Program {
     get path(): string {
       throw new Error(reason);
     },
-    skip: process.env["REQUIRE_PEERS"] === "1" ? false : reason,
+    skip: reason,
   };
 }
 

@@ -49,6 +49,12 @@ suite("keys in documents of sops", { skip: sops.skip }, () => {
     await bothWays("age", recipient, { SOPS_AGE_KEY: identity });
   });
 
+  test("post-quantum age", async () => {
+    const { generateHybridIdentity, identityToRecipient } = await import("age-encryption");
+    const identity = await generateHybridIdentity();
+    await bothWays("age", await identityToRecipient(identity), { SOPS_AGE_KEY: identity });
+  });
+
   test("SSH", { skip: sshKeygen.skip }, async () => {
     for (const type of ["ed25519", "rsa"]) {
       using home = folder();
