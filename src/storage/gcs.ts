@@ -38,8 +38,8 @@ import type {
 export type GoogleCredentials =
   /** No token at all: public buckets and emulators. */
   | { readonly kind: "anonymous" }
-  /** A ready access token. */
-  | { readonly kind: "token"; readonly token: string }
+  /** A ready access token, and the variable it came from (GOOGLE_ACCESS_TOKEN by default). */
+  | { readonly kind: "token"; readonly token: string; readonly source?: string }
   /** A credential file: `value` is its content or its path, `source` the variable it came from. */
   | { readonly kind: "file"; readonly value: string; readonly source: string }
   /** Application default credentials: variable, gcloud's file, metadata server. */

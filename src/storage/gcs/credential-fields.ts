@@ -14,21 +14,16 @@ const GOOGLE_HOST = /^(?:[a-z0-9-]+\.)*googleapis\.com$|^accounts\.google\.com$/
  * in another spelling. None is passed on, and a file that has one was made to get past a judge.
  */
 const OPTIONS = new Set(["endpoint", "transporter", "transporter_options", "api_key"]);
-const SPELT_OTHERWISE = new Set([
-  ...["token_url", "token_uri", "token_info_url", "universe_domain", "cloud_resource_manager_url"],
-  ...["service_account_impersonation_url", "service_account_impersonation", "source_credentials"],
-  ...["credential_source", "subject_token_type", "subject_token_supplier", "transporter_options"],
-  ...[
-    "aws_security_credentials_supplier",
-    "client_id",
-    "client_secret",
-    "refresh_token",
-    "api_key",
-  ],
-  ...["private_key", "client_email", "quota_project_id", "workforce_pool_user_project"],
-  ...["environment_id", "region_url", "regional_cred_verification_url", "imdsv2_session_token_url"],
-  ...["subject_token_field_name", "output_file", "timeout_millis"],
-]);
+const SPELT_OTHERWISE = new Set(
+  (
+    "token_url token_uri token_info_url universe_domain cloud_resource_manager_url private_key client_email " +
+    "service_account_impersonation_url service_account_impersonation source_credentials credential_source " +
+    "subject_token_type subject_token_supplier aws_security_credentials_supplier transporter_options api_key " +
+    "client_id client_secret refresh_token quota_project_id workforce_pool_user_project environment_id " +
+    "region_url regional_cred_verification_url imdsv2_session_token_url subject_token_field_name " +
+    "output_file timeout_millis"
+  ).split(" "),
+);
 
 export class Fields {
   readonly source: string;

@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { Server, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, before, suite, test } from "node:test";
 import { backendContext } from "../../../test/backend-context.ts";
 import { GcsDouble } from "../../../test/gcs/double.ts";
 import { openGcsStorage } from "../gcs.ts";
@@ -152,6 +156,140 @@ test("files that are no credentials are one clear error that tells nothing of th
     assert.equal(error.code, "CREDENTIALS_INVALID");
     assert.ok(!error.message.includes("SECRET SECRET"));
     return true;
+  });
+});
+
+test("a workload's own token is exchanged, and again when the service refused the other", async (t) => {
+  const warned = t.mock.method(console, "warn", () => {});
+  const subject = join(folder, "workload.txt");
+  await writeFile(subject, "SUBJECT");
+  let exchanged = 0;
+  const sts = createServer((request, response) => {
+    request.resume();
+    exchanged += 1;
+    const token = `federated-${exchanged}`;
+    double.access.tokens.set(token, Date.now() + 60_000);
+    response.setHeader("content-type", "application/json");
+    const answer = { access_token: token, expires_in: 3600, token_type: "Bearer" };
+    response.end(JSON.stringify({ ...answer, issued_token_type: "x" }));
+  });
+  sts.listen(0, "127.0.0.1");
+  await once(sts, "listening");
+  const file = JSON.stringify({
+    type: "external_account",
+    audience:
+      "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",
+    subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
+    token_url: `http://127.0.0.1:${(sts.address() as AddressInfo).port}/v1/token`,
+    credential_source: { file: subject },
+  });
+  const options = new Map([["gs.allow-credentials", "token-uri"]]);
+  const storage = await open(fromText(file), { options });
+  await storage.put("data/federated", body);
+  await storage.stat("data/federated");
+  assert.equal(exchanged, 1);
+  double.access.tokens.delete("federated-1");
+  assert.equal((await storage.stat("data/federated")).size, 10);
+  assert.equal(exchanged, 2);
+  assert.equal(warned.mock.callCount(), 0);
+  sts.closeAllConnections();
+  sts.close();
+});
+
+test("a token is taken without white space, and refused where no header can hold it", async () => {
+  double.access.tokens.set("spaced", Date.now() + 60_000);
+  const storage = await open({ kind: "token", token: " spaced\n" });
+  await storage.put("data/spaced", body);
+  for (const token of [
+    "SECRET\nSECRET",
+    "SECRET\u0000",
+    "SECRET SECRET",
+    "\u201cSECRET\u201d",
+    " \n",
+  ]) {
+    const opening = open({ kind: "token", token });
+    await assert.rejects(opening, (error: Error & { code: string; retryable: boolean }) => {
+      assert.equal(error.code, "CREDENTIALS_INVALID");
+      assert.equal(error.retryable, false);
+      assert.match(error.message, /GOOGLE_ACCESS_TOKEN/);
+      assert.ok(!error.message.includes("SECRET"));
+      return true;
+    });
+  }
+});
+
+suite("the metadata server", () => {
+  let server: Server;
+  let answer: (response: ServerResponse) => void;
+  let given = 0;
+  const give = (seconds: number) => (response: ServerResponse) => {
+    given += 1;
+    const token = `metadata-${given}`;
+    double.access.tokens.set(token, Date.now() + 60_000);
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ access_token: token, expires_in: seconds }));
+  };
+  const fail = (status: number) => (response: ServerResponse) =>
+    void response.writeHead(status).end("busy");
+  const openDefault = (): Promise<Storage> => {
+    const place = { bucket: "tokens", prefix: "", endpoint: double.endpoint };
+    const context = backendContext({ env: { HOME: "/nonexistent" } });
+    return openGcsStorage({ ...place, credentials: { kind: "default" } }, context);
+  };
+  before(async () => {
+    server = createServer((request, response) => {
+      request.resume();
+      response.setHeader("metadata-flavor", "Google");
+      answer(response);
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    process.env["GCE_METADATA_HOST"] = `127.0.0.1:${port}`;
+  });
+  after(async () => {
+    delete process.env["GCE_METADATA_HOST"];
+    server.closeAllConnections();
+    if (server.listening) {
+      server.close();
+      await once(server, "close");
+    }
+  });
+
+  test("its passing fault is no lack of credentials", async () => {
+    const busy = { code: "STORAGE_UNAVAILABLE", retryable: true, message: /metadata server/ };
+    const storage = await openDefault();
+    answer = fail(503);
+    await assert.rejects(storage.stat("data/meta"), busy);
+    // Too short to be used twice.
+    answer = give(60);
+    await storage.put("data/meta", body);
+    answer = fail(503);
+    await assert.rejects(storage.stat("data/meta"), busy);
+    answer = (response) => void response.destroy();
+    await assert.rejects(storage.stat("data/meta"), busy);
+    answer = give(60);
+    assert.equal((await storage.stat("data/meta")).size, 10);
+  });
+
+  test("a token of its that is refused is followed by another", async () => {
+    answer = give(3600);
+    const storage = await openDefault();
+    await storage.put("data/revoked", body);
+    const first = given;
+    double.access.tokens.delete(`metadata-${first}`);
+    assert.equal((await storage.stat("data/revoked")).size, 10);
+    assert.equal(given, first + 1);
+  });
+
+  test("one that knows of no account, and none at all, are no credentials", async () => {
+    const none = { code: "CREDENTIALS_INVALID", message: /no credentials/ };
+    answer = fail(404);
+    await assert.rejects((await openDefault()).stat("data/meta"), none);
+    server.closeAllConnections();
+    server.close();
+    await once(server, "close");
+    await assert.rejects((await openDefault()).stat("data/meta"), none);
   });
 });
 

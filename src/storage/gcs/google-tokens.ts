@@ -50,12 +50,25 @@ type Fetch = () => Promise<Token>;
 export async function openTokens(options: TokenOptions): Promise<TokenSource> {
   const { credentials } = options;
   if (credentials.kind === "anonymous") return fixed(undefined);
-  if (credentials.kind === "token") return fixed(credentials.token);
+  if (credentials.kind === "token") {
+    const { token, source = "GOOGLE_ACCESS_TOKEN" } = credentials;
+    return fixed(sendable(token, source));
+  }
   return cached(await fetchOf(options), options.context);
 }
 
 function fixed(token: string | undefined): TokenSource {
   return { token: () => Promise.resolve(token), refused: () => false };
+}
+
+/** A token without the line end that files leave behind it. CREDENTIALS_INVALID when no header can hold it. */
+function sendable(token: string, source: string): string {
+  const value = token.trim();
+  if (/^[\x21-\x7e]+$/.test(value)) return value;
+  const why = value === "" ? "is empty" : "has characters that no token has";
+  throw new HoldfastError("CREDENTIALS_INVALID", `the access token of ${source} ${why}`, {
+    hint: "Set it to the token alone: one line, without quotes around it or words before it.",
+  });
 }
 
 function cached(fetch: Fetch, context: BackendContext): TokenSource {
@@ -95,7 +108,7 @@ async function fetchOf(options: TokenOptions): Promise<Fetch> {
   const text = await readFile(path, "utf8").catch(() => undefined);
   if (text !== undefined) return await fromFile(text, path, options);
   const { Compute } = await import("google-auth-library");
-  return fromLibrary(new Compute({ scopes: [scope] }), "the metadata server", context);
+  return fromMetadata(() => new Compute({ scopes: [scope] }), context);
 }
 
 /** Content as it is, or the content of the file that is named. */
@@ -126,13 +139,14 @@ async function fromFile(text: string, source: string, options: TokenOptions): Pr
       ? selfSigned(file, source, options)
       : exchanged(file, file.foreignTokenUri, source, options);
   }
-  const { GoogleAuth } = await import("google-auth-library");
-  const auth = new GoogleAuth({ scopes: [options.scope] });
+  const { clientOf } = await import("./library-clients.ts");
+  const make = (): AuthClient => clientOf(file.json, options.scope);
   try {
-    return fromLibrary(auth.fromJSON(file.json as never), source, options.context);
+    make();
   } catch (error) {
     throw unusable(source, error);
   }
+  return fromLibrary(make, source, options.context);
 }
 
 interface Assertion {
@@ -203,7 +217,7 @@ function exchanged(
       throw unusable(source, new Error(refusalOf(given, answer.status)));
     }
     const seconds = Number(given["expires_in"] ?? 3600);
-    return { value: given["access_token"], expires: now + seconds * 1000 };
+    return { value: sendable(given["access_token"], source), expires: now + seconds * 1000 };
   };
 }
 
@@ -222,37 +236,81 @@ function refusalOf(given: Record<string, unknown>, status: number): string {
   return texts.length > 0 ? texts.join(": ") : `HTTP ${status}`;
 }
 
-function fromLibrary(client: AuthClient, source: string, context: BackendContext): Fetch {
+/** Tokens of a client of the library's, a new one each time: a client keeps its token, also one that was refused. */
+function fromLibrary(make: () => AuthClient, source: string, context: BackendContext): Fetch {
   return async () => {
     try {
-      const { token } = await client.getAccessToken();
-      if (!token) throw new Error("it gave no token");
-      const expires = client.credentials.expiry_date ?? context.clock.now() + 10 * 60_000;
-      return { value: token, expires };
+      return await tokenOf(make(), source, context);
     } catch (error) {
-      const status = (error as { status?: unknown }).status;
-      const passing = typeof status === "number" ? isPassingStatus(status) : isNetwork(error);
-      if (!passing || source === "the metadata server") throw unusable(source, error);
-      const message = `cannot get a token with the credentials in ${source}: ${messageOf(error)}`;
-      throw new HoldfastError("STORAGE_UNAVAILABLE", message, { retryable: true });
+      if (error instanceof HoldfastError) throw error;
+      if (!isPassing(error)) throw unusable(source, error);
+      throw unavailable(`with the credentials in ${source}`, error);
     }
   };
 }
 
-function isNetwork(error: unknown): boolean {
+/** Tokens of the metadata server. That there is none is known only while none has answered. */
+function fromMetadata(make: () => AuthClient, context: BackendContext): Fetch {
+  let hasAnswered = false;
+  return async () => {
+    try {
+      const token = await tokenOf(make(), METADATA, context);
+      hasAnswered = true;
+      return token;
+    } catch (error) {
+      if (error instanceof HoldfastError) throw error;
+      const status = statusOf(error);
+      if (!hasAnswered && (status === undefined || status === 404)) throw noCredentials();
+      if (status !== undefined && !isPassingStatus(status)) throw unusable(METADATA, error);
+      throw unavailable(`from ${METADATA}`, error);
+    }
+  };
+}
+
+const METADATA = "the metadata server";
+
+async function tokenOf(
+  client: AuthClient,
+  source: string,
+  context: BackendContext,
+): Promise<Token> {
+  const { token } = await client.getAccessToken();
+  if (!token) throw new Error("it gave no token");
+  const expires = client.credentials.expiry_date ?? context.clock.now() + 10 * 60_000;
+  return { value: sendable(token, source), expires };
+}
+
+function statusOf(error: unknown): number | undefined {
+  const { status } = error as { status?: unknown };
+  return typeof status === "number" ? status : undefined;
+}
+
+function isPassing(error: unknown): boolean {
+  const status = statusOf(error);
+  if (status !== undefined) return isPassingStatus(status);
   const cause = (error as { cause?: unknown } | null)?.cause;
   return errnoOf(error) !== undefined || errnoOf(cause) !== undefined;
 }
 
+function unavailable(where: string, error: unknown): HoldfastError {
+  const message = `cannot get a token ${where}: ${firstLine(error)}`;
+  return new HoldfastError("STORAGE_UNAVAILABLE", message, { retryable: true });
+}
+
+function noCredentials(): HoldfastError {
+  return new HoldfastError(
+    "CREDENTIALS_INVALID",
+    "there are no credentials for Google Cloud Storage",
+    {
+      hint: "Set GOOGLE_APPLICATION_CREDENTIALS to the JSON of a service account's key or to its path, or GOOGLE_ACCESS_TOKEN to a token; no gcloud file and no metadata server was found.",
+    },
+  );
+}
+
 function unusable(source: string, error: unknown): HoldfastError {
-  const isMetadata = source === "the metadata server";
-  const message = isMetadata
-    ? "there are no credentials for Google Cloud Storage"
-    : `the credentials in ${source} are not accepted: ${firstLine(error)}`;
+  const message = `the credentials in ${source} are not accepted: ${firstLine(error)}`;
   return new HoldfastError("CREDENTIALS_INVALID", message, {
-    hint: isMetadata
-      ? "Set GOOGLE_APPLICATION_CREDENTIALS to the JSON of a service account's key or to its path, or GOOGLE_ACCESS_TOKEN to a token; no gcloud file and no metadata server was found."
-      : "Check that the account and its key exist and are enabled, and that this machine's clock is right.",
+    hint: "Check that the account and its key exist and are enabled, and that this machine's clock is right.",
   });
 }
 
