@@ -3,8 +3,8 @@
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { delimiter } from "node:path";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
 import { suite, test } from "node:test";
 import type { KeyAttempt } from "../../src/sops/key-source.ts";
 import { openKey, wrapKey } from "../../src/sops/keys.ts";
@@ -206,6 +206,30 @@ suite("PGP keys", { skip: gpg.skip }, () => {
     const env = { HOLDFAST_PGP_KEY_FILE: file, SOPS_GPG_EXEC: "no-gpg" };
     const stub = wrapped("pgp", fingerprint, ring.encrypt(fingerprint));
     assert.match(reasonOf(await openKey(stub, keyContext(env))), /: holds a stub: /);
+  });
+
+  test("a message cannot choose the file that it is written to", async () => {
+    using ring = keyring();
+    const fingerprint = ring.make("hugo", KIND);
+    writeFileSync(join(ring.path, "gpg.conf"), "use-embedded-filename\n");
+    const flags = ["--armor", "--set-filename", "holdfast-chosen", "--trust-model", "always"];
+    const enc = ring.gpg([...flags, "--encrypt", "--recipient", fingerprint], dataKey);
+    const key = wrapped("pgp", fingerprint, enc.toString());
+    assertOpened(await openKey(key, keyContext({ GNUPGHOME: ring.path })), "gpg");
+    assert.ok(!existsSync("holdfast-chosen"));
+  });
+
+  test("a message that grows beyond all measure is refused by gpg", async () => {
+    using ring = keyring();
+    const fingerprint = ring.make("ida", KIND);
+    const flags = ["--armor", "--trust-model", "always", "--encrypt", "--recipient", fingerprint];
+    const enc = ring.gpg(flags, new Uint8Array(8 << 20)).toString();
+    const attempt = await openKey(
+      wrapped("pgp", fingerprint, enc),
+      keyContext({ GNUPGHOME: ring.path }),
+    );
+    assert.match(reasonOf(attempt), /^gpg: /m);
+    assert.doesNotMatch(reasonOf(attempt), /bytes are no data key/);
   });
 
   test("damaged messages, and a gpg that prints nothing", async () => {
