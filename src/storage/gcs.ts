@@ -10,14 +10,15 @@ import { throwIfCancelled } from "../base/cancellation.ts";
 import { eachLimit } from "../base/concurrency.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { BackendContext } from "./backend.ts";
+import { resourceOf } from "./gcs/answers.ts";
+import type { ObjectResource } from "./gcs/answers.ts";
 import { crc32c, crc32cText } from "./gcs/crc32c.ts";
 import { inspectBucket } from "./gcs/inspection.ts";
 import { listObjects } from "./gcs/listing.ts";
 import { batchBody, parseBatchAnswer, relatedBody } from "./gcs/multipart.ts";
 import { resumableUpload, sessionOf } from "./gcs/resumable.ts";
-import type { ObjectResource } from "./gcs/resumable.ts";
 import { isBucketMissing, serviceError } from "./gcs/service-error.ts";
-import { parseJson, Service } from "./gcs/service.ts";
+import { Service } from "./gcs/service.ts";
 import type { ServiceCall } from "./gcs/service.ts";
 import { allowedRisks } from "./gcs/settings.ts";
 import { readRange } from "./http/read-range.ts";
@@ -118,7 +119,7 @@ class GcsStorage implements Storage {
     });
     // Something of that name exists: another content, or this one, when the reply to an earlier attempt was lost.
     if (answer.status === 412) return await this.#compare(key, body, signal);
-    const stored = parseJson(answer, `write ${key}`) as ObjectResource;
+    const stored = resourceOf(answer, `write ${key}`);
     await this.#accept(key, stored, checksum, body.length);
   }
 
@@ -147,7 +148,7 @@ class GcsStorage implements Storage {
     checkKey(key);
     throwIfCancelled(signal);
     const { size } = await this.#resource(key, "name,size", signal);
-    return { key, size: Number(size) };
+    return { key, size };
   }
 
   async *list(prefix: string, { signal }: CallOptions = {}): AsyncGenerator<StoredObject> {
@@ -258,14 +259,10 @@ class GcsStorage implements Storage {
     fields: string,
     signal: AbortSignal | undefined,
   ): Promise<ObjectResource> {
-    return await this.#service.json<ObjectResource>({
-      kind: "stat",
-      method: "GET",
-      path: this.#object(key),
-      query: { fields },
-      what: `look up ${key}`,
-      signal,
-    });
+    const what = `look up ${key}`;
+    const path = this.#object(key);
+    const call: ServiceCall = { kind: "stat", method: "GET", path, query: { fields }, what };
+    return resourceOf(await this.#service.call({ ...call, signal }), what);
   }
 
   /** What exists under the name must be equal to the body: by a hash that cannot be equal by chance. */
@@ -279,7 +276,7 @@ class GcsStorage implements Storage {
         retryable: true,
       });
     }
-    const sameSize = Number(found.size) === body.length;
+    const sameSize = found.size === body.length;
     const same =
       sameSize &&
       (found.md5Hash === undefined
@@ -297,7 +294,7 @@ class GcsStorage implements Storage {
     size: number,
   ): Promise<void> {
     const isWhole =
-      Number(stored.size) === size && (stored.crc32c === undefined || stored.crc32c === checksum);
+      stored.size === size && (stored.crc32c === undefined || stored.crc32c === checksum);
     try {
       if (!isWhole) {
         throw new HoldfastError("STORAGE_UNAVAILABLE", `${key} was damaged on its way`, {

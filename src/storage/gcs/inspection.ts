@@ -3,6 +3,7 @@
 
 import { HoldfastError } from "../../base/errors.ts";
 import type { StorageFact } from "../storage.ts";
+import { recordOf } from "./answers.ts";
 import type { Service } from "./service.ts";
 
 interface BucketResource {
@@ -48,14 +49,16 @@ export async function inspectBucket(options: InspectionOptions): Promise<Storage
 /** The bucket, or why it cannot be looked up. */
 async function lookUp({ service, signal }: InspectionOptions): Promise<BucketResource | string> {
   try {
-    return await service.json<BucketResource>({
+    const what = `look up the bucket ${service.bucket}`;
+    const answer = await service.call({
       kind: "other",
       method: "GET",
       path: `/storage/v1/b/${encodeURIComponent(service.bucket)}`,
       query: { fields: FIELDS },
-      what: `look up the bucket ${service.bucket}`,
+      what,
       signal,
     });
+    return recordOf(answer, what);
   } catch (error) {
     if (!(error instanceof HoldfastError) || error.code !== "STORAGE_DENIED") throw error;
     return "needs storage.buckets.get, which this account does not have";

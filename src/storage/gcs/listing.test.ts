@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { backendContext } from "../../../test/backend-context.ts";
 import { GcsDouble } from "../../../test/gcs/double.ts";
 import type { Bucket } from "../../../test/gcs/bucket.ts";
@@ -97,6 +98,33 @@ test("a page that fails ends the list with its error, and a reader who leaves st
     if (++seen === 1500) break;
   }
   assert.equal(seen, 1500);
+});
+
+test("a reader who is slow makes the service wait, and misses nothing", async () => {
+  const packs = Array.from(
+    { length: 60_000 },
+    (_, i) => `f/data/${hex(i).slice(0, 2)}/${hex(i)}${i}`,
+  );
+  const { storage } = await bucketWith(packs);
+  double.resetCounts();
+  const keys = new Set<string>();
+  for await (const { key } of storage.list("data/")) {
+    keys.add(key);
+    if (keys.size !== 1_500) continue;
+    await sleep(300);
+    const requests = double.counts.byOperation["list"]!;
+    assert.ok(requests <= 40, `${requests} requests`);
+  }
+  assert.equal(keys.size, packs.length);
+  double.resetCounts();
+  let seen = 0;
+  for await (const object of storage.list("data/")) {
+    if (object && ++seen < 1_500) continue;
+    await sleep(300);
+    break;
+  }
+  await sleep(50);
+  assert.ok(double.counts.byOperation["list"]! <= 40);
 });
 
 test("a bucket that is gone is no empty list", async () => {

@@ -5,12 +5,12 @@
 import { Semaphore } from "../../base/concurrency.ts";
 import { isKey } from "../keys.ts";
 import type { StoredObject } from "../storage.ts";
+import { pageOf } from "./answers.ts";
+import type { Page } from "./answers.ts";
 import type { Service } from "./service.ts";
 
-interface Page {
-  readonly items?: readonly { readonly name: string; readonly size?: string }[];
-  readonly nextPageToken?: string;
-}
+/** Pages fetched and not yet read, for each that may be fetched at once. */
+const UNREAD_PAGES = 2;
 
 export interface ListOptions {
   readonly service: Service;
@@ -35,7 +35,7 @@ export async function* listObjects(options: ListOptions): AsyncGenerator<StoredO
   const first = await fetchPage(options, {}, undefined);
   yield* objectsOf(first, options);
   if (first.nextPageToken === undefined) return;
-  const last = first.items?.at(-1)?.name;
+  const last = first.items.at(-1)?.name;
   const spans = last === undefined ? undefined : spansAfter(below, last);
   if (spans === undefined) {
     yield* followPages(options, {}, first.nextPageToken);
@@ -75,16 +75,19 @@ async function* inParallel(
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
   const within = { ...options, signal };
-  // A span is fetched page by page; pages that came wait here until they are read.
-  const pages: Page[] = [];
+  // A span is fetched page by page; pages that came wait here until they are read. Each holds a place, so that a slow
+  // reader makes the spans wait, not the memory grow.
+  const unread = new Semaphore(UNREAD_PAGES * options.parallel);
+  const pages: { readonly page: Page; readonly release: () => void }[] = [];
   let left = spans.length;
   let failure: { error: unknown } | undefined;
   let wake = (): void => {};
   const work = async (span: Span): Promise<void> => {
     let token: string | undefined;
     do {
+      const release = await unread.acquire(signal);
       const page = await places.run(() => fetchPage(within, span, token), signal);
-      pages.push(page);
+      pages.push({ page, release });
       wake();
       token = page.nextPageToken;
     } while (token !== undefined);
@@ -99,10 +102,11 @@ async function* inParallel(
   );
   try {
     for (;;) {
-      const page = pages.shift();
+      const next = pages.shift();
       if (failure) throw failure.error;
-      if (page !== undefined) {
-        for (const object of objectsOf(page, options, last)) yield object;
+      if (next !== undefined) {
+        yield* objectsOf(next.page, options, last);
+        next.release();
       } else if (left === 0) return;
       else await new Promise<void>((resolve) => (wake = resolve));
     }
@@ -125,12 +129,13 @@ async function* followPages(
   }
 }
 
-function fetchPage(
+async function fetchPage(
   { service, root, prefix, signal }: ListOptions,
   { start, end }: Span,
   pageToken: string | undefined,
 ): Promise<Page> {
-  return service.json<Page>({
+  const what = `list ${root + prefix || service.bucket}`;
+  const answer = await service.call({
     kind: "list",
     method: "GET",
     path: `/storage/v1/b/${encodeURIComponent(service.bucket)}/o`,
@@ -138,18 +143,19 @@ function fetchPage(
       prefix: root + prefix,
       startOffset: start,
       endOffset: end,
-      fields: "items(name,size),nextPageToken",
+      fields: "kind,items(name,size),nextPageToken",
       pageToken,
     },
-    what: `list ${root + prefix || service.bucket}`,
+    what,
     signal,
   });
+  return pageOf(answer, what);
 }
 
 /** The objects of a page that have names of ours, without the one called `except`: it was told before. */
 function* objectsOf(page: Page, { root }: ListOptions, except?: string): Generator<StoredObject> {
-  for (const { name, size } of page.items ?? []) {
+  for (const { name, size } of page.items) {
     const key = name.slice(root.length);
-    if (name !== except && name.startsWith(root) && isKey(key)) yield { key, size: Number(size) };
+    if (name !== except && name.startsWith(root) && isKey(key)) yield { key, size };
   }
 }

@@ -6,21 +6,13 @@ import { HoldfastError } from "../../base/errors.ts";
 import type { WireAnswer } from "../http/transport.ts";
 import type { CallOptions, Upload } from "../storage.ts";
 import { crc32c, crc32cText } from "./crc32c.ts";
-import { GOOGLE_ENDPOINT, parseJson } from "./service.ts";
+import { resourceOf } from "./answers.ts";
+import type { ObjectResource } from "./answers.ts";
+import { GOOGLE_ENDPOINT } from "./service.ts";
 import type { Service } from "./service.ts";
 
 /** A multiple of 256 KiB, as the service wants it: large enough that round trips do not count. */
 const PIECE_BYTES = 16 << 20;
-
-/** What the service tells of a finished object. */
-export interface ObjectResource {
-  readonly name?: string;
-  readonly size?: string;
-  readonly generation?: string;
-  readonly crc32c?: string;
-  readonly md5Hash?: string;
-  readonly kmsKeyName?: string;
-}
 
 export interface ResumableOptions {
   readonly service: Service;
@@ -162,8 +154,8 @@ class Session {
   /** How much the service has now; everything, once it answers with the object. */
   #take(answer: WireAnswer, from: number): number {
     if (answer.status !== 308) {
-      this.#resource = parseJson(answer, `write ${this.#options.key}`) as ObjectResource;
-      return Number(this.#resource.size);
+      this.#resource = resourceOf(answer, `write ${this.#options.key}`);
+      return this.#resource.size;
     }
     const held = /^bytes=0-(\d+)$/.exec(answer.headers.range ?? "")?.[1];
     if (held === undefined && from > 0) throw this.#failed("the service has lost the upload");

@@ -6,8 +6,6 @@ import { openTokens } from "./google-tokens.ts";
 import type { TokenSource } from "./google-tokens.ts";
 import type { RequestKind } from "../meter.ts";
 import type { Transport, WireAnswer } from "../http/transport.ts";
-import { textOf } from "../http/transport.ts";
-import { HoldfastError } from "../../base/errors.ts";
 import type { GcsOptions } from "../gcs.ts";
 import type { Risk } from "./credential-fields.ts";
 import { serviceError } from "./service-error.ts";
@@ -79,11 +77,6 @@ export class Service {
     throw serviceError({ what: call.what, answer, bucket: this.bucket, now });
   }
 
-  /** The call's answer as JSON. */
-  async json<T>(call: ServiceCall): Promise<T> {
-    return parseJson(await this.call(call), call.what) as T;
-  }
-
   close(): Promise<void> {
     return this.#transport.close();
   }
@@ -108,18 +101,5 @@ export class Service {
     const date = Date.parse(answer.headers.date ?? "");
     if (!Number.isNaN(date)) this.skew = date - this.#context.clock.now();
     return answer;
-  }
-}
-
-/** The JSON of an answer. */
-export function parseJson(answer: WireAnswer, what: string): unknown {
-  try {
-    return JSON.parse(textOf(answer)) as unknown;
-  } catch {
-    // A proxy or a sign-in page in between; it may be gone in a minute.
-    throw new HoldfastError("STORAGE_UNAVAILABLE", `cannot ${what}: the answer is no JSON`, {
-      retryable: true,
-      hint: "Is something between here and the service that answers in its place?",
-    });
   }
 }
