@@ -57,6 +57,17 @@ export function uploads(open: Open): void {
     await failsWith("CANCELLED", "", putStream(storage, "base/y", [pattern(2, 2)], options));
     await failsWith("BUG", "", putStream(storage, "../y", [pattern(2, 2)]));
   });
+  storageTest("a stream is stopped while its source is silent", open, async ({ storage }) => {
+    const stop = new AbortController();
+    const silent = async function* (): AsyncGenerator<Uint8Array> {
+      yield pattern(10, 1);
+      setImmediate(() => stop.abort());
+      await new Promise(() => {});
+    };
+    const { signal } = stop;
+    await failsWith("CANCELLED", "", putStream(storage, "base/x", silent(), { signal }));
+    assert.deepEqual(await keysOf(storage, ""), []);
+  });
 }
 
 async function startAndAbort(
