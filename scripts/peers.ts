@@ -35,6 +35,8 @@ function go(module: string, version: string): Source {
   return { name: `Go ${version}`, install: () => goInstall({ module, version }) };
 }
 
+const SOPS = "github.com/getsops/sops/v3/cmd/sops";
+
 /** Where each peer comes from, best first. */
 const SOURCES: Readonly<Record<PeerName, readonly Source[]>> = {
   "restic-oldest": [
@@ -54,6 +56,11 @@ const SOURCES: Readonly<Record<PeerName, readonly Source[]>> = {
   "fake-gcs-server": [go("github.com/fsouza/fake-gcs-server", "v1.56.1")],
   getfattr: [debian("bookworm", "attr", "usr/bin/getfattr")],
   setfattr: [debian("bookworm", "attr", "usr/bin/setfattr")],
+  "sops-newest": [go(SOPS, "v3.13.2")],
+  "sops-3.13.1": [go(SOPS, "v3.13.1")],
+  "sops-old": [go(SOPS, "v3.10.2")],
+  age: [debian("bookworm", "age", "usr/bin/age")],
+  "age-keygen": [debian("bookworm", "age", "usr/bin/age-keygen")],
   rustic: [{ name: "crates", install: () => cargoInstall("rustic-rs", "rustic") }],
   kopia: [go("github.com/kopia/kopia", "latest")],
   borg: [{ name: "apt-get install", install: () => systemPackage("borgbackup", "borg") }],

@@ -32,11 +32,18 @@ export type PeerName =
   | "fake-gcs-server"
   | "getfattr"
   | "setfattr"
+  | "sops-newest"
+  | "sops-3.13.1"
+  | "sops-old"
+  | "age"
+  | "age-keygen"
   | "rustic"
   | "kopia"
   | "borg";
 
 const restic = { program: "restic", versionArguments: ["version"], use: "interop" } as const;
+const sops = { program: "sops", use: "interop" } as const;
+const age = { versionArguments: ["--version"], from: "1.1.0", use: "interop" } as const;
 const attr = { versionArguments: ["--version"], from: "2.4.0", use: "interop" } as const;
 const benchmark = { versionArguments: ["--version"], use: "benchmark" } as const;
 
@@ -55,6 +62,12 @@ export const PEERS: Readonly<Record<PeerName, PeerNeed>> = {
   "fake-gcs-server": { program: "fake-gcs-server", from: "1.50.0", use: "interop" },
   getfattr: { ...attr, program: "getfattr" },
   setfattr: { ...attr, program: "setfattr" },
+  "sops-newest": { ...sops, from: "3.13.2" },
+  // The last that reads comments which older versions stored as items of lists.
+  "sops-3.13.1": { ...sops, from: "3.13.1", before: "3.13.2" },
+  "sops-old": { ...sops, from: "3.8.0", before: "3.11.0" },
+  age: { ...age, program: "age" },
+  "age-keygen": { ...age, program: "age-keygen" },
   rustic: { ...benchmark, program: "rustic", from: "0.9.0" },
   kopia: { ...benchmark, program: "kopia", from: "0.17.0" },
   borg: { ...benchmark, program: "borg", from: "1.2.0" },
