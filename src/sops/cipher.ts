@@ -1,0 +1,81 @@
+// One encrypted value of a SOPS document: its text form, and AES-256-GCM around it. Implements
+// docs/formats/sops.md#values. Must never put a plaintext into an error, nor open what the tag does not prove.
+
+import { createCipheriv, createDecipheriv } from "node:crypto";
+import { canonical, VALUE_TYPES, type Value, type ValueType } from "./value.ts";
+
+const TAG_BYTES = 16;
+/** Bytes of the initialisation vectors that SOPS makes; reading takes the length from the file. */
+export const IV_BYTES = 32;
+export const DATA_KEY_BYTES = 32;
+
+export interface EncryptedValue {
+  readonly type: ValueType;
+  readonly data: Uint8Array;
+  readonly iv: Uint8Array;
+  readonly tag: Uint8Array;
+}
+
+const PREFIX = "ENC[AES256_GCM,data:";
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+/** True when `text` claims to be an encrypted value. */
+export function looksEncrypted(text: string): boolean {
+  return text.startsWith(PREFIX);
+}
+
+/** Takes the text form apart; undefined when it is none. No pattern over the whole, so that long values cost no more. */
+export function parseEncrypted(text: string): EncryptedValue | undefined {
+  if (!looksEncrypted(text) || !text.endsWith("]")) return undefined;
+  const parts = text.slice(PREFIX.length, -1).split(",");
+  const [data, iv, tag, type] = parts;
+  if (parts.length !== 4 || !iv?.startsWith("iv:") || !tag?.startsWith("tag:")) return undefined;
+  if (!type?.startsWith("type:")) return undefined;
+  const known = VALUE_TYPES.find((name) => name === type.slice(5));
+  const fields = [data!, iv.slice(3), tag.slice(4)];
+  if (known === undefined || !fields.every((field) => BASE64.test(field))) return undefined;
+  const [dataBytes, ivBytes, tagBytes] = fields.map((field) => Buffer.from(field, "base64"));
+  if (ivBytes!.length === 0 || tagBytes!.length !== TAG_BYTES) return undefined;
+  return { type: known, data: dataBytes!, iv: ivBytes!, tag: tagBytes! };
+}
+
+/** The text form of an encrypted value. */
+export function formatEncrypted({ type, data, iv, tag }: EncryptedValue): string {
+  const [dataText, ivText, tagText] = [data, iv, tag].map((bytes) =>
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64"),
+  );
+  return `${PREFIX}${dataText},iv:${ivText},tag:${tagText},type:${type}]`;
+}
+
+/** Opens a value; undefined when it does not open, or is not what its type says. */
+export function openValue(
+  encrypted: EncryptedValue,
+  dataKey: Uint8Array,
+  additional: string,
+): Value | undefined {
+  let plain: Buffer;
+  try {
+    const cipher = createDecipheriv("aes-256-gcm", dataKey, encrypted.iv, {
+      authTagLength: TAG_BYTES,
+    });
+    cipher.setAAD(Buffer.from(additional, "utf8"));
+    cipher.setAuthTag(encrypted.tag);
+    plain = Buffer.concat([cipher.update(encrypted.data), cipher.final()]);
+  } catch {
+    return undefined;
+  }
+  return canonical(encrypted.type, plain);
+}
+
+/** Encrypts a value. `iv` must be new for every pair of value and `additional` under one data key. */
+export function sealValue(
+  value: Value,
+  dataKey: Uint8Array,
+  additional: string,
+  iv: Uint8Array,
+): string {
+  const cipher = createCipheriv("aes-256-gcm", dataKey, iv, { authTagLength: TAG_BYTES });
+  cipher.setAAD(Buffer.from(additional, "utf8"));
+  const data = Buffer.concat([cipher.update(value.bytes), cipher.final()]);
+  return formatEncrypted({ type: value.type, data, iv, tag: cipher.getAuthTag() });
+}
