@@ -6,6 +6,7 @@ import { storageConformance } from "./conformance.ts";
 import { forwarding } from "./forwarding.ts";
 import { withConnections, withRates } from "./limited.ts";
 import { openMemoryStorage } from "./memory.ts";
+import { putStream } from "./put-stream.ts";
 
 const nothing = (): Promise<void> => Promise.resolve();
 
@@ -45,5 +46,8 @@ test("bodies take the time that the rates give them", async () => {
   const before = time;
   await storage.get("data/x");
   assert.ok(time - before >= 2_200 && time - before <= 2_500, `${time - before} ms`);
+  const between = time;
+  await putStream(storage, "base/x", [new Uint8Array(10_000)]);
+  assert.ok(time - between >= 9_700 && time - between <= 10_250, `${time - between} ms`);
   assert.equal(withRates(storage, {}), storage);
 });

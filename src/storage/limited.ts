@@ -4,7 +4,7 @@
 import { Semaphore } from "../base/concurrency.ts";
 import type { RateLimit } from "../base/rate-limit.ts";
 import { forwarding } from "./forwarding.ts";
-import type { CallOptions, Storage } from "./storage.ts";
+import type { CallOptions, Storage, Upload } from "./storage.ts";
 
 /** `storage` with at most `connections` calls under way at once. */
 export function withConnections(storage: Storage, connections: number): Storage {
@@ -27,13 +27,18 @@ export interface Rates {
 }
 
 /**
- * `storage` with bodies counted against `rates` as wholes: before a put, after a get. For directories, which may be
+ * `storage` with bodies counted against `rates` as wholes: before a put or a piece of one, after a get. For directories, which may be
  * mounts of something far away; transports limit themselves piece by piece.
  */
 export function withRates(storage: Storage, rates: Rates): Storage {
   const { upload, download } = rates;
   if (upload === undefined && download === undefined) return storage;
+  const start = storage.startUpload?.bind(storage);
   return forwarding(storage, {
+    ...(start &&
+      upload && {
+        startUpload: async (key, options) => ratedUpload(await start(key, options), upload),
+      }),
     put: async (key, body, options) => {
       await upload?.take(body.length, options?.signal);
       await storage.put(key, body, options);
@@ -44,4 +49,20 @@ export function withRates(storage: Storage, rates: Rates): Storage {
       return bytes;
     },
   });
+}
+
+function ratedUpload(started: Upload, rate: RateLimit): Upload {
+  return {
+    pieceBytes: started.pieceBytes,
+    parallel: started.parallel,
+    write: async (piece, bytes, options) => {
+      await rate.take(bytes.length, options?.signal);
+      await started.write(piece, bytes, options);
+    },
+    finish: async (piece, bytes, options) => {
+      await rate.take(bytes.length, options?.signal);
+      await started.finish(piece, bytes, options);
+    },
+    abort: () => started.abort(),
+  };
 }
