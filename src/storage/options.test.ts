@@ -22,6 +22,8 @@ test("what nothing reads is refused, and values are not repeated", () => {
     ["gs.connection=SECRET", /-o gs\.connection is not known/],
     ["gcs.connections=SECRET", /no kind of storage called "gcs"/],
     ["=SECRET", /form/],
+    ["gs.constructor=SECRET", /-o gs\.constructor is not known/],
+    ["constructor.name=SECRET", /no kind of storage called "constructor"/],
   ];
   for (const [text, message] of cases) {
     assert.throws(

@@ -51,7 +51,8 @@ export function parseOptions(texts: readonly string[]): OptionValues {
 
 function checkName(namespace: string, name: string, full: string): void {
   if (FOREIGN.has(namespace)) return;
-  const known = BACKEND_OPTIONS[namespace];
+  // Every object inherits names of its own, such as "constructor".
+  const known = Object.hasOwn(BACKEND_OPTIONS, namespace) ? BACKEND_OPTIONS[namespace] : undefined;
   if (known === undefined) {
     throw new HoldfastError(
       "USAGE",
@@ -61,7 +62,7 @@ function checkName(namespace: string, name: string, full: string): void {
       },
     );
   }
-  if (name in known) return;
+  if (Object.hasOwn(known, name)) return;
   throw new HoldfastError("USAGE", `-o ${full} is not known`, {
     hint: `Known are ${Object.keys(known)
       .map((each) => `${namespace}.${each}`)
