@@ -14,8 +14,27 @@ test("each scheme has its variable, in both spellings", () => {
   assert.equal(host("https://x/", { https_proxy: "c:3128", ...env }), "http://c:3128");
   assert.equal(host("https://x/", { HTTPS_PROXY: "http://[::1]:8080" }), "http://::1:8080");
   assert.equal(host("https://x/", {}), undefined);
-  assert.equal(host("https://x/", { HTTPS_PROXY: "socks5://x" }), undefined);
-  assert.equal(host("https://x/", { HTTPS_PROXY: "http://:bad" }), undefined);
+});
+
+test("what is no usable proxy is refused by its variable's name, and not left out", () => {
+  const cases: [Record<string, string>, RegExp][] = [
+    [{ HTTPS_PROXY: "socks5://u:SECRET@x" }, /HTTPS_PROXY.*http or https/],
+    [{ HTTPS_PROXY: "http://u:SECRET@:bad" }, /HTTPS_PROXY.*no address/],
+    [{ https_proxy: "u:SECRET@p:99999" }, /https_proxy.*no address/],
+  ];
+  for (const [env, message] of cases) {
+    assert.throws(
+      () => host("https://x/", env),
+      (error: Error & { code: string }) => {
+        assert.equal(error.code, "USAGE");
+        assert.match(error.message, message);
+        assert.ok(!error.message.includes("SECRET"));
+        return true;
+      },
+    );
+    assert.equal(host("https://x/", { NO_PROXY: "x", ...env }), undefined);
+    assert.equal(host("http://x/", env), undefined);
+  }
 });
 
 test("exceptions", () => {
@@ -41,4 +60,6 @@ test("exceptions", () => {
 test("credentials become a header", () => {
   const proxy = proxyFor(new URL("https://x/"), { HTTPS_PROXY: "http://me:p%40ss@p:1" })!;
   assert.equal(proxy.authorization, `Basic ${Buffer.from("me:p@ss").toString("base64")}`);
+  const odd = proxyFor(new URL("https://x/"), { HTTPS_PROXY: "http://u:100%@p:1" })!;
+  assert.equal(odd.authorization, `Basic ${Buffer.from("u:100%").toString("base64")}`);
 });

@@ -1,6 +1,8 @@
 // Which proxy a request goes through, by the variables that every program knows: HTTP_PROXY, HTTPS_PROXY and NO_PROXY, in
 // small letters too. In NO_PROXY stand host names (with all names below them), addresses and `*`, each perhaps with a port.
 
+import { HoldfastError } from "../../base/errors.ts";
+
 export interface Proxy {
   readonly host: string;
   readonly port: number;
@@ -12,16 +14,22 @@ export interface Proxy {
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
-/** The proxy for `url`, or undefined for none. A variable that is no address counts as not set. */
+/**
+ * The proxy for `url`, or undefined for none. USAGE when the variable is no address of a proxy: left out in silence, it
+ * would send everything around the proxy. Its value may hold a password and is not repeated.
+ */
 export function proxyFor(url: URL, env: Variables): Proxy | undefined {
   const name = url.protocol === "https:" ? "HTTPS_PROXY" : "HTTP_PROXY";
-  const value = env[name.toLowerCase()] || env[name];
+  const variable = env[name.toLowerCase()] ? name.toLowerCase() : name;
+  const value = env[variable];
   if (!value || isExcepted(url, env["no_proxy"] || env["NO_PROXY"] || "")) return undefined;
   const text = /^\w+:\/\//.test(value) ? value : `http://${value}`;
-  if (!URL.canParse(text)) return undefined;
+  if (!URL.canParse(text)) throw unusable(variable, "it is no address");
   const { protocol, hostname, port, username, password } = new URL(text);
-  if (protocol !== "http:" && protocol !== "https:") return undefined;
-  const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  if (protocol !== "http:" && protocol !== "https:") {
+    throw unusable(variable, "proxies are reached by http or https only");
+  }
+  const credentials = `${decoded(username)}:${decoded(password)}`;
   return {
     host: unbracketed(hostname),
     port: port === "" ? (protocol === "https:" ? 443 : 80) : Number(port),
@@ -29,6 +37,21 @@ export function proxyFor(url: URL, env: Variables): Proxy | undefined {
     authorization:
       username === "" ? undefined : `Basic ${Buffer.from(credentials).toString("base64")}`,
   };
+}
+
+function unusable(variable: string, why: string): HoldfastError {
+  return new HoldfastError("USAGE", `the variable ${variable} names no usable proxy: ${why}`, {
+    hint: "Write it as http://host:port, or leave hosts out with NO_PROXY.",
+  });
+}
+
+/** A part of an address; as it is where it holds a % that begins no code. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** A host name as sockets take it: IPv6 addresses without their brackets. */
