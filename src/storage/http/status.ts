@@ -34,7 +34,7 @@ export interface StatusErrorOptions {
 export function statusError(options: StatusErrorOptions): HoldfastError {
   const { what, answer, hint, now } = options;
   const { status } = answer;
-  const why = options.why ?? excerptOf(answer);
+  const why = excerptOf(options.why ?? textOf(answer));
   const message = `cannot ${what}: ${why === "" ? "" : `${why} `}(HTTP ${status})`;
   const fields: ErrorFields = {
     retryable: isPassingStatus(status),
@@ -52,11 +52,18 @@ function codeOf(status: number): ErrorCode {
   return "STORAGE_FAILED";
 }
 
-/** One line of what a server answered, for a message. */
-function excerptOf(answer: WireAnswer): string {
-  const line = textOf(answer)
+/** What is looked at of what a server answered, and what is repeated at most. */
+const LOOKED_AT_MAX = 4000;
+const EXCERPT_MAX = 300;
+
+/** One line of what a server answered, for a message. What follows a path in an address is often a credential. */
+function excerptOf(text: string): string {
+  const line = text
+    .slice(0, LOOKED_AT_MAX)
     .replace(/<[^>]*>/g, " ")
+    .replace(/(https?:\/\/[^\s"'<>?#]*)[?#][^\s"'<>]*/gi, "$1?…")
+    .replace(/\?[^\s"'<>?=]+=[^\s"'<>]*/g, "?…")
     .replace(/[\s\p{Cc}]+/gu, " ")
     .trim();
-  return line.length > 300 ? `${line.slice(0, 300)}…` : line;
+  return line.length > EXCERPT_MAX ? `${line.slice(0, EXCERPT_MAX)}…` : line;
 }
