@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { systemClock, systemRandom } from "../base/clock.ts";
+import { FakeClock, settle } from "../../test/fake-clock.ts";
 import { HoldfastError } from "../base/errors.ts";
+import { faulty } from "./faulty.ts";
 import { forwarding } from "./forwarding.ts";
 import { openMemoryStorage } from "./memory.ts";
 import { probeStorage } from "./probe.ts";
@@ -63,4 +65,62 @@ test("a storage that gives back something else is found out", async () => {
   });
   const found = outcomes(await probeStorage(storage, options));
   assert.equal(found["read"], "failed");
+});
+
+test("nothing is left when a reply was lost, or the probe is cancelled", async () => {
+  const lost = new Map<string, Uint8Array>();
+  const fault = { kind: "after" } as const;
+  const storage = faulty(openMemoryStorage({ objects: lost }), [{ on: "put", fault }]);
+  assert.equal(outcomes(await probeStorage(storage, options))["write"], "failed");
+  assert.equal(lost.size, 0);
+
+  for (const name of ["put", "stat"] as const) {
+    const objects = new Map<string, Uint8Array>();
+    const memory = openMemoryStorage({ objects });
+    const stop = new AbortController();
+    const stopping = forwarding(memory, {
+      [name]: async (key: string, body: Uint8Array) => {
+        if (name === "put") await memory.put(key, body);
+        stop.abort();
+        throw new HoldfastError("CANCELLED", "stopped");
+      },
+    });
+    const { signal } = stop;
+    await assert.rejects(probeStorage(stopping, { ...options, signal }), { code: "CANCELLED" });
+    assert.equal(objects.size, 0, name);
+  }
+});
+
+test("what cannot be removed is named", async () => {
+  const denied = (): Promise<never> => Promise.reject(new HoldfastError("STORAGE_DENIED", "no"));
+  const noteOf = async (changed: Partial<Storage>, step: string): Promise<string | undefined> => {
+    const steps = await probeStorage(forwarding(openMemoryStorage(), changed), options);
+    return steps.find(({ name }) => name === step)?.note;
+  };
+  assert.match(
+    (await noteOf({ delete: denied }, "delete"))!,
+    /^no; holdfast-probe\/[0-9a-f]{32} is left/,
+  );
+  assert.match(
+    (await noteOf({ delete: denied, put: denied }, "write"))!,
+    /^no; holdfast-probe\/[0-9a-f]{32} may be left/,
+  );
+
+  const clock = new FakeClock();
+  const stop = new AbortController();
+  const dead = forwarding(openMemoryStorage(), {
+    stat: () => {
+      stop.abort();
+      return Promise.reject(new HoldfastError("CANCELLED", "stopped"));
+    },
+    delete: () => new Promise(() => {}),
+  });
+  const probing = assert.rejects(
+    probeStorage(dead, { ...options, clock, signal: stop.signal }),
+    (error: { code?: string; hint?: string }) =>
+      error.code === "CANCELLED" && /^holdfast-probe\/.*no answer$/.test(error.hint ?? ""),
+  );
+  await settle(50);
+  await clock.advance(10_000);
+  await probing;
 });

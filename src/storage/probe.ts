@@ -2,6 +2,7 @@
 // removed again. Every step is tried even when another failed, unless it needs the object that could not be written.
 
 import { sha256Hex } from "../base/bytes.ts";
+import { ahead } from "../base/concurrency.ts";
 import { throwIfCancelled } from "../base/cancellation.ts";
 import type { Clock, Random } from "../base/clock.ts";
 import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
@@ -25,6 +26,9 @@ export interface ProbeOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Milliseconds for removing what a failed or cancelled probe left. */
+const REMOVE_MS = 10_000;
+
 interface Step {
   readonly name: string;
   /** Whether the object must be there. */
@@ -32,12 +36,40 @@ interface Step {
   readonly run: (isWritten: boolean) => Promise<void>;
 }
 
-/** Probes the storage and leaves nothing behind, if it may delete. Throws only CANCELLED. */
+/**
+ * Probes the storage and leaves nothing behind, if it may delete: a step's note, or the hint of CANCELLED, names what could
+ * not be removed. Throws only CANCELLED.
+ */
 export async function probeStorage(storage: Storage, options: ProbeOptions): Promise<ProbeStep[]> {
-  const { clock, random, bytes = 1 << 20, signal } = options;
+  const { clock, random, bytes = 1 << 20 } = options;
   const body = Buffer.from(random(bytes));
   const key = probeKey(storage, body);
   const results: ProbeStep[] = [];
+  try {
+    await runSteps(storage, { key, body, results, options });
+  } catch (error) {
+    const left = await removeLeft(storage, key, results, clock);
+    if (left === undefined || !isHoldfastError(error)) throw error;
+    throw new HoldfastError("CANCELLED", error.message, { hint: left, cause: error });
+  }
+  const left = await removeLeft(storage, key, results, clock);
+  if (left === undefined) return results;
+  const teller = results.some(isFailedDelete) ? "delete" : "write";
+  return results.map((step) =>
+    step.name === teller ? { ...step, note: `${step.note}; ${left}` } : step,
+  );
+}
+
+interface Run {
+  readonly key: string;
+  readonly body: Uint8Array;
+  /** What is known so far. */
+  readonly results: ProbeStep[];
+  readonly options: ProbeOptions;
+}
+
+async function runSteps(storage: Storage, { key, body, results, options }: Run): Promise<void> {
+  const { clock, signal } = options;
   let isWritten = false;
   for (const step of stepsOf(storage, key, body, signal)) {
     throwIfCancelled(signal);
@@ -52,14 +84,55 @@ export async function probeStorage(storage: Storage, options: ProbeOptions): Pro
     );
     const milliseconds = clock.monotonic() - began;
     if (failure !== undefined) {
-      throwIfCancelled(signal);
       results.push(failed(step.name, milliseconds, failure.error));
+      throwIfCancelled(signal);
       continue;
     }
     if (step.name === "write") isWritten = true;
     results.push({ name: step.name, outcome: "ok", milliseconds });
   }
-  return results;
+}
+
+/**
+ * Removes the object if it may still be there: a write that failed may have stored it, and a cancelled probe has not come
+ * to its end. The caller's signal says nothing about this. Resolves to what to tell when it could not be done.
+ */
+async function removeLeft(
+  storage: Storage,
+  key: string,
+  results: readonly ProbeStep[],
+  clock: Clock,
+): Promise<string | undefined> {
+  const isTried = results.some(({ name }) => name === "write");
+  if (!isTried || results.some(isDeleted)) return undefined;
+  const limit = new AbortController();
+  const isDone = new AbortController();
+  const late = ahead(clock.sleep(REMOVE_MS, isDone.signal)).then(
+    () => limit.abort(),
+    () => {},
+  );
+  try {
+    await Promise.race([storage.delete(key, { signal: limit.signal }), late.then(refuse)]);
+    return undefined;
+  } catch (error) {
+    const isStored = results.some(({ name, outcome }) => name === "write" && outcome === "ok");
+    const why = limit.signal.aborted ? "no answer" : messageOf(error);
+    return `${key} ${isStored ? "is left behind" : "may be left behind"}, as it could not be deleted: ${why}`;
+  } finally {
+    isDone.abort();
+  }
+}
+
+function refuse(): never {
+  throw new HoldfastError("STORAGE_UNAVAILABLE", "no answer");
+}
+
+function isDeleted({ name, outcome }: ProbeStep): boolean {
+  return name === "delete" && outcome === "ok";
+}
+
+function isFailedDelete({ name, outcome }: ProbeStep): boolean {
+  return name === "delete" && outcome === "failed";
 }
 
 /** In a folder of its own; as a pack that nothing refers to where only a repository's names can be stored. */
