@@ -93,15 +93,23 @@ export async function checkRepository(
   // What counts is what is stored, not what was stored once.
   const repository = new Repository({ ...opened, cache: undefined });
   const begun: Promise<unknown>[] = [];
+  const stop = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
   try {
-    return await checkAll(repository, options, (work) => {
+    return await checkAll(repository, options, (start) => {
+      const work = ahead(start(signal));
       begun.push(work);
-      return ahead(work);
+      return work;
     });
   } finally {
+    // What is still under way is wanted no more; it might be tried again for a long time.
+    stop.abort();
     await Promise.allSettled(begun);
   }
 }
+
+/** Asks for something ahead of its turn; `signal` aborts when the check has ended. */
+type Begin = <T>(start: (signal: AbortSignal) => Promise<T>) => Promise<T>;
 
 /**
  * What comes next is asked for ahead of its turn (`begin`), since each answer may take a while. The order of the lists
@@ -110,21 +118,21 @@ export async function checkRepository(
 async function checkAll(
   repository: Repository,
   options: CheckOptions,
-  begin: <T>(work: Promise<T>) => Promise<T>,
+  begin: Begin,
 ): Promise<CheckReport> {
   const { signal } = options;
   const findings = new CheckFindings(options.onFinding);
-  const keys = begin(readKeys(repository, signal));
+  const keys = begin((early) => readKeys(repository, early));
   const isChoice = (options.snapshots?.ids ?? []).length > 0;
   const snapshotFiles = isChoice ? undefined : await repository.list("snapshot", signal);
   const chosen = isChoice ? await loadSnapshots(repository, undefined, findings, options) : [];
-  const indexFiles = begin(repository.list("index", signal));
+  const indexFiles = begin((early) => repository.list("index", early));
   checkKeys(await keys, findings);
   const snapshots = isChoice
     ? chosen
     : await loadSnapshots(repository, snapshotFiles, findings, options);
   const listed = await indexFiles;
-  const packFiles = begin(repository.list("pack", signal));
+  const packFiles = begin((early) => repository.list("pack", early));
   const indexes = await loadIndexes(repository, listed, findings, options);
   const { table } = indexes;
   const used = createEntrySetMemory(table.index.count);
