@@ -9,14 +9,12 @@ import {
   treeOf,
 } from "../../test/memory-repository.ts";
 import type { MemoryRepository } from "../../test/memory-repository.ts";
-import { FakeClock } from "../../test/fake-clock.ts";
 import { seededBytes } from "../../test/seeded-bytes.ts";
 import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import { sha256Hex } from "../base/bytes.ts";
 import type { IndexPack } from "../restic/index-file.ts";
 import { faulty } from "../storage/faulty.ts";
 import type { FaultRule } from "../storage/faulty.ts";
-import { retrying } from "../storage/retrying.ts";
 import { checkRepository } from "./check.ts";
 import type { CheckOptions, CheckReport } from "./check.ts";
 import { keyOf } from "./layout.ts";
@@ -394,18 +392,4 @@ suite("what keeps a check from being made", () => {
     });
     await assert.rejects(checking, (error) => isHoldfastError(error, "CANCELLED"));
   });
-});
-
-test("an error does not wait for what was asked for ahead and is being tried again", async () => {
-  const denied = new HoldfastError("STORAGE_DENIED", "no right to list keys");
-  const rules: FaultRule[] = [
-    { on: "list", key: /^keys/, fault: { kind: "before", error: denied } },
-    { on: "list", key: /^index/, times: Infinity, fault: { kind: "before" } },
-  ];
-  const { repository } = memoryRepository({
-    // Its pauses end by being aborted alone.
-    around: (storage) => retrying(faulty(storage, rules), { clock: new FakeClock() }),
-  });
-  const checking = checkRepository(repository, { readData: { mode: "none" }, workers: 1 });
-  await assert.rejects(checking, { code: "STORAGE_DENIED" });
 });
