@@ -11,7 +11,8 @@ const told = (status: number, text: string, why?: string): string =>
   statusError({ what: "read config", answer: answerOf(status, text), why, now: 0 }).message;
 
 test("what an address carries besides its path is not repeated", () => {
-  const html = '<html><a href="https://login/?token=SECRET">Found</a>. https://login/in?token=SECRET';
+  const html =
+    '<html><a href="https://login/?token=SECRET">Found</a>. https://login/in?token=SECRET';
   assert.equal(told(302, html), "cannot read config: Found . https://login/in?… (HTTP 302)");
   const texts = [
     "see https://login/?SECRET for it",
