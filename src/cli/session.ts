@@ -11,6 +11,7 @@ import { redactLocation } from "../storage/location.ts";
 import { openStorage } from "../storage/open-storage.ts";
 import type { OpenStorageOptions } from "../storage/open-storage.ts";
 import type { Storage } from "../storage/storage.ts";
+import { readTlsOptions } from "./certificates.ts";
 import type { Context } from "./command.ts";
 import { shortId } from "./format.ts";
 import { findRepositorySource, readLocation, readPassword } from "./repository-source.ts";
@@ -34,11 +35,7 @@ export async function openNamedStorage(context: Context, create = false): Promis
 
 /** How storages are opened: everything that flags and variables say about them. */
 export async function storageOptions(context: Context): Promise<OpenStorageOptions> {
-  const { clock, random, environment: env, signal, output, settings, meter } = context;
-  const { caCertificates, clientCertificate, insecureTls } = settings;
-  const ca = await Promise.all(
-    caCertificates.map((name) => readCertificate(name, "--cacert", context)),
-  );
+  const { clock, random, environment: env, signal, output, settings, meter, secrets } = context;
   return {
     env,
     clock,
@@ -49,14 +46,7 @@ export async function storageOptions(context: Context): Promise<OpenStorageOptio
     downloadRate: settings.downloadRate,
     silence: settings.requestSilence,
     userAgent: settings.userAgent ?? `holdfast/${PROGRAM_VERSION}`,
-    tls: {
-      ca,
-      insecure: insecureTls,
-      clientCertificate:
-        clientCertificate === undefined
-          ? undefined
-          : await readCertificate(clientCertificate, "--tls-client-cert", context),
-    },
+    tls: await readTlsOptions(settings, secrets),
     retry: {
       onRetry: ({ error, delay }) => {
         const seconds = Math.max(1, Math.round(delay / 1000));
@@ -66,21 +56,6 @@ export async function storageOptions(context: Context): Promise<OpenStorageOptio
     onNotice: (text) => output.verbose(text),
     signal,
   };
-}
-
-async function readCertificate(
-  name: string,
-  option: string,
-  { secrets }: Context,
-): Promise<string> {
-  let text: string;
-  try {
-    text = Buffer.from(await secrets.readFile(name)).toString("utf8");
-  } catch (error) {
-    throw new HoldfastError("USAGE", `${option}: ${name} cannot be read: ${messageOf(error)}`);
-  }
-  if (text.includes("-----BEGIN")) return text;
-  throw new HoldfastError("USAGE", `${option}: ${name} holds no certificate in PEM form`);
 }
 
 /** REPO_NOT_FOUND for what was not found, any other error as it is. */
