@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import type { Clock, Random } from "../base/clock.ts";
 import type { Machine } from "../repository/repository.ts";
 import type { Meter } from "../storage/meter.ts";
+import type { Closers } from "./closers.ts";
 import type { Environment, Settings } from "./environment.ts";
 import type { Output } from "./output.ts";
 import type { RepositoryFlags, SecretIo } from "./repository-source.ts";
@@ -25,6 +26,8 @@ export interface Context {
   /** Counts what is asked of storages. */
   meter: Meter;
   secrets: SecretIo;
+  /** Takes what is to be closed when the run ends. */
+  closers: Closers;
   /** Aborts when the program is asked to stop, or when nobody reads what a reading command prints. */
   signal: AbortSignal;
 }

@@ -7,6 +7,7 @@ import { systemClock, systemRandom } from "../base/clock.ts";
 import { HoldfastError, errnoOf } from "../base/errors.ts";
 import { textToByteString } from "../restic/byte-string.ts";
 import { Meter } from "../storage/meter.ts";
+import { Closers } from "./closers.ts";
 import type { CommandFamily, CommandModule, Context } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { readSettings } from "./environment.ts";
@@ -46,7 +47,8 @@ export async function runProgram(words: readonly string[]): Promise<number> {
   return EXIT.ok;
 }
 
-async function runCall({ module, parameters, options, globals }: Call): Promise<number> {
+async function runCall(call: Call): Promise<number> {
+  const { module, parameters, options, globals } = call;
   const stop = onStopSignals();
   const unread = new AbortController();
   const output = createOutput({
@@ -55,16 +57,19 @@ async function runCall({ module, parameters, options, globals }: Call): Promise<
     onBroken: (error) => unread.abort(error),
   });
   const stops = module.stopsWithReader === true;
+  const closers = new Closers(systemClock);
   const signal = stops ? AbortSignal.any([stop.signal, unread.signal]) : stop.signal;
   let status: number;
   try {
-    const context = createContext(globals, options, output, signal);
+    const context = createContext(globals, options, { output, signal, closers });
     status = await module.run(context, parameters, options);
     tellCost(context);
   } catch (error) {
     const silent = stops && unread.signal.aborted;
     status = silent ? EXIT.failed : reportFailure(error, output);
   } finally {
+    output.flush();
+    await closers.close();
     stop.end();
     output.flush();
   }
@@ -171,8 +176,7 @@ function createOutput(options: Partial<OutputOptions>): Output {
 function createContext(
   globals: GlobalOptions,
   options: Record<string, unknown>,
-  output: Output,
-  signal: AbortSignal,
+  run: Pick<Context, "output" | "signal" | "closers">,
 ): Context {
   const environment = process.env;
   const { host, readConcurrency } = options;
@@ -185,7 +189,7 @@ function createContext(
     environment,
   );
   return {
-    output,
+    ...run,
     clock: systemClock,
     random: systemRandom,
     machine: thisMachine(),
@@ -198,7 +202,6 @@ function createContext(
     // Looking at process.stdin makes it non-blocking. src/files/file-reader.ts is prepared for that, and a read that blocks
     // could not be stopped.
     secrets: createSecretIo(process.stdin, process.stderr),
-    signal,
   };
 }
 

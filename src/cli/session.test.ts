@@ -1,16 +1,22 @@
+import { once } from "node:events";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { systemClock, systemRandom } from "../base/clock.ts";
+import type { Clock } from "../base/clock.ts";
 import { Meter } from "../storage/meter.ts";
 import { createQuickRepository } from "../../test/interop/quick-repository.ts";
+import { FakeClock, settle } from "../../test/fake-clock.ts";
 import { recordOutput } from "../../test/cli/recorded-output.ts";
+import { Closers } from "./closers.ts";
 import type { Context } from "./command.ts";
 import { readSettings } from "./environment.ts";
 import { thisMachine } from "./machine.ts";
-import { openNamedRepository, withRepository } from "./session.ts";
+import { openNamedRepository, openNamedStorage, withRepository } from "./session.ts";
 import type { LockMode } from "./session.ts";
 
 let folder: string;
@@ -30,16 +36,18 @@ interface Person {
   password?: string;
   repo?: string;
   lock?: boolean;
+  clock?: Clock;
 }
 
 /** A run of the program by a person at a terminal. */
-function sit({ types = [], password, repo = repository, lock = true }: Person) {
+function sit(person: Person) {
+  const { types = [], password, repo = repository, lock = true, clock = systemClock } = person;
   const { output, stderr } = recordOutput();
   const prompts: string[] = [];
   const environment = { HOME: folder, RESTIC_PASSWORD: password };
   const context: Context = {
     output,
-    clock: systemClock,
+    clock,
     random: systemRandom,
     machine: thisMachine(),
     cwd: "/",
@@ -57,6 +65,7 @@ function sit({ types = [], password, repo = repository, lock = true }: Person) {
         return Promise.resolve(types.shift()!);
       },
     },
+    closers: new Closers(clock),
     signal: new AbortController().signal,
   };
   return { context, prompts, stderr };
@@ -120,4 +129,41 @@ test("--no-lock is for commands that read; others warn and lock", async () => {
   for (const mode of ["append", "exclusive"] as const) {
     assert.deepEqual(await countLocks(mode, false), { during: 1, after: 0, warned: true }, mode);
   }
+});
+
+test("a storage is closed when the run ends, with the connections it kept", async () => {
+  const server = createServer((_request, response) => response.writeHead(404).end());
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  const { context } = sit({ repo: `rest:http://127.0.0.1:${port}/` });
+  const storage = await openNamedStorage(context);
+  const connected = once(server, "connection");
+  await assert.rejects(storage.stat("config"), { code: "STORAGE_NOT_FOUND" });
+  const [socket] = (await connected) as [Socket];
+  const isEnded = once(socket, "close");
+  assert.ok(!socket.destroyed);
+  await context.closers.close();
+  await isEnded;
+  server.close();
+});
+
+test("closing never fails, and ends though something does not close", async () => {
+  const clock = new FakeClock();
+  const { closers } = sit({ clock }).context;
+  const closed: string[] = [];
+  closers.add({ close: () => Promise.reject(new Error("failed")) });
+  closers.add({
+    close: () => {
+      closed.push("second");
+      return new Promise(() => {});
+    },
+  });
+  let isDone = false;
+  const closing = closers.close().then(() => (isDone = true));
+  await settle();
+  assert.deepEqual([isDone, closed], [false, ["second"]]);
+  await clock.advance(3000);
+  await closing;
+  await closers.close();
+  assert.equal(closed.length, 1);
 });

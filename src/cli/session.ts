@@ -23,11 +23,12 @@ export function namedLocation(context: Context): Promise<string> {
   return readLocation(source, context.secrets);
 }
 
-/** The storage of the named repository. `create`: make its place, for init. */
+/** The storage of the named repository, closed when the run ends. `create`: make its place, for init. */
 export async function openNamedStorage(context: Context, create = false): Promise<Storage> {
   const location = await namedLocation(context);
   try {
-    return await openStorage(location, { ...(await storageOptions(context)), create });
+    const options = { ...(await storageOptions(context)), create };
+    return context.closers.add(await openStorage(location, options));
   } catch (error) {
     throw asNoRepository(error, redactLocation(location));
   }

@@ -41,17 +41,13 @@ storage says of itself. Nothing is left behind. The status is 1 when anything fa
   async run(context, [named]) {
     const location = named ?? (await namedLocation(context));
     const options = await storageOptions(context);
-    const storage = await openStorage(location, {
+    const opened = await openStorage(location, {
       ...options,
       retry: { ...options.retry, ...RETRY },
       // What repositories and archives write differently is read as archives write it.
       purpose: /^\w+:\/\//.test(location) ? "archive" : "repository",
     });
-    try {
-      return await examine(context, storage, redactLocation(location));
-    } finally {
-      await storage.close();
-    }
+    return await examine(context, context.closers.add(opened), redactLocation(location));
   },
 };
 
