@@ -76,7 +76,10 @@ function stringText(text: string, spot: Spot): string {
     return doubleQuoted(text);
   }
   if (text.includes("\n")) {
-    const isBlock = !spot.flow && !/ \n| $/.test(text) && spot.column - spot.base < 10;
+    // Go cannot read a block with a tab before a line, and counts the indentation of one in a list wrongly.
+    const isReadable =
+      !/^\t/m.test(text) && (spot.column - spot.base === INDENT || !/^[ \n]/.test(text));
+    const isBlock = !spot.flow && !/ \n| $/.test(text) && isReadable;
     return isBlock ? blockText(text, spot) : doubleQuoted(text);
   }
   const scalar = plainScalar(text);

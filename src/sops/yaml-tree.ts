@@ -2,7 +2,7 @@
 // like any other, keys are strings. Implements docs/formats/sops.md#yaml. The syntax is the `yaml` package's; what
 // scalars mean is not.
 
-import { Composer, isAlias, isMap, isSeq, Parser } from "yaml";
+import { Composer, isAlias, isMap, isSeq, Lexer, Parser } from "yaml";
 import type { Alias, CST, Document, ParsedNode, Scalar, YAMLMap, YAMLSeq } from "yaml";
 import { placeComments } from "./yaml-comments.ts";
 import { DEPTH_MAX, failAt, LENGTH_MAX, NODES_MAX, uniqueKeys } from "./tree.ts";
@@ -10,6 +10,8 @@ import type { Comment, Entry, Mapping, Node, Place, Span } from "./tree.ts";
 import { textOf } from "./value.ts";
 import { plainScalar, taggedScalar } from "./yaml-scalar.ts";
 
+/** What the lexer of `yaml` puts before the text of a scalar. */
+const SCALAR_MARK = "\u001f";
 const STANDARD_TAG = "tag:yaml.org,2002:";
 
 function spanOf(node: ParsedNode): Span {
@@ -181,4 +183,14 @@ export function parseYaml(place: Place): Mapping[] {
     documents.map((document) => treeOf(place, document as Document.Parsed)),
     comments,
   );
+}
+
+/** Whether the text has anchors, aliases or tags. What follows the mark of a scalar is its text. */
+export function usesReferences(text: string): boolean {
+  let previous = "";
+  for (const lexeme of new Lexer().lex(text)) {
+    if (previous !== SCALAR_MARK && /^[&*!]/.test(lexeme)) return true;
+    previous = lexeme;
+  }
+  return false;
 }
