@@ -27,7 +27,7 @@ await build({
   entryNames: "[name]",
   bundle: true,
   // Large, wanted by few, and loaded by those alone.
-  external: ["./program.js", "@aws-sdk/*", "google-auth-library"],
+  external: ["./program.js", "@aws-sdk/*", "google-auth-library", "openpgp", "age-encryption"],
   platform: "node",
   format: "esm",
   target: "node24",

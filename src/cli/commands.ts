@@ -65,6 +65,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/unlock.ts")).unlockCommand,
   },
   {
+    name: "secrets",
+    summary: "Open and check files that SOPS encrypted",
+    load: async () => (await import("./commands/secrets.ts")).secretsCommand,
+  },
+  {
     name: "doctor",
     summary: "Look for what would keep backups from working",
     load: async () => (await import("./commands/doctor.ts")).doctorCommand,

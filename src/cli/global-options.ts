@@ -10,6 +10,8 @@ export interface GlobalOptions extends GlobalFlags, RepositoryFlags {
   json?: boolean;
   quiet?: boolean;
   verbose: number;
+  /** Files whose variables stand over those of the process. */
+  fromSecret?: readonly string[];
 }
 
 /** Adds the options that may stand before and behind every verb. */
@@ -19,6 +21,7 @@ export function addGlobalOptions(program: Command): void {
     .option("--repository-file <file>", "file that names the repository")
     .option("-p, --password-file <file>", "file with the password (default: $RESTIC_PASSWORD_FILE)")
     .option("--password-command <command>", "program that prints the password")
+    .option("--from-secret <file>", "variables of a Secret or .env file, SOPS or plain", collect)
     .option("--key-hint <id>", "key to try first")
     .option("--insecure-no-password", "the password is empty")
     .option("--cache-dir <folder>", "folder of caches")

@@ -11,6 +11,7 @@ import { Closers } from "./closers.ts";
 import type { CommandFamily, CommandModule, Context } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { readSettings } from "./environment.ts";
+import type { Environment } from "./environment.ts";
 import { reportError } from "./errors.ts";
 import { EXIT, EXIT_MEANINGS } from "./exit-status.ts";
 import { addGlobalOptions, respell } from "./global-options.ts";
@@ -61,7 +62,7 @@ async function runCall(call: Call): Promise<number> {
   const signal = stops ? AbortSignal.any([stop.signal, unread.signal]) : stop.signal;
   let status: number;
   try {
-    const context = createContext(globals, options, { output, signal, closers });
+    const context = await createFullContext(call, { output, signal, closers });
     status = await module.run(context, parameters, options);
     tellCost(context);
   } catch (error) {
@@ -173,12 +174,22 @@ function createOutput(options: Partial<OutputOptions>): Output {
   return new Output({ stdout: process.stdout, stderr: process.stderr, canRedraw, ...options });
 }
 
+type RunOfCall = Pick<Context, "output" | "signal" | "closers">;
+
+/** With what `--from-secret` brings over the variables of the process. */
+async function createFullContext(call: Call, run: RunOfCall): Promise<Context> {
+  const context = createContext(call, process.env, run);
+  const files = call.globals.fromSecret;
+  if (files === undefined) return context;
+  const { withSecrets } = await import("./from-secret.ts");
+  return createContext(call, await withSecrets(context, files), run);
+}
+
 function createContext(
-  globals: GlobalOptions,
-  options: Record<string, unknown>,
-  run: Pick<Context, "output" | "signal" | "closers">,
+  { globals, options }: Call,
+  environment: Environment,
+  run: RunOfCall,
 ): Context {
-  const environment = process.env;
   const { host, readConcurrency } = options;
   const settings = readSettings(
     {

@@ -56,7 +56,7 @@ function noKey(
 ): HoldfastError {
   const lines = tried.map(({ key, group, explanation }) => {
     const where = recipients.length > 1 ? `group ${group + 1}, ` : "";
-    return `  ${where}${key.kind} ${key.id}: ${explanation}`;
+    return `  ${where}${key.kind} ${key.id}: ${explanation.replaceAll("\n", "\n    ")}`;
   });
   const needed =
     recipients.length > 1

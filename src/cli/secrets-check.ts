@@ -1,0 +1,158 @@
+// The look that `secrets check` takes at files: is each encrypted as its name says, whole, free of plain values, and is there
+// a key for it on this machine. Tells no value.
+
+import { opendir, readFile, stat } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
+import { openDocument } from "../sops/document.ts";
+import type { SopsDocument } from "../sops/document.ts";
+import { findLeaks } from "../sops/leaks.ts";
+import type { Context } from "./command.ts";
+import { EXIT } from "./exit-status.ts";
+import { formatShortAge } from "./format.ts";
+import { openSopsContent } from "./sops-file.ts";
+import { formatTable } from "./table.ts";
+
+/** Flux takes no larger ones either. */
+const FILE_BYTES_MAX = 5 << 20;
+const NAMED_ENCRYPTED = /\.(?:enc|sops)\.(?:ya?ml|json|env)$/;
+const READABLE = /\.(?:ya?ml|json|env)$/;
+const LOOKS_ENCRYPTED = /^sops:\s*$|^\s*"sops"\s*:\s*\{|^sops_mac=/m;
+const SKIPPED = new Set([".git", "node_modules"]);
+
+/**
+ * "sound": opened, and its MAC is right. "not checked": no key here opens it; whether it is whole cannot be told.
+ * "plain": nothing of it, or not all that its rules want, is encrypted. "changed": its MAC is wrong. "damaged": no document.
+ */
+type State = "sound" | "not checked" | "plain" | "changed" | "damaged";
+
+interface Finding {
+  file: string;
+  state: State;
+  /** What is wrong, or which key opened it. */
+  notes: string[];
+  recipients: { kind: string; id: string; created_at?: string | undefined }[];
+  last_modified?: string | undefined;
+}
+
+/** Runs the check; the status is 1 when something is wrong. */
+export async function checkSecrets(
+  context: Context,
+  paths: readonly string[],
+  options: Record<string, unknown>,
+): Promise<number> {
+  const offline = options["offline"] === true;
+  const findings: Finding[] = [];
+  for (const path of paths.length > 0 ? paths : ["."]) {
+    for await (const file of filesBelow(path, true)) {
+      const finding = await lookAt(context, file, offline);
+      if (finding !== undefined) findings.push(finding);
+    }
+  }
+  const wrong = findings.filter(
+    ({ state }) => state !== "sound" && (state !== "not checked" || options["requireKey"] === true),
+  );
+  report(context, findings, wrong.length);
+  return wrong.length === 0 ? EXIT.ok : EXIT.failed;
+}
+
+async function* filesBelow(path: string, isNamed: boolean): AsyncGenerator<string> {
+  const stats = await stat(path).catch((error: unknown) => {
+    throw new HoldfastError("USAGE", `${path} cannot be read: ${messageOf(error)}`);
+  });
+  if (!stats.isDirectory()) {
+    if (isNamed || (READABLE.test(path) && stats.size <= FILE_BYTES_MAX)) yield path;
+    return;
+  }
+  const names: string[] = [];
+  for await (const entry of await opendir(path)) {
+    // Links lead out of the tree, or in circles.
+    const isWanted = entry.isDirectory() ? !SKIPPED.has(entry.name) : entry.isFile();
+    if (isWanted) names.push(entry.name);
+  }
+  for (const name of names.toSorted()) yield* filesBelow(join(path, name), false);
+}
+
+/** What there is to say of a file; undefined when it is none of ours. */
+async function lookAt(
+  context: Context,
+  path: string,
+  offline: boolean,
+): Promise<Finding | undefined> {
+  const content = await readFile(path);
+  const text = content.toString("latin1");
+  const isNamed = NAMED_ENCRYPTED.test(path);
+  const isEncrypted = LOOKS_ENCRYPTED.test(text);
+  if (!isNamed && !isEncrypted) return undefined;
+  const file = relative(".", path) || path;
+  if (!isEncrypted) {
+    return {
+      file,
+      state: "plain",
+      notes: ["it has no sops block: nothing of it is encrypted"],
+      recipients: [],
+    };
+  }
+  let document: SopsDocument;
+  try {
+    document = openDocument(content, { name: file });
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    return { file, state: "damaged", notes: [error.message], recipients: [] };
+  }
+  const facts = {
+    file,
+    recipients: document.recipients
+      .flat()
+      .map(({ kind, id, createdAt }) => ({ kind, id, created_at: createdAt })),
+    last_modified: document.metadata.lastModified,
+  };
+  const leaks = findLeaks(document);
+  if (leaks.length > 0) {
+    return { ...facts, state: "plain", notes: leaks.map((leak) => `${leak} is not encrypted`) };
+  }
+  return { ...facts, ...(await open(context, file, content, offline)) };
+}
+
+async function open(
+  context: Context,
+  file: string,
+  content: Uint8Array,
+  offline: boolean,
+): Promise<Pick<Finding, "state" | "notes">> {
+  try {
+    const { tried } = await openSopsContent(context, file, content, { offline });
+    const opened = tried.filter((each) => each.opened);
+    const notes = opened.map(({ key, explanation }) => `${key.kind} ${key.id}: ${explanation}`);
+    return { state: "sound", notes };
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    if (error.code === "SOPS_NO_KEY")
+      return { state: "not checked", notes: error.message.split("\n").slice(1) };
+    const state = error.code === "SOPS_MAC_MISMATCH" ? "changed" : "damaged";
+    return { state, notes: [error.message] };
+  }
+}
+
+function report({ output, clock }: Context, findings: readonly Finding[], wrong: number): void {
+  if (output.isJson) {
+    output.json({ message_type: "secrets", ok: wrong === 0, files: findings });
+    return;
+  }
+  const age = (time: string | undefined): string => {
+    const changed = Date.parse(time ?? "");
+    return Number.isNaN(changed) ? "" : formatShortAge((clock.now() - changed) / 1000);
+  };
+  const rows = findings.map(({ file, state, notes, recipients, last_modified }) => [
+    file,
+    state === "sound" ? state : state.toUpperCase(),
+    [...new Set(recipients.map(({ kind }) => kind))].join(", "),
+    age(last_modified),
+    notes.map((note) => note.trim()).join("\n"),
+  ]);
+  for (const line of formatTable({ headers: ["File", "State", "Keys", "Changed", ""], rows }))
+    output.data(line);
+  const unchecked = findings.filter(({ state }) => state === "not checked").length;
+  const rest = unchecked > 0 ? `, ${unchecked} not checked` : "";
+  output.data(`${findings.length} files, ${wrong} with something wrong${rest}`);
+}

@@ -1,0 +1,63 @@
+// A SOPS file on this machine: read, opened with whatever key is here, checked. What it holds stays in memory.
+
+import { readFile } from "node:fs/promises";
+import { errnoOf, HoldfastError, messageOf } from "../base/errors.ts";
+import { retrieveDataKey } from "../sops/data-key.ts";
+import type { RetrievedKey } from "../sops/data-key.ts";
+import { decryptDocument } from "../sops/decrypt.ts";
+import type { Decrypted } from "../sops/decrypt.ts";
+import { openDocument } from "../sops/document.ts";
+import type { SopsDocument } from "../sops/document.ts";
+import { openKey } from "../sops/keys.ts";
+import type { Context } from "./command.ts";
+import { keyContext } from "./key-context.ts";
+
+export interface SopsFlags {
+  /** Open it although its MAC is wrong or missing. */
+  readonly ignoreMac?: boolean;
+  /** Ask no service. */
+  readonly offline?: boolean;
+}
+
+export interface OpenedFile extends RetrievedKey {
+  readonly document: SopsDocument;
+  readonly decrypted: Decrypted;
+}
+
+/** The content of a file. USAGE when it cannot be read. */
+export async function readNamedFile(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    const why =
+      errnoOf(error) === "ENOENT" ? "does not exist" : `cannot be read: ${messageOf(error)}`;
+    throw new HoldfastError("USAGE", `${path} ${why}`);
+  }
+}
+
+/** Opens the document in `content`, which is that of the file `name`. SOPS_* errors name what is wrong, never a value. */
+export async function openSopsContent(
+  context: Context,
+  name: string,
+  content: Uint8Array,
+  { ignoreMac = false, offline = false }: SopsFlags = {},
+): Promise<OpenedFile> {
+  const document = openDocument(content, { name });
+  const retrieved = await retrieveDataKey(document, openKey, keyContext(context, offline));
+  const decrypted = decryptDocument(document, retrieved.dataKey, { ignoreMac });
+  if (decrypted.mac !== "right") {
+    context.output.warn(
+      `warning: ${name}: its MAC is ${decrypted.mac}: nothing proves that it is whole`,
+    );
+  }
+  return { ...retrieved, document, decrypted };
+}
+
+/** Opens a SOPS file. */
+export async function openSopsFile(
+  context: Context,
+  path: string,
+  flags: SopsFlags = {},
+): Promise<OpenedFile> {
+  return await openSopsContent(context, path, await readNamedFile(path), flags);
+}

@@ -1,0 +1,131 @@
+// The guide's secret as a user of sops has it: encrypted by real sops with age, opened, looked into and checked by the program,
+// and used in place of the guide's exports.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { after, before, suite, test } from "node:test";
+import { openWorkbench, PASSWORD } from "../faults/workbench.ts";
+import type { Run } from "../faults/workbench.ts";
+import { peer, skipWithout } from "../peers.ts";
+
+const bench = await openWorkbench({ after });
+const sops = peer("sops-newest");
+const MANIFEST = "kubernetes/secret-filestore-restic.enc.yaml";
+
+suite("the guide's secret", { skip: skipWithout("sops-newest", "age-keygen") }, () => {
+  let keyFile: string;
+  const at = (name: string): string => bench.at("git", name);
+  const secrets = (...words: string[]): Promise<Run> =>
+    bench.holdfast(["secrets", ...words], {
+      cwd: bench.at("git"),
+      env: { SOPS_AGE_KEY_FILE: keyFile },
+    });
+
+  before(() => {
+    mkdirSync(at("kubernetes"), { recursive: true });
+    keyFile = bench.at("key.txt");
+    execFileSync(peer("age-keygen").path, ["-o", keyFile], { stdio: "ignore" });
+    const recipient = /age1\w+/.exec(readFileSync(keyFile, "utf8"))![0];
+    const manifest = [
+      "apiVersion: v1",
+      "kind: Secret",
+      "metadata:",
+      "  name: odoo-filestore-restic",
+      "data:",
+      `  RESTIC_PASSWORD: ${Buffer.from("not this one").toString("base64")}`,
+      `  RESTIC_HOST: ${Buffer.from("from-the-secret").toString("base64")}`,
+      "stringData:",
+      `  RESTIC_REPOSITORY: ${bench.repository}`,
+      `  RESTIC_PASSWORD: ${PASSWORD}`,
+      "  # the key of the account",
+      "  RCLONE_CONFIG_GCS_SERVICE_ACCOUNT_CREDENTIALS: |",
+      '    {"type": "service_account",',
+      '     "private_key": "GEHEIM"}',
+      "",
+    ].join("\n");
+    writeFileSync(at(MANIFEST), manifest);
+    const words = ["encrypt", "-i", "--age", recipient, "--encrypted-regex", "^(data|stringData)$"];
+    execFileSync(sops.path, [...words, at(MANIFEST)]);
+  });
+
+  test("a value and the whole file are what sops prints", async () => {
+    const path = '["stringData"]["RESTIC_PASSWORD"]';
+    const env = { ...process.env, SOPS_AGE_KEY_FILE: keyFile };
+    const theirs = execFileSync(sops.path, ["-d", "--extract", path, at(MANIFEST)], { env });
+    assert.equal(theirs.toString(), PASSWORD);
+    assert.equal((await secrets("get", MANIFEST, path)).stdout, PASSWORD);
+    assert.equal((await secrets("get", MANIFEST, "stringData.RESTIC_PASSWORD")).stdout, PASSWORD);
+    const whole = execFileSync(sops.path, ["decrypt", at(MANIFEST)], { env });
+    assert.equal((await secrets("decrypt", MANIFEST)).stdout, whole.toString());
+    assert.equal((await secrets("get", MANIFEST, "stringData.NOTHING")).status, 1);
+  });
+
+  test("the manifest takes the place of the guide's exports", async () => {
+    const options = {
+      cwd: bench.at("git"),
+      env: { SOPS_AGE_KEY_FILE: keyFile, RESTIC_PASSWORD: "wrong", RESTIC_REPOSITORY: "/nowhere" },
+      status: 0,
+    };
+    const run = await bench.holdfast(["--from-secret", MANIFEST, "snapshots", "--json"], options);
+    assert.equal(run.stdout, "[]\n");
+    writeFileSync(at("file"), "x");
+    await bench.holdfast(["backup", "file", "--from-secret", MANIFEST], options);
+    const listed = await bench.holdfast(
+      ["snapshots", "--json", `--from-secret=${MANIFEST}`],
+      options,
+    );
+    assert.equal(
+      (JSON.parse(listed.stdout) as { hostname: string }[])[0]!.hostname,
+      "from-the-secret",
+    );
+    // Without SOPS as well: a plain manifest, and a file of variables.
+    writeFileSync(
+      at("plain.env"),
+      `RESTIC_REPOSITORY=${bench.repository}\nRESTIC_PASSWORD=${PASSWORD}\n`,
+    );
+    await bench.holdfast(["--from-secret", "plain.env", "snapshots"], options);
+    await bench.holdfast(["--from-secret", "absent.yaml", "snapshots"], { ...options, status: 1 });
+  });
+
+  test("a look at the tree tells what is sound, what stands in plain and what nobody here opens", async () => {
+    const sound = await secrets("check");
+    assert.equal(sound.status, 0, sound.stdout);
+    assert.match(sound.stdout, /secret-filestore-restic\.enc\.yaml +sound +age/);
+    writeFileSync(at("forgotten.sops.yaml"), "stringData:\n  PASSWORD: GEHEIM\n");
+    const plain = await secrets("check");
+    assert.equal(plain.status, 1);
+    assert.match(plain.stdout, /forgotten\.sops\.yaml +PLAIN/);
+    writeFileSync(at("forgotten.sops.yaml"), "");
+    const away = { cwd: bench.at("git"), env: { SOPS_AGE_KEY_FILE: "/nowhere" } };
+    const files = ["secrets", "check", "kubernetes", "--json"];
+    const unchecked = await bench.holdfast(files, { ...away, status: 0 });
+    assert.match(unchecked.stdout, /"state":"not checked"/);
+    await bench.holdfast([...files, "--require-key"], { ...away, status: 1 });
+    for (const { stdout, stderr } of [sound, plain, unchecked]) {
+      assert.ok(!`${stdout}${stderr}`.includes("GEHEIM") && !stdout.includes(PASSWORD));
+    }
+  });
+
+  test("what was changed, and what no key opens, end with sops's statuses", async () => {
+    const away = { cwd: bench.at("git"), env: { SOPS_AGE_KEY_FILE: "/nowhere" }, status: 128 };
+    const lost = await bench.holdfast(["secrets", "decrypt", MANIFEST], away);
+    assert.match(lost.stderr, /SOPS_AGE_KEY_FILE/);
+    writeFileSync(
+      at("changed.yaml"),
+      readFileSync(at(MANIFEST), "utf8").replace("name: odoo", "name: Odoo"),
+    );
+    const changed = await secrets("get", "changed.yaml", "stringData.RESTIC_PASSWORD");
+    assert.deepEqual([changed.status, changed.stdout], [51, ""]);
+    const ignored = await secrets(
+      "get",
+      "changed.yaml",
+      "stringData.RESTIC_PASSWORD",
+      "--ignore-mac",
+    );
+    assert.deepEqual([ignored.status, ignored.stdout], [0, PASSWORD]);
+    assert.match(ignored.stderr, /MAC is wrong/);
+    appendFileSync(at("changed.yaml"), "sops: again\n");
+    assert.equal((await secrets("decrypt", "changed.yaml")).status, 1);
+  });
+});
