@@ -17,11 +17,12 @@ import { inspectBucket } from "./gcs/inspection.ts";
 import { listObjects } from "./gcs/listing.ts";
 import { batchBody, parseBatchAnswer, relatedBody } from "./gcs/multipart.ts";
 import { resumableUpload, sessionOf } from "./gcs/resumable.ts";
-import { isBucketMissing, serviceError } from "./gcs/service-error.ts";
+import { isAbsence, serviceError } from "./gcs/service-error.ts";
 import { Service } from "./gcs/service.ts";
 import type { ServiceCall } from "./gcs/service.ts";
 import { allowedRisks } from "./gcs/settings.ts";
 import { readRange } from "./http/read-range.ts";
+import type { RangeRead } from "./http/read-range.ts";
 import { checkKey, normalPrefix } from "./keys.ts";
 import { isBulk } from "./bulk.ts";
 import type { WireAnswer } from "./http/transport.ts";
@@ -120,24 +121,13 @@ class GcsStorage implements Storage {
     // Something of that name exists: another content, or this one, when the reply to an earlier attempt was lost.
     if (answer.status === 412) return await this.#compare(key, body, signal);
     const stored = resourceOf(answer, `write ${key}`);
-    await this.#accept(key, stored, checksum, body.length);
+    await this.#accept(key, stored, { checksum, size: body.length, again: true });
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
     checkKey(key);
     return await readRange(key, options, {
-      read: ({ range, pin, into, signal }) =>
-        this.#service.call({
-          kind: "get",
-          method: "GET",
-          path: this.#object(key),
-          query: { alt: "media", generation: pin },
-          headers: range === undefined ? {} : { range },
-          into,
-          what: `read ${key}`,
-          expect: [416],
-          signal,
-        }),
+      read: (request) => this.#read(key, request),
       pinOf: ({ "x-goog-generation": generation }) =>
         typeof generation === "string" ? generation : undefined,
       size: async (signal) => (await this.stat(key, { signal })).size,
@@ -169,7 +159,7 @@ class GcsStorage implements Storage {
     const what = `delete ${key}`;
     const call: ServiceCall = { kind: "delete", method: "DELETE", path: this.#object(key), what };
     const answer = await this.#service.call({ ...call, expect: [404], signal });
-    if (isBucketMissing(answer)) throw this.#error(what, answer);
+    if (answer.status === 404 && !isAbsence(answer)) throw this.#error(what, answer);
   }
 
   async deleteMany(keys: readonly string[], options: CallOptions = {}): Promise<void> {
@@ -214,7 +204,8 @@ class GcsStorage implements Storage {
       service,
       key,
       session: sessionOf(answer, service, key),
-      accept: (resource, checksum, size) => this.#accept(key, resource, checksum, size),
+      accept: (resource, checksum, size) =>
+        this.#accept(key, resource, { checksum, size, again: false }),
     });
   }
 
@@ -265,6 +256,26 @@ class GcsStorage implements Storage {
     return resourceOf(await this.#service.call({ ...call, signal }), what);
   }
 
+  async #read(key: string, { range, pin, into, signal }: RangeRead): Promise<WireAnswer> {
+    const what = `read ${key}`;
+    const answer = await this.#service.call({
+      kind: "get",
+      method: "GET",
+      path: this.#object(key),
+      query: { alt: "media", generation: pin },
+      headers: range === undefined ? {} : { range },
+      into,
+      what,
+      expect: [404, 416],
+      signal,
+    });
+    if (answer.status !== 404) return answer;
+    // Reads of content are refused in fewer words, and by emulators in none that could be known: those about the object
+    // tell whether it is absent.
+    if (!isAbsence(answer)) await this.stat(key, { signal });
+    throw this.#error(what, answer);
+  }
+
   /** What exists under the name must be equal to the body: by a hash that cannot be equal by chance. */
   async #compare(key: string, body: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
     let found: ObjectResource;
@@ -286,27 +297,42 @@ class GcsStorage implements Storage {
     this.#checkKeyOf(key, found);
   }
 
-  /** Believes the service that an object is stored only when it says what it should. */
+  /**
+   * Believes the service that an object is stored only when it says what it should; removes it otherwise. `again` says
+   * whether the same call sends the content once more.
+   */
   async #accept(
     key: string,
     stored: ObjectResource,
-    checksum: string,
-    size: number,
+    { checksum, size, again }: { checksum: string; size: number; again: boolean },
   ): Promise<void> {
     const isWhole =
       stored.size === size && (stored.crc32c === undefined || stored.crc32c === checksum);
     try {
       if (!isWhole) {
-        throw new HoldfastError("STORAGE_UNAVAILABLE", `${key} was damaged on its way`, {
-          retryable: true,
-        });
+        const code = again ? "STORAGE_UNAVAILABLE" : "STORAGE_FAILED";
+        throw new HoldfastError(code, `${key} was damaged on its way`, { retryable: again });
       }
       this.#checkKeyOf(key, stored);
     } catch (error) {
-      // What we made and may not leave there.
-      await this.delete(key).catch(() => undefined);
+      await this.#discard(key, stored);
       throw error;
     }
+  }
+
+  /** Removes what we made and may not leave there: that very generation, never what others made of the name since. */
+  async #discard(key: string, { generation }: ObjectResource): Promise<void> {
+    if (generation === undefined) return;
+    const query = { ifGenerationMatch: generation };
+    const call: ServiceCall = {
+      kind: "delete",
+      method: "DELETE",
+      path: this.#object(key),
+      query,
+      what: `delete ${key}`,
+      expect: [404, 412],
+    };
+    await this.#service.call(call).catch(() => undefined);
   }
 
   #checkKeyOf(key: string, { kmsKeyName = "" }: ObjectResource): void {
@@ -322,9 +348,13 @@ class GcsStorage implements Storage {
 
   async #deleteBatch(keys: readonly string[], signal: AbortSignal): Promise<void> {
     const what = `delete ${keys.length} objects`;
-    const requests = keys.map((key) => ({ method: "DELETE", path: this.#object(key) }));
+    const service = this.#service;
+    const requests = keys.map((key) => ({
+      method: "DELETE",
+      path: service.innerPath(this.#object(key)),
+    }));
     const { contentType, parts } = batchBody(requests, this.#boundary());
-    const answer = await this.#service.call({
+    const answer = await service.call({
       kind: "delete",
       method: "POST",
       path: "/batch/storage/v1",
@@ -343,10 +373,7 @@ class GcsStorage implements Storage {
     const answers = parseBatchAnswer(type, answer.body, keys.length);
     for (const [i, key] of keys.entries()) {
       const each = answers[i];
-      const isGone =
-        each !== undefined &&
-        (each.status < 300 ||
-          (each.status === 404 && !isBucketMissing({ ...each, headers: answer.headers })));
+      const isGone = each !== undefined && (each.status < 300 || isAbsence(each));
       // Refusals and passing faults are told apart where one object is deleted.
       if (!isGone) await this.delete(key, { signal });
     }

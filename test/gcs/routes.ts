@@ -84,12 +84,23 @@ function jsonRoute(call: Call, match: RegExpExecArray, to: To): Routed {
   if (method === "DELETE") return to("delete", object, () => remove(call, name, object));
   if (method !== "GET" && method !== "HEAD") return to("unknown", object, () => unknown(call));
   if (url.searchParams.get("alt") === "media" || url.pathname.startsWith("/download")) {
-    return to("media", object, () => media(call, bucketOf(call, name), object));
+    return to("media", object, () => plainly(() => media(call, bucketOf(call, name), object)));
   }
   return to("get", object, () => {
     const bucket = bucketOf(call, name);
     return json(call, resource(bucket, find(call, bucket, object)));
   });
+}
+
+/** Reads of content are refused in one bare sentence, whatever its type says. */
+function plainly(run: () => Answer): Answer {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof GcsError)) throw error;
+    const headers = { "content-type": "text/html; charset=UTF-8" };
+    return { status: error.status, headers, body: Buffer.from(error.message) };
+  }
 }
 
 function segment(text: string | undefined): string {

@@ -280,6 +280,25 @@ suite("what no waiting mends is one clear error", () => {
     assert.ok(bucket.peek("f/config"), "what others stored is left alone");
   });
 
+  test("what others made of a name since is not removed with what we made", async () => {
+    const other = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/other";
+    const { storage, bucket } = await place({ defaultKmsKeyName: other }, { kmsKeyName: KEY });
+    double.keys.set(other, { location: "EUROPE-WEST1", state: "ENABLED", granted: true });
+    const insert = (content: Buffer): void =>
+      void bucket.insert({ metadata: { name: "f/config" }, content, preconditions: {} });
+    // The service ignores the key that was asked for, and somebody replaces the object at once.
+    const original = bucket.insert.bind(bucket);
+    bucket.insert = (insertion) => original({ ...insertion, kmsKeyName: other });
+    double.faults.plan({
+      kind: "run",
+      operation: "delete",
+      times: 1,
+      run: () => insert(Buffer.from("theirs")),
+    });
+    await assert.rejects(storage.put("config", BODY), { code: "STORAGE_WRONG_KEY" });
+    assert.equal(bucket.peek("f/config")?.content.toString(), "theirs");
+  });
+
   test("deleted objects stay restorable, and are told so", async () => {
     const { storage } = await place({ softDeleteSeconds: 7 * 86_400, versioning: true });
     await storage.put("locks/x", BODY);

@@ -101,10 +101,11 @@ test("a page that fails ends the list with its error, and a reader who leaves st
 });
 
 test("a reader who is slow makes the service wait, and misses nothing", async () => {
-  const packs = Array.from(
-    { length: 60_000 },
-    (_, i) => `f/data/${hex(i).slice(0, 2)}/${hex(i)}${i}`,
-  );
+  // Evenly over all spans: an empty page is read at once.
+  const packs = Array.from({ length: 60_000 }, (_, i) => {
+    const name = (Math.imul(i, 0x9e3779b1) >>> 0).toString(16).padStart(8, "0");
+    return `f/data/${name.slice(0, 2)}/${name}`;
+  });
   const { storage } = await bucketWith(packs);
   double.resetCounts();
   const keys = new Set<string>();
@@ -113,7 +114,7 @@ test("a reader who is slow makes the service wait, and misses nothing", async ()
     if (keys.size !== 1_500) continue;
     await sleep(300);
     const requests = double.counts.byOperation["list"]!;
-    assert.ok(requests <= 40, `${requests} requests`);
+    assert.ok(requests <= 50, `${requests} requests`);
   }
   assert.equal(keys.size, packs.length);
   double.resetCounts();
@@ -124,7 +125,7 @@ test("a reader who is slow makes the service wait, and misses nothing", async ()
     break;
   }
   await sleep(50);
-  assert.ok(double.counts.byOperation["list"]! <= 40);
+  assert.ok(double.counts.byOperation["list"]! <= 50);
 });
 
 test("a bucket that is gone is no empty list", async () => {

@@ -57,7 +57,8 @@ class Session {
   /** Bytes that the service said it has; undefined after a failure, when nobody knows. */
   #held: number | undefined = 0;
   #resource: ObjectResource | undefined;
-  #isAccepted = false;
+  /** How the finished object was judged, once and for all: one that was refused may be somebody else's by now. */
+  #verdict: Promise<void> | undefined;
 
   constructor(options: ResumableOptions) {
     this.#options = options;
@@ -69,13 +70,13 @@ class Session {
   }
 
   async finish(piece: number, bytes: Uint8Array, call: CallOptions = {}): Promise<void> {
-    if (this.#isAccepted) return;
+    if (this.#verdict !== undefined) return await this.#verdict;
     this.#sum(piece, bytes);
     const start = piece * PIECE_BYTES;
     const total = start + bytes.length;
     await this.#send(start, bytes, total, call);
-    await this.#options.accept(this.#resource!, crc32cText(this.#checksum), total);
-    this.#isAccepted = true;
+    this.#verdict ??= this.#options.accept(this.#resource!, crc32cText(this.#checksum), total);
+    await this.#verdict;
   }
 
   async abort(): Promise<void> {

@@ -1,10 +1,13 @@
 // What Cloud Storage means by its errors: which of ours, whether waiting helps, and which permission or setting to mend.
 
+import { asBuffer } from "../../base/bytes.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../base/errors.ts";
 import type { WireAnswer } from "../http/transport.ts";
-import { textOf } from "../http/transport.ts";
 import { isPassingStatus, retryAfterOf, statusError } from "../http/status.ts";
+
+/** What an error is judged by; an answer within another one has no headers. */
+export type ErrorAnswer = Pick<WireAnswer, "status" | "body">;
 
 /** The parts of an error's body: JSON from the JSON API, XML from the other one. */
 export interface ServiceComplaint {
@@ -13,13 +16,14 @@ export interface ServiceComplaint {
 }
 
 /** Reads an error's body; empty texts when it says nothing. */
-export function complaintOf(answer: WireAnswer): ServiceComplaint {
-  const text = textOf(answer);
+export function complaintOf(answer: ErrorAnswer): ServiceComplaint {
+  const text = asBuffer(answer.body).toString("utf8");
   try {
-    const { error } = JSON.parse(text) as {
-      error?: { message?: string; errors?: { reason?: string }[] };
+    const { error } = (JSON.parse(text) ?? {}) as {
+      error?: { message?: unknown; errors?: { reason?: unknown }[] };
     };
-    return { message: error?.message ?? "", reason: error?.errors?.[0]?.reason ?? "" };
+    const textIn = (value: unknown): string => (typeof value === "string" ? value : "");
+    return { message: textIn(error?.message), reason: textIn(error?.errors?.[0]?.reason) };
   } catch {
     const inner = (tag: string): string | undefined =>
       new RegExp(`<${tag}>([^<]*)</${tag}>`).exec(text)?.[1];
@@ -29,8 +33,30 @@ export function complaintOf(answer: WireAnswer): ServiceComplaint {
 }
 
 /** True when the bucket itself is what does not exist. */
-export function isBucketMissing(answer: WireAnswer): boolean {
+export function isBucketMissing(answer: ErrorAnswer): boolean {
   return answer.status === 404 && /bucket does not exist/i.test(complaintOf(answer).message);
+}
+
+/**
+ * True when the service itself says that the object does not exist. A 404 of something in between says nothing of it,
+ * and would make a backup forget what it has.
+ */
+export function isAbsence(answer: ErrorAnswer): boolean {
+  return answer.status === 404 && isComplaint(answer) && !isBucketMissing(answer);
+}
+
+/** An error in the service's own words: JSON, XML, or the bare sentence that reads of content are answered with. */
+function isComplaint(answer: ErrorAnswer): boolean {
+  const text = asBuffer(answer.body).toString("utf8");
+  try {
+    const { error } = (JSON.parse(text) ?? {}) as { error?: { message?: unknown } | null };
+    return typeof error === "object" && typeof error?.message === "string";
+  } catch {
+    return (
+      /^(?:<\?xml[^>]*>)?\s*<Error>\s*<Code>\w+<\/Code>/.test(text.trimStart()) ||
+      /^(?:No such object: |The specified (?:bucket|object) does not exist)/.test(text)
+    );
+  }
 }
 
 export interface ServiceErrorOptions {
@@ -76,6 +102,9 @@ function meaningOf(
       code: "STORAGE_NOT_FOUND",
       hint: `Create the bucket ${bucket} first, or check its name: Holdfast makes no buckets.`,
     };
+  }
+  if (status === 404 && !isComplaint(answer)) {
+    return { code: "STORAGE_FAILED", hint: "Is that address Cloud Storage? Check the endpoint." };
   }
   // The body was damaged on its way: nothing was stored, and sending it again is right.
   if (status === 400 && /MD5 hash|CRC32C|Content-?MD5|BadDigest/i.test(message + reason)) {

@@ -77,6 +77,13 @@ export class Service {
     throw serviceError({ what: call.what, answer, bucket: this.bucket, now });
   }
 
+  /** The path of a request within another one. */
+  innerPath(path: string): string {
+    return this.#userProject === undefined
+      ? path
+      : `${path}?userProject=${encodeURIComponent(this.#userProject)}`;
+  }
+
   close(): Promise<void> {
     return this.#transport.close();
   }
