@@ -58,6 +58,8 @@ suite("encrypting", () => {
     const bytes = seededBytes("binary", 1000);
     assert.deepEqual(roundTrip("a.bin", bytes), bytes);
     assert.deepEqual(roundTrip("a.bin", ""), Buffer.of());
+    const large = seededBytes("large", 4_000_000);
+    assert.ok(roundTrip("a.bin", large).equals(large));
   });
 
   test("leaves in the clear what the rule says, and all else not", () => {

@@ -11,7 +11,8 @@ import { nextColumn, yamlScalar, type Spot } from "./yaml-print.ts";
 
 function spotIn(text: string, parent: Mapping | List): Spot {
   const flow = /[{[]/.test(text[parent.at.start] ?? "");
-  const base = blockColumn(text, parent);
+  // Not looked for in flow style, which may be one line of megabytes.
+  const base = flow ? 0 : blockColumn(text, parent);
   return { column: parent.kind === "list" ? base + 2 : nextColumn(base), base, flow };
 }
 

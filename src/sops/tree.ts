@@ -71,10 +71,14 @@ export function columnOf(text: string, offset: number): number {
   return offset - (text.lastIndexOf("\n", offset - 1) + 1);
 }
 
+/** Characters of tags and anchors before a key that are looked at. */
+const TAG_MAX = 200;
+
 /** The column that the items of a block stand at; before its first key there may be a tag. */
 export function blockColumn(text: string, { at }: Mapping | List): number {
-  const before = text.slice(at.start - columnOf(text, at.start), at.start);
-  return before.replace(/(?:[!&]\S*[ \t]+)+$/, "").length;
+  const column = columnOf(text, at.start);
+  const before = text.slice(at.start - Math.min(column, TAG_MAX), at.start);
+  return column - (/(?:[!&]\S*[ \t]+)+$/.exec(before)?.[0].length ?? 0);
 }
 
 /** A failure at an offset. `what` must not hold a value of the document. */
