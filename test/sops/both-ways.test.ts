@@ -10,6 +10,7 @@ import { encryptDocument } from "../../src/sops/encrypt.ts";
 import { printJson } from "../../src/sops/json-print.ts";
 import { setValue } from "../../src/sops/set-value.ts";
 import type { Rule } from "../../src/sops/selection.ts";
+import { splitSecret } from "../../src/sops/shamir.ts";
 import { valueOf } from "../../src/sops/value.ts";
 import { parseYaml } from "../../src/sops/yaml-tree.ts";
 import { skipWithout } from "../peers.ts";
@@ -123,6 +124,34 @@ for (const [index, version] of VERSIONS.entries()) {
         else assert.deepEqual(back, Buffer.from(text));
       });
     }
+
+    test("several key groups, both ways", async () => {
+      const group = `{age: [${sops.recipient}]}`;
+      const rules = `{creation_rules: [{shamir_threshold: 2, key_groups: [${group}, ${group}, ${group}]}]}`;
+      const theirs = sops.run(
+        version,
+        ["--config", sops.config(rules), "-e"],
+        "groups.json",
+        '{"a": 1}',
+      );
+      const { metadata } = openDocument(theirs, { name: "groups.json" });
+      assert.deepEqual([metadata.groups.length, metadata.threshold], [3, 2]);
+      assert.equal((await decrypted("groups.json", theirs)).mac, "right");
+      const dataKey = random(32);
+      const groups = splitSecret(dataKey, { count: 3, threshold: 2 }, random).map((share) => [
+        sops.wrap(share),
+      ]);
+      const options = {
+        name: "ours.json",
+        groups,
+        threshold: 2,
+        lastModified: NOW,
+        dataKey,
+        random,
+      };
+      const back = sops.run(version, ["-d"], "ours.json", encryptDocument('{"a": 1}', options));
+      assert.deepEqual(JSON.parse(back.toString()), { a: 1 });
+    });
 
     test("one value changed here: one line and the two of the metadata differ, and it verifies", async () => {
       const plain =

@@ -21,6 +21,8 @@ export interface RealSops {
     name: string,
     content: Uint8Array | string,
   ) => Buffer;
+  /** The path of a configuration with `text`. */
+  readonly config: (text: string) => string;
   readonly dataKeyOf: (document: SopsDocument) => Promise<Uint8Array>;
   /** The data key under the test's recipient. */
   readonly wrap: (dataKey: Uint8Array) => WrappedKey;
@@ -48,6 +50,11 @@ export function realSops({ after }: { after: (clean: () => void) => void }): Rea
       });
       if (status !== 0) throw new Error(`${version} ended with ${status}: ${stderr.toString()}`);
       return stdout;
+    },
+    config: (text) => {
+      const file = join(folder, "config.yaml");
+      writeFileSync(file, text);
+      return file;
     },
     dataKeyOf: async (document) =>
       (await retrieveDataKey(document, open, {} as KeyContext)).dataKey,
