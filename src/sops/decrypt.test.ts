@@ -162,6 +162,7 @@ suite("what is no document of sops", () => {
     refused('{"a":1,"sops":{"mac":"x","encrypted_regex":"a","encrypted_suffix":"b"}}', "a.json");
     refused('{"a":1,"sops":{"mac":"x","age":[{}]}}', "a.json");
     refused('{"a":1,"sops":{"mac":{},"age":[{}]}}', "a.json");
+    refused(`sops_mac=\nsops_${"a__map_".repeat(50_000)}=1\n`, "a.env");
     refused("sops_mac=1\nsops_age__list_1__map_enc=2\n", "a.env");
   });
 

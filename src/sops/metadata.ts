@@ -163,6 +163,8 @@ function idOf(kind: (typeof KEY_LISTS)[number]["kind"], parts: readonly string[]
 }
 
 export const FLAT_PREFIX = "sops_";
+/** Steps of a flat key; those of SOPS have seven. */
+const FLAT_DEPTH_MAX = 20;
 
 /** The flat entries of a dotenv file as the mapping they stand for. Lists must be without gaps. */
 export function unflatten(place: Place, entries: readonly Entry[]): Mapping {
@@ -173,6 +175,7 @@ export function unflatten(place: Place, entries: readonly Entry[]): Mapping {
   const root: Branch = { children: new Map() };
   for (const entry of entries) {
     const steps = entry.key.slice(FLAT_PREFIX.length).split(/__(?=(?:map|list)_)/);
+    if (steps.length > FLAT_DEPTH_MAX) throw failAt(place, entry.keyAt.start, "nested too deeply");
     let branch = root;
     for (const step of steps) {
       let child = branch.children.get(step);

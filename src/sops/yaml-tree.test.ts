@@ -73,6 +73,8 @@ suite("YAML", () => {
 
   test("deep nesting is refused, not followed", () => {
     assert.match(refused(`a: ${"[".repeat(100_000)}`), /nested too deeply|not valid YAML/);
+    const block = Array.from({ length: 3000 }, (_, i) => `${" ".repeat(i)}a:`).join("\n");
+    assert.match(refused(block), /nested too deeply/);
     const flow = `a: ${"[".repeat(300)}${"]".repeat(300)}\n`;
     assert.match(refused(flow), /nested too deeply/);
     const steps = Array.from(

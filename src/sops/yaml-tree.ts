@@ -166,9 +166,7 @@ function treeOf(place: Place, document: Document.Parsed): Mapping {
   throw failAt(place, node.at.start, "the top of a document is not a mapping");
 }
 
-/** The documents of a YAML file. Throws SOPS_INVALID with the line. */
-export function parseYaml(place: Place): Mapping[] {
-  if (place.text.length > LENGTH_MAX) throw failAt(place, 0, "too large for a SOPS document");
+function parseAll(place: Place): Mapping[] {
   const tokens = [...new Parser().parse(place.text)];
   const comments = commentsOf(place, tokens);
   const composer = new Composer<ParsedNode>({
@@ -183,6 +181,18 @@ export function parseYaml(place: Place): Mapping[] {
     documents.map((document) => treeOf(place, document as Document.Parsed)),
     comments,
   );
+}
+
+/** The documents of a YAML file. Throws SOPS_INVALID with the line. */
+export function parseYaml(place: Place): Mapping[] {
+  if (place.text.length > LENGTH_MAX) throw failAt(place, 0, "too large for a SOPS document");
+  try {
+    return parseAll(place);
+  } catch (error) {
+    // The library's parser follows the nesting by calls and has no bound of its own.
+    if (error instanceof RangeError) throw failAt(place, 0, "nested too deeply");
+    throw error;
+  }
 }
 
 /** Whether the text has anchors, aliases or tags. What follows the mark of a scalar is its text. */
