@@ -32,6 +32,7 @@ function ioOver(contents: Record<string, string | Uint8Array>, typed?: string[])
     run: (program, args) => find([program, ...args].join(" ")),
     ask: typed && (() => Promise.resolve(typed.shift() ?? "")),
     readLine: () => Promise.resolve("from stdin"),
+    readAll: () => Promise.resolve(Buffer.from("from stdin")),
   };
 }
 

@@ -47,6 +47,8 @@ export interface SecretIo {
   readonly ask: ((prompt: string) => Promise<string>) | undefined;
   /** The first line of stdin. */
   readLine(): Promise<string>;
+  /** All of stdin; at most `limit` bytes, or USAGE. */
+  readAll(limit: number): Promise<Buffer>;
 }
 
 /** Which repository flags and variables are about: the usual one, or the source of a copy. */

@@ -56,6 +56,15 @@ test("without a terminal there is nobody to ask, and stdin is read up to the end
   assert.equal(io.ask, undefined);
   stream.end("first line\nsecond\n");
   assert.equal(await io.readLine(), "first line");
+  const whole = new PassThrough();
+  whole.end("first line\nsecond\n");
+  const all = createSecretIo(whole, { write: () => {} });
+  assert.equal((await all.readAll(18)).toString(), "first line\nsecond\n");
+  const long = new PassThrough();
+  long.end("first line\nsecond\n");
+  await assert.rejects(createSecretIo(long, { write: () => {} }).readAll(17), (error: unknown) =>
+    isHoldfastError(error, "USAGE"),
+  );
   const empty = new PassThrough();
   empty.end();
   assert.equal(await createSecretIo(empty, { write: () => {} }).readLine(), "");

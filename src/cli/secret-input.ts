@@ -25,6 +25,7 @@ export function createSecretIo(input: SecretInput, prompts: PromptStream): Secre
     run: (program, args) => runProgram(program, args, input, prompts),
     ask: input.isTTY ? (prompt) => askHidden(input, prompts, prompt) : undefined,
     readLine: () => readFirstLine(input),
+    readAll: (limit) => readAll(input, limit),
   };
 }
 
@@ -81,6 +82,20 @@ async function readFirstLine(input: SecretInput): Promise<string> {
   const lines = createInterface({ input, terminal: false });
   for await (const line of lines) return line;
   return "";
+}
+
+async function readAll(input: SecretInput, limit: number): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  let length = 0;
+  for await (const part of input) {
+    const bytes = Buffer.from(part as Buffer | string);
+    length += bytes.length;
+    if (length > limit) {
+      throw new HoldfastError("USAGE", `standard input has more than ${limit} bytes`);
+    }
+    parts.push(bytes);
+  }
+  return Buffer.concat(parts);
 }
 
 /** Runs a program without a shell, its stdin ours; what it wrote to stdout. */

@@ -60,6 +60,7 @@ function sit(person: Person) {
       readFile: () => Promise.reject(new Error("no file is to be read")),
       run: () => Promise.reject(new Error("no program is to be run")),
       readLine: () => Promise.reject(new Error("stdin is not to be read")),
+      readAll: () => Promise.reject(new Error("stdin is not to be read")),
       ask: (prompt) => {
         prompts.push(prompt);
         return Promise.resolve(types.shift()!);

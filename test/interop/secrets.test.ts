@@ -3,7 +3,15 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { after, before, suite, test } from "node:test";
 import { openWorkbench, PASSWORD } from "../faults/workbench.ts";
 import type { Run } from "../faults/workbench.ts";
@@ -105,6 +113,44 @@ suite("the guide's secret", { skip: skipWithout("sops-newest", "age-keygen") }, 
     for (const { stdout, stderr } of [sound, plain, unchecked]) {
       assert.ok(!`${stdout}${stderr}`.includes("GEHEIM") && !stdout.includes(PASSWORD));
     }
+  });
+
+  test("a value that is set is what sops reads, and everything else stays as it was", async () => {
+    writeFileSync(at("set.enc.yaml"), readFileSync(at(MANIFEST)), { mode: 0o600 });
+    const path = "stringData.RESTIC_PASSWORD";
+    const set = (input: string, status: number): Promise<Run> =>
+      bench.holdfast(["secrets", "set", "set.enc.yaml", path], {
+        cwd: at("."),
+        env: { SOPS_AGE_KEY_FILE: keyFile },
+        input,
+        status,
+      });
+    const before = readFileSync(at("set.enc.yaml"), "utf8").split("\n");
+    const run = await set('two lines,\none "quoted"\n', 0);
+    assert.ok(!`${run.stdout}${run.stderr}`.includes("quoted"));
+    assert.equal(statSync(at("set.enc.yaml")).mode & 0o777, 0o600);
+    const env = { ...process.env, SOPS_AGE_KEY_FILE: keyFile };
+    const extract = ["-d", "--extract", '["stringData"]["RESTIC_PASSWORD"]', at("set.enc.yaml")];
+    assert.equal(execFileSync(sops.path, extract, { env }).toString(), 'two lines,\none "quoted"');
+    const now = readFileSync(at("set.enc.yaml"), "utf8").split("\n");
+    const changed = now.filter((line, index) => line !== before[index]);
+    assert.equal(now.length, before.length);
+    assert.deepEqual(
+      changed.map((line) => line.trim().split(":")[0]),
+      ["RESTIC_PASSWORD", "lastmodified", "mac"],
+    );
+    // A pipe whose first program failed empties nothing, and no new MAC covers up a change.
+    await set("", 1);
+    assert.equal(readFileSync(at("set.enc.yaml"), "utf8"), now.join("\n"));
+    const tampered = now.join("\n").replace("name: odoo", "name: Odoo");
+    writeFileSync(at("set.enc.yaml"), tampered);
+    await set("other", 51);
+    assert.equal(readFileSync(at("set.enc.yaml"), "utf8"), tampered);
+    assert.deepEqual(
+      readdirSync(at(".")).filter((name) => name.endsWith(".tmp")),
+      [],
+    );
+    rmSync(at("set.enc.yaml"));
   });
 
   test("what was changed, and what no key opens, end with sops's statuses", async () => {

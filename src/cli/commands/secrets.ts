@@ -1,11 +1,16 @@
 // `secrets`: SOPS files opened and checked without sops, gpg wrappers or exports. Values go to standard output when they are
 // asked for, and nowhere else.
 
+import { isUtf8 } from "node:buffer";
 import type { Command } from "commander";
 import { HoldfastError } from "../../base/errors.ts";
-import { nodeAt, parsePath, printPart } from "../../sops/decrypt.ts";
-import type { CommandFamily, CommandModule } from "../command.ts";
+import { decryptDocument, nodeAt, parsePath, printPart } from "../../sops/decrypt.ts";
+import { openDocument } from "../../sops/document.ts";
+import { setValue } from "../../sops/set-value.ts";
+import { textOf, valueOf } from "../../sops/value.ts";
+import type { CommandFamily, CommandModule, Context } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
+import { replaceFile } from "../replace-file.ts";
 import { checkSecrets } from "../secrets-check.ts";
 import { openSopsFile } from "../sops-file.ts";
 import type { SopsFlags } from "../sops-file.ts";
@@ -65,6 +70,66 @@ As \`sops decrypt --extract\`: a text is printed as it is, without a line end.`,
   },
 };
 
+/** Kubernetes takes no larger Secret. */
+const VALUE_BYTES_MAX = 1 << 20;
+
+const set: CommandModule = {
+  configure(command) {
+    command
+      .argument("<file>", "a SOPS file")
+      .argument("<path>", "where the value is")
+      .option("--offline", "ask no service for a key")
+      .addHelpText(
+        "after",
+        `
+Examples:
+  openssl rand -base64 32 | holdfast secrets set secret.enc.yaml stringData.RESTIC_PASSWORD
+  holdfast secrets set secret.enc.yaml stringData.RESTIC_PASSWORD
+
+The text comes from standard input, without the line end that is last in it, or is asked for at a terminal: on a command
+line others could read it. Every other byte of the file stays but for its MAC and its time. A file that was changed after
+it was encrypted is refused, because a new MAC would hide that.`,
+      );
+  },
+  async run(context, [file = "", path = ""], options) {
+    const steps = parsePath(path);
+    const { offline = false } = options as SopsFlags;
+    const opened = await openSopsFile(context, file, { offline });
+    const text = await newValue(context, `${file}: ${path}`);
+    const { document, decrypted, dataKey } = opened;
+    const content = setValue(document, decrypted, {
+      dataKey,
+      path: steps,
+      value: valueOf("str", text),
+      lastModified: new Date(context.clock.now()).toISOString().replace(/\.\d+/, ""),
+      random: context.random,
+    });
+    // What cannot be opened again must not take the place of what can.
+    const again = decryptDocument(openDocument(content, { name: file }), dataKey);
+    const node = nodeAt(again.roots, steps);
+    if (node?.kind !== "leaf" || node.value === undefined || textOf(node.value) !== text) {
+      throw new HoldfastError(
+        "SOPS_INVALID",
+        `${file} would not hold the new value; it is as it was`,
+      );
+    }
+    await replaceFile(file, content, Buffer.from(context.random(8)).toString("hex"));
+    context.output.print(`${file}: ${path} is set`);
+    return EXIT.ok;
+  },
+};
+
+async function newValue({ secrets }: Context, what: string): Promise<string> {
+  const bytes = secrets.ask
+    ? Buffer.from(await secrets.ask(`new value of ${what}: `))
+    : await secrets.readAll(VALUE_BYTES_MAX);
+  if (!isUtf8(bytes)) throw new HoldfastError("USAGE", "standard input is no UTF-8 text");
+  const text = bytes.toString("utf8").replace(/\r?\n$/, "");
+  // A pipe whose first program failed must not empty a secret.
+  if (text === "") throw new HoldfastError("USAGE", "there is no new value on standard input");
+  return text;
+}
+
 const check: CommandModule = {
   configure(command) {
     command
@@ -90,6 +155,7 @@ export const secretsCommand: CommandFamily = {
   members: [
     { name: "decrypt", summary: "Print a SOPS file in plain", module: decrypt },
     { name: "get", summary: "Print one value of a SOPS file", module: get },
+    { name: "set", summary: "Replace one value of a SOPS file", module: set },
     {
       name: "check",
       summary: "Tell which files are sound, and which key opens them",

@@ -49,7 +49,7 @@ test("the guide's configuration is Cloud Storage, natively", () => {
 
 test("credentials of Cloud Storage are looked for in rclone's order", () => {
   const all: [string, string, unknown][] = [
-    ["access_token", "t", { kind: "token", token: "t" }],
+    ["access_token", "t", { kind: "token", token: "t", source: "RCLONE_CONFIG_R_ACCESS_TOKEN" }],
     ["env_auth", "true", { kind: "default" }],
     [
       "service_account_file",

@@ -124,9 +124,9 @@ function googleCredentials(config: RemoteConfig, env: MappingInput["env"]): Goog
   if (path !== undefined && path.value !== "") {
     return { kind: "file", value: expandPath(path.value, env), source: path.source };
   }
-  const token = valueOf(config, "access_token");
-  if (flagOf(config, "env_auth") || token === "") return { kind: "default" };
-  return { kind: "token", token };
+  const token = config.options.get("access_token");
+  if (flagOf(config, "env_auth") || !token?.value) return { kind: "default" };
+  return { kind: "token", token: token.value, source: token.source };
 }
 
 /** `~` and variables in the path of a file. */
