@@ -107,6 +107,10 @@ test("a reader who is slow makes the service wait, and misses nothing", async ()
     return `f/data/${name.slice(0, 2)}/${name}`;
   });
   const { storage } = await bucketWith(packs);
+  // 257 pages in all: the first one, two for each connection, and one for each that was read by then.
+  const MOST = 1 + 2 * storage.traits.connections + 5;
+  // What the test before this one gave up may still be on its way.
+  await sleep(100);
   double.resetCounts();
   const keys = new Set<string>();
   for await (const { key } of storage.list("data/")) {
@@ -114,7 +118,7 @@ test("a reader who is slow makes the service wait, and misses nothing", async ()
     if (keys.size !== 1_500) continue;
     await sleep(300);
     const requests = double.counts.byOperation["list"]!;
-    assert.ok(requests <= 50, `${requests} requests`);
+    assert.ok(requests <= MOST, `${requests} requests`);
   }
   assert.equal(keys.size, packs.length);
   double.resetCounts();
@@ -125,7 +129,7 @@ test("a reader who is slow makes the service wait, and misses nothing", async ()
     break;
   }
   await sleep(50);
-  assert.ok(double.counts.byOperation["list"]! <= 50);
+  assert.ok(double.counts.byOperation["list"]! <= MOST);
 });
 
 test("a bucket that is gone is no empty list", async () => {
