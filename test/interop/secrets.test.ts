@@ -153,6 +153,46 @@ suite("the guide's secret", { skip: skipWithout("sops-newest", "age-keygen") }, 
     rmSync(at("set.enc.yaml"));
   });
 
+  test("a file is encrypted by the nearest .sops.yaml, and real sops opens it", async () => {
+    mkdirSync(at("fresh/deep"), { recursive: true });
+    const recipient = /age1\w+/.exec(readFileSync(keyFile, "utf8"))![0];
+    const plain =
+      "kind: Secret\nmetadata:\n  name: s # named\nstringData:\n  # why\n  PASSWORD: GEHEIM\n  NONE: ''\n";
+    const file = "fresh/deep/s.enc.yaml";
+    writeFileSync(at(file), plain, { mode: 0o600 });
+    const none = await secrets("encrypt", file, "--config", "absent.yaml");
+    assert.deepEqual([none.status, none.stdout], [1, ""]);
+    const rule = (regex: string): string =>
+      `creation_rules:\n  - path_regex: '${regex}'\n    encrypted_regex: ^(data|stringData)$\n    age: ${recipient}\n`;
+    writeFileSync(at("fresh/.sops.yaml"), rule("^deep/other"));
+    assert.match((await secrets("encrypt", file)).stderr, /no rule for deep\/s\.enc\.yaml/);
+    writeFileSync(at("fresh/.sops.yaml"), rule("^deep/.*\\.enc\\.yaml$"));
+    const printed = await secrets("encrypt", file);
+    assert.ok(printed.stdout.includes("name: s # named") && !printed.stdout.includes("GEHEIM"));
+    assert.equal(readFileSync(at(file), "utf8"), plain);
+    assert.equal((await secrets("encrypt", "-i", file)).status, 0);
+    assert.equal(statSync(at(file)).mode & 0o777, 0o600);
+    const env = { ...process.env, SOPS_AGE_KEY_FILE: keyFile };
+    const words = ["decrypt", "--extract", '["stringData"]["PASSWORD"]', at(file)];
+    assert.equal(execFileSync(sops.path, words, { env }).toString(), "GEHEIM");
+    assert.equal((await secrets("decrypt", file)).stdout, plain);
+    const twice = await secrets("encrypt", "-i", file);
+    assert.deepEqual([twice.status, /encrypted already/.test(twice.stderr)], [203, true]);
+    // Any two of three groups.
+    const groups = `[{age: [${recipient}]}, {age: [${recipient}]}, {age: [${recipient}]}]`;
+    writeFileSync(
+      at("fresh/groups.yaml"),
+      `creation_rules:\n  - shamir_threshold: 2\n    key_groups: ${groups}\n`,
+    );
+    writeFileSync(at("fresh/g.json"), '{"a": 1}\n');
+    const shared = await secrets("encrypt", "fresh/g.json", "--config", "fresh/groups.yaml");
+    assert.equal(shared.status, 0, shared.stderr);
+    writeFileSync(at("fresh/g.json"), shared.stdout);
+    const opened = execFileSync(sops.path, ["decrypt", at("fresh/g.json")], { env });
+    assert.deepEqual(JSON.parse(opened.toString()), { a: 1 });
+    rmSync(at("fresh"), { recursive: true });
+  });
+
   test("what was changed, and what no key opens, end with sops's statuses", async () => {
     const away = { cwd: bench.at("git"), env: { SOPS_AGE_KEY_FILE: "/nowhere" }, status: 128 };
     const lost = await bench.holdfast(["secrets", "decrypt", MANIFEST], away);

@@ -12,6 +12,8 @@ import type { CommandFamily, CommandModule, Context } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
 import { replaceFile } from "../replace-file.ts";
 import { checkSecrets } from "../secrets-check.ts";
+import { encryptFile } from "../sops-encrypt.ts";
+import type { EncryptFlags } from "../sops-encrypt.ts";
 import { openSopsFile } from "../sops-file.ts";
 import type { SopsFlags } from "../sops-file.ts";
 
@@ -119,6 +121,35 @@ it was encrypted is refused, because a new MAC would hide that.`,
   },
 };
 
+const encrypt: CommandModule = {
+  configure(command) {
+    command
+      .argument("<file>", "a plain file")
+      .option("-i, --in-place", "replace the file")
+      .option("--config <file>", "rules (default: the nearest .sops.yaml above the file)")
+      .option("--offline", "ask no service")
+      .addHelpText(
+        "after",
+        `
+Examples:
+  holdfast secrets encrypt -i kubernetes/secret-filestore-restic.enc.yaml
+  holdfast secrets encrypt secret.yaml > secret.enc.yaml
+
+For whom, and in which of its values, the first rule for the file says, as with sops.`,
+      );
+  },
+  async run(context, [file = ""], { inPlace, ...flags }) {
+    const content = await encryptFile(context, file, flags as EncryptFlags);
+    if (inPlace !== true) {
+      context.output.raw(content);
+      return EXIT.ok;
+    }
+    await replaceFile(file, content, Buffer.from(context.random(8)).toString("hex"));
+    context.output.print(`${file} is encrypted`);
+    return EXIT.ok;
+  },
+};
+
 async function newValue({ secrets }: Context, what: string): Promise<string> {
   const bytes = secrets.ask
     ? Buffer.from(await secrets.ask(`new value of ${what}: `))
@@ -155,6 +186,11 @@ export const secretsCommand: CommandFamily = {
   members: [
     { name: "decrypt", summary: "Print a SOPS file in plain", module: decrypt },
     { name: "get", summary: "Print one value of a SOPS file", module: get },
+    {
+      name: "encrypt",
+      summary: "Encrypt a plain file by the rules of .sops.yaml",
+      module: encrypt,
+    },
     { name: "set", summary: "Replace one value of a SOPS file", module: set },
     {
       name: "check",

@@ -1,0 +1,117 @@
+// A plain file becomes a SOPS file, for whom and in which of its values a `.sops.yaml` says.
+
+import { readFile } from "node:fs/promises";
+import { dirname, join, relative, resolve, sep } from "node:path";
+import { errnoOf, HoldfastError, messageOf } from "../base/errors.ts";
+import { creationRule } from "../sops/creation-rules.ts";
+import type { CreationRule } from "../sops/creation-rules.ts";
+import { decryptDocument } from "../sops/decrypt.ts";
+import { openDocument } from "../sops/document.ts";
+import { encryptDocument } from "../sops/encrypt.ts";
+import type { KeyContext, WrappedKey } from "../sops/key-source.ts";
+import { wrapKey } from "../sops/keys.ts";
+import { splitSecret } from "../sops/shamir.ts";
+import type { Context } from "./command.ts";
+import { keyContext } from "./key-context.ts";
+import { readNamedFile } from "./sops-file.ts";
+
+const CONFIG = ".sops.yaml";
+const DATA_KEY_BYTES = 32;
+
+export interface EncryptFlags {
+  /** The rules, in place of the nearest `.sops.yaml` above the file. */
+  readonly config?: string;
+  /** Ask no service. */
+  readonly offline?: boolean;
+}
+
+/**
+ * The content of `path`, encrypted. It was opened again before it is returned. USAGE when no rule is for the file,
+ * SOPS_ENCRYPTED when it is encrypted already, SOPS_NO_KEY when the key of a recipient is not here.
+ */
+export async function encryptFile(
+  context: Context,
+  path: string,
+  { config, offline = false }: EncryptFlags,
+): Promise<Uint8Array> {
+  const content = await readNamedFile(path);
+  const named = config ?? context.environment["SOPS_CONFIG"];
+  const { groups, threshold, rule, macOnlyEncrypted } = await ruleFor(path, named || undefined);
+  const dataKey = context.random(DATA_KEY_BYTES);
+  const needed = threshold ?? groups.length;
+  const shares =
+    groups.length === 1
+      ? [dataKey]
+      : splitSecret(dataKey, { count: groups.length, threshold: needed }, context.random);
+  const keys = keyContext(context, offline);
+  const encrypted = encryptDocument(content, {
+    name: path,
+    groups: await wrapShares(groups, shares, keys),
+    threshold,
+    rule,
+    macOnlyEncrypted,
+    lastModified: new Date(context.clock.now()).toISOString().replace(/\.\d+/, ""),
+    dataKey,
+    random: context.random,
+  });
+  if (decryptDocument(openDocument(encrypted, { name: path }), dataKey).mac === "right") {
+    return encrypted;
+  }
+  throw new HoldfastError("SOPS_INVALID", `${path} could not be opened again; it is as it was`);
+}
+
+async function wrapShares(
+  groups: CreationRule["groups"],
+  shares: readonly Uint8Array[],
+  keys: KeyContext,
+): Promise<WrappedKey[][]> {
+  const wrapped: WrappedKey[][] = [];
+  for (const [index, recipients] of groups.entries()) {
+    const group: WrappedKey[] = [];
+    for (const { kind, id } of recipients) {
+      const enc = await wrapKey(kind, id, shares[index]!, keys);
+      group.push({ kind, id, enc, createdAt: undefined });
+    }
+    wrapped.push(group);
+  }
+  return wrapped;
+}
+
+async function ruleFor(path: string, config: string | undefined): Promise<CreationRule> {
+  const found = config === undefined ? await nearestConfig(path) : await readConfig(config);
+  if (found === undefined) {
+    const what =
+      config === undefined ? `no ${CONFIG} stands above ${path}` : `${config} does not exist`;
+    throw new HoldfastError("USAGE", what, {
+      hint: `A ${CONFIG} says to whom files are encrypted: creation_rules with age: or pgp:. Or name one with --config.`,
+    });
+  }
+  const place = relative(dirname(resolve(found.name)), resolve(path))
+    .split(sep)
+    .join("/");
+  const rule = creationRule(found, place);
+  if (rule !== undefined && rule.groups.some((group) => group.length > 0)) return rule;
+  const what = rule === undefined ? `has no rule for ${place}` : `names no key for ${place}`;
+  throw new HoldfastError("USAGE", `${found.name} ${what}`);
+}
+
+interface Config {
+  name: string;
+  text: string;
+}
+
+async function nearestConfig(path: string): Promise<Config | undefined> {
+  for (let folder = dirname(resolve(path)); ; folder = dirname(folder)) {
+    const found = await readConfig(join(folder, CONFIG));
+    if (found !== undefined || folder === dirname(folder)) return found;
+  }
+}
+
+async function readConfig(name: string): Promise<Config | undefined> {
+  try {
+    return { name, text: await readFile(name, "utf8") };
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw new HoldfastError("USAGE", `${name} cannot be read: ${messageOf(error)}`);
+  }
+}
