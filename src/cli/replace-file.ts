@@ -23,5 +23,9 @@ export async function replaceFile(path: string, content: Uint8Array, name: strin
     throw error;
   }
   const folder = await open(dirname(real));
-  await folder.sync().finally(() => folder.close());
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }

@@ -25,16 +25,25 @@ export interface EncryptFlags {
   readonly offline?: boolean;
 }
 
-/**
- * The content of `path`, encrypted. It was opened again before it is returned. USAGE when no rule is for the file,
- * SOPS_ENCRYPTED when it is encrypted already, SOPS_NO_KEY when the key of a recipient is not here.
- */
+/** The content of the file at `path`, encrypted: see encryptContent. */
 export async function encryptFile(
   context: Context,
   path: string,
+  flags: EncryptFlags,
+): Promise<Uint8Array> {
+  return await encryptContent(context, path, await readNamedFile(path), flags);
+}
+
+/**
+ * `content`, encrypted by the rules for a file at `path`. It was opened again before it is returned. USAGE when no rule is for
+ * the file, SOPS_ENCRYPTED when it is encrypted already, SOPS_NO_KEY when the key of a recipient is not here.
+ */
+export async function encryptContent(
+  context: Context,
+  path: string,
+  content: Uint8Array,
   { config, offline = false }: EncryptFlags,
 ): Promise<Uint8Array> {
-  const content = await readNamedFile(path);
   const named = config ?? context.environment["SOPS_CONFIG"];
   const { groups, threshold, rule, macOnlyEncrypted } = await ruleFor(path, named || undefined);
   const dataKey = context.random(DATA_KEY_BYTES);

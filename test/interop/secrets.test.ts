@@ -193,6 +193,60 @@ suite("the guide's secret", { skip: skipWithout("sops-newest", "age-keygen") }, 
     rmSync(at("fresh"), { recursive: true });
   });
 
+  test("the Secret of a new repository is made in one step, and opens it", async () => {
+    const recipient = /age1\w+/.exec(readFileSync(keyFile, "utf8"))![0];
+    mkdirSync(at("new"));
+    const key = {
+      type: "service_account",
+      client_email: "b@p.example",
+      private_key: "-----BEGIN PRIVATE KEY-----\nGEHEIM\n",
+    };
+    const input = Buffer.from(JSON.stringify(key)).toString("base64");
+    const run = (status: number, ...words: string[]): Promise<Run> =>
+      bench.holdfast(["secrets", "init", ...words], {
+        cwd: at("new"),
+        env: { SOPS_AGE_KEY_FILE: keyFile },
+        input,
+        status,
+      });
+    const rclone = ["a.enc.yaml", "rclone:gcs:bucket/filestore", "--credentials", "-"];
+    writeFileSync(at("new/.sops.yaml"), `creation_rules:\n  - age: ${recipient}\n`);
+    assert.match((await run(1, ...rclone)).stderr, /encrypts more than stringData/);
+    writeFileSync(
+      at("new/.sops.yaml"),
+      `creation_rules:\n  - age: ${recipient}\n    encrypted_regex: ^data$\n`,
+    );
+    assert.match((await run(1, ...rclone)).stderr, /leaves stringData in plain/);
+    assert.deepEqual(readdirSync(at("new")), [".sops.yaml"]);
+    writeFileSync(
+      at("new/.sops.yaml"),
+      `creation_rules:\n  - age: ${recipient}\n    encrypted_regex: ^(data|stringData)$\n`,
+    );
+    const made = await run(0, ...rclone, "--namespace", "business-system");
+    assert.ok(!`${made.stdout}${made.stderr}`.includes("GEHEIM"));
+    assert.match((await run(1, ...rclone)).stderr, /exists; it is as it was/);
+    const env = { ...process.env, SOPS_AGE_KEY_FILE: keyFile };
+    const extract = (name: string): string =>
+      execFileSync(
+        sops.path,
+        ["decrypt", "--extract", `["stringData"]["${name}"]`, at("new/a.enc.yaml")],
+        { env },
+      ).toString();
+    assert.deepEqual(JSON.parse(extract("RCLONE_CONFIG_GCS_SERVICE_ACCOUNT_CREDENTIALS")), key);
+    assert.equal(Buffer.from(extract("RESTIC_PASSWORD"), "base64").length, 32);
+    assert.match(readFileSync(at("new/a.enc.yaml"), "utf8"), /^  namespace: "?business-system"?$/m);
+    // One without a key is ready at once.
+    await run(0, "b.enc.yaml", bench.at("fresh-repository"));
+    const options = { cwd: at("new"), env: { SOPS_AGE_KEY_FILE: keyFile }, status: 0 };
+    await bench.holdfast(["--from-secret", "b.enc.yaml", "init"], options);
+    await bench.holdfast(["--from-secret", "b.enc.yaml", "snapshots"], options);
+    writeFileSync(at("new/key.json"), JSON.stringify(key));
+    const left = await run(0, "c.enc.yaml", "gs:bucket:/f", "--credentials", "key.json");
+    assert.match(left.stderr, /key\.json still holds the key in plain/);
+    assert.match((await run(1, "d.enc.yaml", "/x", "--credentials", "-")).stderr, /is for gs:/);
+    rmSync(at("new"), { recursive: true });
+  });
+
   test("what was changed, and what no key opens, end with sops's statuses", async () => {
     const away = { cwd: bench.at("git"), env: { SOPS_AGE_KEY_FILE: "/nowhere" }, status: 128 };
     const lost = await bench.holdfast(["secrets", "decrypt", MANIFEST], away);

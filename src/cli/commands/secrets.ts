@@ -12,6 +12,8 @@ import type { CommandFamily, CommandModule, Context } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
 import { replaceFile } from "../replace-file.ts";
 import { checkSecrets } from "../secrets-check.ts";
+import { initSecret } from "../secrets-init.ts";
+import type { InitFlags } from "../secrets-init.ts";
 import { encryptFile } from "../sops-encrypt.ts";
 import type { EncryptFlags } from "../sops-encrypt.ts";
 import { openSopsFile } from "../sops-file.ts";
@@ -150,6 +152,32 @@ For whom, and in which of its values, the first rule for the file says, as with 
   },
 };
 
+const init: CommandModule = {
+  configure(command) {
+    command
+      .argument("<file>", "the manifest to make")
+      .argument("<location>", "the repository it is for")
+      .option("--credentials <file>", "key of a service account: a file, or - for standard input")
+      .option("--name <name>", "name of the Secret (default: from the name of the file)")
+      .option("--namespace <name>", "namespace of the Secret")
+      .option("--config <file>", "rules (default: the nearest .sops.yaml above the file)")
+      .option("--offline", "ask no service")
+      .addHelpText(
+        "after",
+        `
+Examples:
+  holdfast secrets init secret.enc.yaml rclone:gcs:hayden-odoo-backups/filestore --credentials key.json
+  terraform output -raw odoo_backup_sa_key |
+    holdfast secrets init secret.enc.yaml rclone:gcs:hayden-odoo-backups/filestore --credentials -
+
+Makes a password of 32 random bytes, and writes an encrypted Secret with it, the location and the key. Nothing in plain
+touches a disk. The key may be JSON or its base64. The file must not exist.`,
+      );
+  },
+  run: async (context, [file = "", location = ""], options) =>
+    await initSecret(context, file, location, options as InitFlags),
+};
+
 async function newValue({ secrets }: Context, what: string): Promise<string> {
   const bytes = secrets.ask
     ? Buffer.from(await secrets.ask(`new value of ${what}: `))
@@ -186,6 +214,7 @@ export const secretsCommand: CommandFamily = {
   members: [
     { name: "decrypt", summary: "Print a SOPS file in plain", module: decrypt },
     { name: "get", summary: "Print one value of a SOPS file", module: get },
+    { name: "init", summary: "Make the encrypted Secret of a new repository", module: init },
     {
       name: "encrypt",
       summary: "Encrypt a plain file by the rules of .sops.yaml",
