@@ -61,6 +61,7 @@ const SOURCES: Readonly<Record<PeerName, readonly Source[]>> = {
   "sops-old": [go(SOPS, "v3.10.2")],
   age: [debian("bookworm", "age", "usr/bin/age")],
   "age-keygen": [debian("bookworm", "age", "usr/bin/age-keygen")],
+  gpg: [{ name: "apt-get install", install: () => systemPackage("gnupg", "gpg") }],
   rustic: [{ name: "crates", install: () => cargoInstall("rustic-rs", "rustic") }],
   kopia: [go("github.com/kopia/kopia", "latest")],
   borg: [{ name: "apt-get install", install: () => systemPackage("borgbackup", "borg") }],

@@ -37,6 +37,7 @@ export type PeerName =
   | "sops-old"
   | "age"
   | "age-keygen"
+  | "gpg"
   | "rustic"
   | "kopia"
   | "borg";
@@ -68,6 +69,7 @@ export const PEERS: Readonly<Record<PeerName, PeerNeed>> = {
   "sops-old": { ...sops, from: "3.8.0", before: "3.11.0" },
   age: { ...age, program: "age" },
   "age-keygen": { ...age, program: "age-keygen" },
+  gpg: { program: "gpg", versionArguments: ["--version"], from: "2.2.0", use: "interop" },
   rustic: { ...benchmark, program: "rustic", from: "0.9.0" },
   kopia: { ...benchmark, program: "kopia", from: "0.17.0" },
   borg: { ...benchmark, program: "borg", from: "1.2.0" },
