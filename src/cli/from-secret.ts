@@ -11,6 +11,13 @@ import { openSopsContent, readNamedFile } from "./sops-file.ts";
 /** How a SOPS document is told from a plain file before either is parsed. */
 const ENCRYPTED = /^sops:|^\s*"sops"\s*:|^sops_mac=/m;
 
+/**
+ * Names that decide what programs run, and how, or lift a protection: no secrets, and whoever may write the file may not run
+ * code here.
+ */
+const OF_THE_PROCESS =
+  /^(?:PATH|HOME|SHELL|ENV|BASH_ENV|(?:LD|DYLD|NODE)_.*|.*_PASSWORD_COMMAND|SOPS_GPG_EXEC|HOLDFAST_RCLONE_(?:PROGRAM|ARGS)|HOLDFAST_GS_ALLOW_.*)$/i;
+
 /** The environment of `context` with what the files say on top; later files win. */
 export async function withSecrets(
   context: Context,
@@ -18,7 +25,12 @@ export async function withSecrets(
 ): Promise<Environment> {
   const environment: Record<string, string | undefined> = { ...context.environment };
   for (const file of files) {
-    for (const [name, value] of await variablesOf(context, file)) environment[name] = value;
+    for (const [name, value] of await variablesOf(context, file)) {
+      if (OF_THE_PROCESS.test(name)) {
+        throw new HoldfastError("USAGE", `--from-secret: ${file} sets ${name}, which is no secret`);
+      }
+      environment[name] = value;
+    }
   }
   return environment;
 }

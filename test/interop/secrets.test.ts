@@ -94,6 +94,10 @@ suite("the guide's secret", { skip: skipWithout("sops-newest", "age-keygen") }, 
     );
     await bench.holdfast(["--from-secret", "plain.env", "snapshots"], options);
     await bench.holdfast(["--from-secret", "absent.yaml", "snapshots"], { ...options, status: 1 });
+    writeFileSync(at("hostile.env"), "RESTIC_PASSWORD=x\nLD_PRELOAD=/tmp/evil.so\n");
+    const hostile = ["--from-secret", "hostile.env", "snapshots"];
+    const refused = await bench.holdfast(hostile, { ...options, status: 1 });
+    assert.match(refused.stderr, /hostile\.env sets LD_PRELOAD/);
   });
 
   test("a look at the tree tells what is sound, what stands in plain and what nobody here opens", async () => {
