@@ -147,28 +147,45 @@ async function restored(options: SelectionOptions): Promise<string[] | undefined
   return found && all.map(({ path }) => path);
 }
 
-function sameChoice(
+/**
+ * Whether restic took malformed patterns among these for sound ones. It tries each component on itself, which ends where
+ * that does not match, as a class does not match its "[": what stands behind the next star is not looked at. By itself it is.
+ */
+async function isOverlooked(options: ExcludeOptions | SelectionOptions): Promise<boolean> {
+  const components = Object.values(options)
+    .flat()
+    .flatMap((value) => String(value).split("/"));
+  const tails = components.flatMap((each) =>
+    [...each.matchAll(/(?<=\*)[^*].*$/g)].map(([tail]) => tail),
+  );
+  const command = ["restore", "--no-lock", "--dry-run", "-t", root, "latest"];
+  for (const tail of tails) {
+    if ((await restic([...command, `--include=${tail}`])) === undefined) return true;
+  }
+  return false;
+}
+
+async function sameChoice(
   actual: string[] | undefined,
   expected: string[] | undefined,
-  label: string,
-): void {
+  options: ExcludeOptions | SelectionOptions,
+): Promise<void> {
+  // What is malformed is refused here either way.
+  if (actual === undefined && expected !== undefined && (await isOverlooked(options))) return;
+  const label = JSON.stringify(options);
   const readable = actual?.map(byteStringToText).toSorted();
   assert.deepEqual(readable, expected?.toSorted(), label);
 }
 
 async function compareBackup(options: ExcludeOptions): Promise<void> {
   const expected = await restic(["backup", "--dry-run", "--json", "-vv", ...flags(options), tree]);
-  sameChoice(await backedUp(options), expected, JSON.stringify(options));
+  await sameChoice(await backedUp(options), expected, options);
 }
 
 async function compareRestore(options: SelectionOptions): Promise<void> {
   const target = join(root, "nowhere");
   const command = ["restore", "--no-lock", "--dry-run", "--json", "-vv", "-t", target, "latest"];
-  sameChoice(
-    await restored(options),
-    await restic([...command, ...flags(options)]),
-    JSON.stringify(options),
-  );
+  await sameChoice(await restored(options), await restic([...command, ...flags(options)]), options);
 }
 
 /** `{tree}` in a pattern stands for the absolute path of the tree. */
@@ -223,6 +240,13 @@ suite("excludes and includes against real restic", { skip }, () => {
       await compareBackup({ iexclude: each });
       await compareRestore({ include: each });
     }
+  });
+
+  test("a malformed pattern is refused also where restic overlooks it", async () => {
+    const include = ["[ab]**[/a"];
+    assert.equal(await restored({ include }), undefined);
+    assert.equal(await isOverlooked({ include }), true);
+    assert.equal(await isOverlooked({ include: ["[ab]*a", "a*[b]"] }), false);
   });
 
   test("every other option that excludes", async () => {
