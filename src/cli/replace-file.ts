@@ -2,12 +2,17 @@
 
 import { open, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { Random } from "../base/clock.ts";
 
 /** Puts `content` in the place of an existing file, whose permissions stay; a symbolic link goes on leading to it. */
-export async function replaceFile(path: string, content: Uint8Array, name: string): Promise<void> {
+export async function replaceFile(
+  path: string,
+  content: Uint8Array,
+  random: Random,
+): Promise<void> {
   const real = await realpath(path);
   const { mode } = await stat(real);
-  const temporary = join(dirname(real), `.${name}.tmp`);
+  const temporary = join(dirname(real), `.${Buffer.from(random(8)).toString("hex")}.tmp`);
   try {
     const file = await open(temporary, "wx", mode);
     try {

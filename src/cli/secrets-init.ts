@@ -3,6 +3,7 @@
 import { open, readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { errnoOf, HoldfastError, messageOf } from "../base/errors.ts";
+import { objectIn } from "../base/json-object.ts";
 import type { Context } from "./command.ts";
 import { EXIT } from "./exit-status.ts";
 import { encryptContent } from "./sops-encrypt.ts";
@@ -74,17 +75,6 @@ async function readAccount({ secrets }: Context, from: string): Promise<Account>
     });
   }
   return { json: JSON.stringify(account, undefined, 2), email };
-}
-
-function objectIn(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null
-      ? (value as Record<string, unknown>)
-      : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** The variables through which the location gets at the key. */

@@ -13,7 +13,7 @@ import { wrapKey } from "../sops/keys.ts";
 import { splitSecret } from "../sops/shamir.ts";
 import type { Context } from "./command.ts";
 import { keyContext } from "./key-context.ts";
-import { readNamedFile } from "./sops-file.ts";
+import { readNamedFile, sopsTime } from "./sops-file.ts";
 
 const CONFIG = ".sops.yaml";
 const DATA_KEY_BYTES = 32;
@@ -59,7 +59,7 @@ export async function encryptContent(
     threshold,
     rule,
     macOnlyEncrypted,
-    lastModified: new Date(context.clock.now()).toISOString().replace(/\.\d+/, ""),
+    lastModified: sopsTime(context),
     dataKey,
     random: context.random,
   });

@@ -53,6 +53,11 @@ export async function openSopsContent(
   return { ...retrieved, document, decrypted };
 }
 
+/** This moment as the metadata of SOPS tells it: RFC 3339 to the second, in UTC. */
+export function sopsTime({ clock }: Context): string {
+  return new Date(clock.now()).toISOString().replace(/\.\d+/, "");
+}
+
 /** Opens a SOPS file. */
 export async function openSopsFile(
   context: Context,

@@ -16,7 +16,7 @@ import { initSecret } from "../secrets-init.ts";
 import type { InitFlags } from "../secrets-init.ts";
 import { encryptFile } from "../sops-encrypt.ts";
 import type { EncryptFlags } from "../sops-encrypt.ts";
-import { openSopsFile } from "../sops-file.ts";
+import { openSopsFile, sopsTime } from "../sops-file.ts";
 import type { SopsFlags } from "../sops-file.ts";
 
 function addFlags(command: Command): Command {
@@ -105,7 +105,7 @@ it was encrypted is refused, because a new MAC would hide that.`,
       dataKey,
       path: steps,
       value: valueOf("str", text),
-      lastModified: new Date(context.clock.now()).toISOString().replace(/\.\d+/, ""),
+      lastModified: sopsTime(context),
       random: context.random,
     });
     // What cannot be opened again must not take the place of what can.
@@ -117,7 +117,7 @@ it was encrypted is refused, because a new MAC would hide that.`,
         `${file} would not hold the new value; it is as it was`,
       );
     }
-    await replaceFile(file, content, Buffer.from(context.random(8)).toString("hex"));
+    await replaceFile(file, content, context.random);
     context.output.print(`${file}: ${path} is set`);
     return EXIT.ok;
   },
@@ -146,7 +146,7 @@ For whom, and in which of its values, the first rule for the file says, as with 
       context.output.raw(content);
       return EXIT.ok;
     }
-    await replaceFile(file, content, Buffer.from(context.random(8)).toString("hex"));
+    await replaceFile(file, content, context.random);
     context.output.print(`${file} is encrypted`);
     return EXIT.ok;
   },

@@ -2,6 +2,7 @@
 // have written, and a request carries our token: nothing but a key's name gets into the address, and the token leaves
 // this machine over TLS only. Both directions are checked by CRC-32C, as Google advises.
 
+import { objectIn } from "../../base/json-object.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { KeyAttempt, KeyContext, WrappedKey } from "../key-source.ts";
 import { crc32c } from "./crc32c.ts";
@@ -109,17 +110,6 @@ async function call(
   const answer = text.length > ANSWER_MAX ? undefined : objectIn(text);
   if (status === 200) return answer ?? "its answer is damaged";
   return refusal(status, answer, verb);
-}
-
-function objectIn(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null
-      ? (value as Record<string, unknown>)
-      : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** What a person can do about a refusal, with what Google said of it. */
