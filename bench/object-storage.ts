@@ -1,6 +1,6 @@
 // `npm run bench:storage`: the same work on a bucket, by Holdfast, by restic's gs: backend and by restic through rclone, in
 // turns. The bucket is our double of Cloud Storage in a process of its own, which answers every request only after an
-// artificial round trip. Prints medians, ratios to restic's gs: backend, and what each one asked of the bucket.
+// artificial round trip. Prints medians, how many times as fast each was as restic in the pairs, and what was asked of the bucket.
 //
 //   npm run bench:storage -- --profile files --scale 0.5 --latency 30 --runs 3
 
@@ -21,7 +21,9 @@ import { median } from "./run/report.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const BUCKET = "bench";
-const BASELINE = "restic gs";
+const BASELINES = ["restic rclone", "restic gs"];
+/** A repository of each tool, none larger than the data, and the pieces in which rclone sends large packs. */
+const REPOSITORIES_MAX = 5;
 const OPERATIONS = ["backup", "unchanged", "restore", "check"] as const;
 type Operation = (typeof OPERATIONS)[number];
 
@@ -65,8 +67,8 @@ class DoubleProcess {
     this.endpoint = endpoint;
   }
 
-  static async start(latency: number): Promise<DoubleProcess> {
-    const settings = { latency, buckets: [{ name: BUCKET, trusting: true }] };
+  static async start(latency: number, memory: number): Promise<DoubleProcess> {
+    const settings = { latency, memory, buckets: [{ name: BUCKET, trusting: true }] };
     const main = join(ROOT, "test", "gcs", "double-main.ts");
     const child = fork(main, [JSON.stringify(settings)], { execArgv: [] });
     const [message] = (await once(child, "message")) as [{ endpoint: string }];
@@ -74,7 +76,7 @@ class DoubleProcess {
   }
 
   /** What was asked since the last reset, and the seconds of CPU it took. */
-  async ask(question: "counts" | "reset"): Promise<{ counts: Counts; cpu: number }> {
+  async ask(question: "counts" | "reset" | "forget"): Promise<{ counts: Counts; cpu: number }> {
     this.#child.send(question);
     const [message] = (await once(this.#child, "message")) as [{ counts: Counts; cpu: number }];
     return message;
@@ -128,8 +130,13 @@ function commandOf(tool: Tool, args: readonly string[], place: string, source: s
   return { argv: [tool.program, ...tool.words, ...args], env, cwd: source };
 }
 
-async function performAll(number: number, tools: readonly Tool[]): Promise<void> {
+async function performAll(
+  number: number,
+  tools: readonly Tool[],
+  double: DoubleProcess,
+): Promise<void> {
   const placeOf = ({ name }: Tool): string => `${name.replace(" ", "-")}-${number}`;
+  await double.ask("forget");
   fillMemory(base);
   for (const tool of tools) run(commandOf(tool, ["init"], placeOf(tool), source));
   for (const operation of OPERATIONS.filter((each) => wantedOperations.includes(each))) {
@@ -156,35 +163,37 @@ async function performAll(number: number, tools: readonly Tool[]): Promise<void>
 }
 
 function table(tools: readonly Tool[], gigabytes: number): string {
+  const ratios = BASELINES.map((baseline) => `${baseline} / it`);
   const lines = [
-    "| operation | tool | wall s | CPU s | memory MB | requests | requests per GB |",
-    "|---|---|---:|---:|---:|---:|---:|",
+    `| operation | tool | wall s | ${ratios.join(" | ")} | CPU s | memory MB, most | requests | requests per GB |`,
+    `|---|---|---:|${"---:|".repeat(BASELINES.length)}---:|---:|---:|---:|`,
   ];
   for (const operation of wantedOperations) {
+    const ofTool = (tool: string): Sample[] =>
+      samples.filter((each) => each.operation === operation && each.tool === tool);
     for (const { name } of tools) {
-      const own = samples.filter((each) => each.operation === operation && each.tool === name);
-      const field = (of: (sample: Sample) => number): { value: number; ratio: number } => ({
-        value: median(own.map(of)),
-        ratio: median(
-          own.map((sample) => {
-            const other = samples.find(
-              (each) =>
-                each.run === sample.run && each.operation === operation && each.tool === BASELINE,
-            );
-            return other ? of(sample) / of(other) : NaN;
-          }),
-        ),
-      });
-      const cell = (of: (sample: Sample) => number, digits: number): string => {
-        const { value, ratio } = field(of);
-        const brackets = name === BASELINE || Number.isNaN(ratio) ? "" : ` (${ratio.toFixed(2)})`;
-        return `${value.toFixed(digits)}${brackets}`;
+      const own = ofTool(name);
+      const ratio = (baseline: string): string => {
+        const pairs = own.flatMap(({ run, wall }) => {
+          const other = ofTool(baseline).find((each) => each.run === run);
+          return other === undefined ? [] : [other.wall / wall];
+        });
+        if (baseline === name || pairs.length === 0) return "";
+        const ends = [Math.min(...pairs), Math.max(...pairs)].map((each) => each.toFixed(2));
+        return `${median(pairs).toFixed(2)} (${ends.join(" to ")})`;
       };
-      const requests = field(({ counts }) => counts.requests).value;
-      lines.push(
-        `| ${operation} | ${name} | ${cell((each) => each.wall, 2)} | ${cell((each) => each.cpu, 2)} | ` +
-          `${cell((each) => each.memory / 1e6, 0)} | ${requests} | ${(requests / gigabytes).toFixed(0)} |`,
-      );
+      const requests = median(own.map(({ counts }) => counts.requests));
+      const cells = [
+        operation,
+        name,
+        median(own.map(({ wall }) => wall)).toFixed(2),
+        ...BASELINES.map(ratio),
+        median(own.map(({ cpu }) => cpu)).toFixed(2),
+        (Math.max(...own.map(({ memory }) => memory)) / 1e6).toFixed(0),
+        requests,
+        (requests / gigabytes).toFixed(0),
+      ];
+      lines.push(`| ${cells.join(" | ")} |`);
     }
   }
   return lines.join("\n");
@@ -195,13 +204,14 @@ const samples: Sample[] = [];
 const base = mkdtempSync(join(options.folder, "holdfast-bench-"));
 const source = join(base, "source");
 mkdirSync(join(base, "caches"));
-const double = await DoubleProcess.start(Number(options.latency));
+let double: DoubleProcess | undefined;
 let attic: Attic;
 try {
   if (options.build) run({ argv: [process.execPath, join(ROOT, "scripts", "build.ts")] });
   const { profile, seed } = options;
   const made = generateDataSet({ out: source, profile, seed, scale: Number(options.scale) });
   attic = new Attic(base, 3 * made.bytes);
+  double = await DoubleProcess.start(Number(options.latency), REPOSITORIES_MAX * made.bytes);
   const tools = toolsAt(double.endpoint);
   const title = [
     `${profile} at ${options.scale}: ${made.files} files, ${(made.bytes / 1e6).toFixed(0)} MB; ${options.runs} runs; ` +
@@ -211,11 +221,11 @@ try {
   console.error(title);
   for (let number = 1; number <= Number(options.runs); number++) {
     const turn = number % tools.length;
-    await performAll(number, [...tools.slice(turn), ...tools.slice(0, turn)]);
+    await performAll(number, [...tools.slice(turn), ...tools.slice(0, turn)], double);
   }
   console.log(`${title}\n\n${table(tools, made.bytes / 1e9)}`);
   if (options.json) writeFileSync(options.json, JSON.stringify({ title, samples }, undefined, 2));
 } finally {
-  double.stop();
+  double?.stop();
   rmSync(base, { recursive: true, force: true });
 }

@@ -1,5 +1,6 @@
 // The double in a process of its own, for measurements: what it costs must not be counted as the client's, nor wait for
 // it. Settings come as one JSON argument; it tells its endpoint, and on request its counts and what they cost it, over the channel to its parent.
+// "forget" empties its buckets.
 
 import { GcsDouble } from "./double.ts";
 import type { GcsDoubleOptions } from "./double.ts";
@@ -17,6 +18,7 @@ for (const bucket of settings.buckets ?? []) double.createBucket(bucket);
 
 let before = process.cpuUsage();
 process.on("message", (message) => {
+  if (message === "forget") double.forget();
   if (message === "reset") {
     double.resetCounts();
     before = process.cpuUsage();

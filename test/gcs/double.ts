@@ -15,6 +15,7 @@ import { answerOf, jsonAnswer } from "./answer.ts";
 import type { Answer } from "./answer.ts";
 import { GcsError } from "./gcs-error.ts";
 import { route } from "./routes.ts";
+import { BodyMemory } from "./body-memory.ts";
 import { ResumableUploads } from "./uploads.ts";
 
 export interface GcsDoubleOptions {
@@ -23,6 +24,8 @@ export interface GcsDoubleOptions {
   /** Require a token that was issued, or signed by an account of the double. */
   authenticate?: boolean;
   now?: () => number;
+  /** Bytes of memory that are taken, and touched, before the first request: see `BodyMemory`. */
+  memory?: number;
 }
 
 export interface Counts {
@@ -42,6 +45,7 @@ export class GcsDouble {
   readonly authenticate: boolean;
   counts: Counts = noCounts();
   latency: number;
+  readonly #memory: BodyMemory;
   readonly #server: Server;
 
   constructor(options: GcsDoubleOptions = {}) {
@@ -49,7 +53,8 @@ export class GcsDouble {
     this.latency = options.latency ?? 0;
     this.authenticate = options.authenticate ?? false;
     this.access = new Access(this.now);
-    this.uploads = new ResumableUploads(this.now);
+    this.#memory = new BodyMemory(options.memory ?? 0);
+    this.uploads = new ResumableUploads(this.now, this.#memory);
     this.#server = createServer((request, response) => {
       this.#serve(request, response).catch(() => response.destroy());
     });
@@ -105,8 +110,14 @@ export class GcsDouble {
     this.counts = noCounts();
   }
 
+  /** Empties every bucket as if nothing had been written; nobody may be writing. */
+  forget(): void {
+    for (const [name, { settings }] of this.buckets) this.createBucket({ ...settings, name });
+    this.#memory.reuse();
+  }
+
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const body = await bodyOf(request);
+    const body = await bodyOf(request, this.#memory);
     const url = new URL(request.url ?? "/", this.endpoint);
     const call = {
       double: this,
@@ -139,9 +150,9 @@ function noCounts(): Counts {
 }
 
 /** The body, in memory of its own from the start where its length is told: large ones are what clients are measured by. */
-function bodyOf(request: IncomingMessage): Promise<Buffer> {
+function bodyOf(request: IncomingMessage, memory: BodyMemory): Promise<Buffer> {
   const announced = Number(request.headers["content-length"] ?? NaN);
-  const whole = Number.isNaN(announced) ? undefined : Buffer.allocUnsafeSlow(announced);
+  const whole = Number.isNaN(announced) ? undefined : memory.take(announced);
   const chunks: Buffer[] = [];
   let received = 0;
   return new Promise((resolve, reject) => {
@@ -150,7 +161,7 @@ function bodyOf(request: IncomingMessage): Promise<Buffer> {
       else chunk.copy(whole, received);
       received += chunk.length;
     });
-    request.on("end", () => resolve(whole ?? Buffer.concat(chunks)));
+    request.on("end", () => resolve(whole ?? memory.concat(chunks)));
     request.on("error", reject);
   });
 }

@@ -2,6 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import type { Insertion, ObjectMetadata } from "./bucket.ts";
+import type { BodyMemory } from "./body-memory.ts";
 import { GcsError, invalid } from "./gcs-error.ts";
 
 /** Every piece of a resumable upload but the last is a multiple of this. */
@@ -76,9 +77,11 @@ export type PieceResult = { received: number } | { done: unknown };
 export class ResumableUploads {
   readonly #sessions = new Map<string, Session>();
   readonly #now: () => number;
+  readonly #memory: BodyMemory;
 
-  constructor(now: () => number) {
+  constructor(now: () => number, memory: BodyMemory) {
     this.#now = now;
+    this.#memory = memory;
   }
 
   /** Opens a session; returns its id, which is all it takes to write the object. */
@@ -124,7 +127,7 @@ export class ResumableUploads {
       session.received += fresh.length;
     }
     if (total === undefined || session.received < total) return { received: session.received };
-    const content = Buffer.concat(session.pieces);
+    const content = this.#memory.concat(session.pieces);
     session.finished = insert({ ...session.pending, content });
     session.pieces = [];
     return { done: session.finished };
