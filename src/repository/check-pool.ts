@@ -19,7 +19,7 @@ import type {
 } from "./check-messages.ts";
 
 /** Bytes of all buffers together; one buffer there is in any case. */
-const MEMORY_MAX = 96 << 20;
+const MEMORY_MAX = 88 << 20;
 const LANES_MAX = 8;
 
 export interface CheckPoolOptions {
