@@ -2,7 +2,9 @@
 // turns. The bucket is our double of Cloud Storage in a process of its own, which answers every request only after an
 // artificial round trip. Prints medians, how many times as fast each was as restic in the pairs, and what was asked of the bucket.
 //
-//   npm run bench:storage -- --profile files --scale 0.5 --latency 30 --runs 3
+//   npm run bench:storage -- --profile files --scale 0.5 --latency 30 --runs 3 --restored /dev/shm
+//
+// --restored names a folder in memory for what is restored, which leaves the disk's file system out of the comparison.
 
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -37,6 +39,7 @@ const { values: options } = parseArgs({
     ops: { type: "string", default: OPERATIONS.join(",") },
     tools: { type: "string" },
     folder: { type: "string", default: tmpdir() },
+    restored: { type: "string" },
     build: { type: "boolean", default: true },
     json: { type: "string" },
   },
@@ -141,7 +144,7 @@ async function performAll(
   for (const tool of tools) run(commandOf(tool, ["init"], placeOf(tool), source));
   for (const operation of OPERATIONS.filter((each) => wantedOperations.includes(each))) {
     for (const tool of tools) {
-      const restored = join(base, "restored");
+      const restored = join(restoredFolder, "restored");
       const args = {
         backup: ["backup", "."],
         unchanged: ["backup", "."],
@@ -152,7 +155,8 @@ async function performAll(
       await double.ask("reset");
       const measured = measure(commandOf(tool, args, placeOf(tool), source));
       const { counts, cpu } = await double.ask("counts");
-      attic.take(restored);
+      if (restoredFolder === base) attic.take(restored);
+      else rmSync(restored, { recursive: true, force: true });
       samples.push({ run: number, operation, tool: tool.name, ...measured, counts });
       console.error(
         `run ${number} ${operation.padEnd(9)} ${tool.name.padEnd(15)} ${measured.wall.toFixed(2)} s, ` +
@@ -204,6 +208,9 @@ const samples: Sample[] = [];
 const base = mkdtempSync(join(options.folder, "holdfast-bench-"));
 const source = join(base, "source");
 mkdirSync(join(base, "caches"));
+const restoredFolder = options.restored
+  ? mkdtempSync(join(options.restored, "holdfast-bench-"))
+  : base;
 let double: DoubleProcess | undefined;
 let attic: Attic;
 try {
@@ -227,5 +234,5 @@ try {
   if (options.json) writeFileSync(options.json, JSON.stringify({ title, samples }, undefined, 2));
 } finally {
   double?.stop();
-  rmSync(base, { recursive: true, force: true });
+  for (const each of [base, restoredFolder]) rmSync(each, { recursive: true, force: true });
 }

@@ -21,7 +21,7 @@ import { EntrySet, createEntrySetMemory } from "./entry-set.ts";
 import { keyOf } from "./layout.ts";
 import type { RepositoryFile } from "./layout.ts";
 import type { PackTable } from "./pack-table.ts";
-import { Repository } from "./repository.ts";
+import type { Repository } from "./repository.ts";
 import { findSnapshot, listSnapshots } from "./snapshots.ts";
 import type { FoundSnapshot, SnapshotFilter } from "./snapshots.ts";
 
@@ -91,7 +91,7 @@ export async function checkRepository(
   options: CheckOptions,
 ): Promise<CheckReport> {
   // What counts is what is stored, not what was stored once.
-  const repository = new Repository({ ...opened, cache: undefined });
+  const repository = opened.withoutCache();
   const begun: Promise<unknown>[] = [];
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
@@ -127,13 +127,13 @@ async function checkAll(
   const snapshotFiles = isChoice ? undefined : await repository.list("snapshot", signal);
   const chosen = isChoice ? await loadSnapshots(repository, undefined, findings, options) : [];
   const indexFiles = begin((early) => repository.list("index", early));
-  checkKeys(await keys, findings);
   const snapshots = isChoice
     ? chosen
     : await loadSnapshots(repository, snapshotFiles, findings, options);
   const listed = await indexFiles;
   const packFiles = begin((early) => repository.list("pack", early));
   const indexes = await loadIndexes(repository, listed, findings, options);
+  checkKeys(await keys, findings);
   const { table } = indexes;
   const used = createEntrySetMemory(table.index.count);
   await using pool = makePool(repository, { table, options, used });
