@@ -28,6 +28,8 @@ await build({
   bundle: true,
   // Large, wanted by few, and loaded by those alone.
   external: ["./program.js", "@aws-sdk/*", "google-auth-library", "openpgp", "age-encryption"],
+  // For Node the package offers CommonJS, which cannot be part of a module.
+  alias: { yaml: join(root, "node_modules", "yaml", "browser", "index.js") },
   platform: "node",
   format: "esm",
   target: "node24",

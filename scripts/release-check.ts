@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join, matchesGlob } from "node:path";
+import { generateIdentity, identityToRecipient } from "age-encryption";
 
 const root = join(import.meta.dirname, "..");
 
@@ -23,7 +24,12 @@ function run(program: string, args: readonly string[], cwd: string): string {
     cwd,
     encoding: "utf8",
     stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, HOLDFAST_NODE: process.execPath, RESTIC_PASSWORD: "release" },
+    env: {
+      ...process.env,
+      HOLDFAST_NODE: process.execPath,
+      RESTIC_PASSWORD: "release",
+      SOPS_AGE_KEY_FILE: "key.txt",
+    },
   });
 }
 
@@ -76,6 +82,16 @@ try {
   const restored = globSync("restored/**/file", { cwd: folder });
   if (restored.length !== 1 || !sameContent(join(folder, restored[0]!), join(root, "LICENSE"))) {
     throw new Error("the installed command did not bring the file back");
+  }
+  const identity = await generateIdentity();
+  writeFileSync(join(folder, "key.txt"), `${identity}\n`);
+  const recipient = await identityToRecipient(identity);
+  const rule = `  - age: ${recipient}\n    encrypted_regex: ^(data|stringData)$\n`;
+  writeFileSync(join(folder, ".sops.yaml"), `creation_rules:\n${rule}`);
+  holdfast("secrets", "init", "secret.enc.yaml", join(folder, "repository-2"));
+  holdfast("secrets", "check", "secret.enc.yaml", "--require-key");
+  if (holdfast("secrets", "get", "secret.enc.yaml", "stringData.RESTIC_PASSWORD").length < 40) {
+    throw new Error("the installed command did not open its own secret");
   }
   const version = holdfast("version");
   console.log(`${tarball}: ${modules.length} public modules load, and it says: ${version}`);
