@@ -30,6 +30,8 @@ export interface Context {
   closers: Closers;
   /** Aborts when the program is asked to stop, or when nobody reads what a reading command prints. */
   signal: AbortSignal;
+  /** Leaves SIGINT to a program that has the terminal, until the result is called. */
+  leaveInterrupts(): () => void;
 }
 
 /** A verb of the command line. */

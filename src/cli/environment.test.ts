@@ -20,6 +20,7 @@ test("without anything set there are defaults", () => {
     requestSilence: undefined,
     userAgent: undefined,
     storageOptions: new Map(),
+    sopsKeys: undefined,
     lock: true,
     retryLock: 0,
     extraVerify: true,
@@ -42,6 +43,7 @@ test("variables are read under restic's names", () => {
       option: ["gs.connections=8"],
     },
     {
+      HOLDFAST_SOPS_KEYS: "sops-age.yaml",
       RESTIC_COMPRESSION: "max",
       RESTIC_PACK_SIZE: "64",
       RESTIC_READ_CONCURRENCY: "4",
@@ -71,6 +73,7 @@ test("variables are read under restic's names", () => {
     requestSilence: 90_000,
     userAgent: "curl/8",
     storageOptions: new Map([["gs.connections", "8"]]),
+    sopsKeys: { value: "sops-age.yaml", source: "HOLDFAST_SOPS_KEYS" },
     lock: false,
     retryLock: 300_000,
     extraVerify: false,

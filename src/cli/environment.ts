@@ -32,6 +32,8 @@ export interface GlobalFlags {
   httpUserAgent?: string | undefined;
   /** Options of storages: "gs.connections=8". */
   option?: readonly string[] | undefined;
+  /** A decryption Secret of Flux's: its manifest, or a folder of its entries. */
+  sopsKeys?: string | undefined;
   /** False with --no-lock. */
   lock?: boolean | undefined;
   /** A duration: "5m". */
@@ -67,6 +69,8 @@ export interface Settings {
   userAgent: string | undefined;
   /** Options of storages by their full names. */
   storageOptions: OptionValues;
+  /** A decryption Secret of Flux's, for SOPS files: its manifest, or a folder of its entries. */
+  sopsKeys: Choice | undefined;
   /** Lock the repository. */
   lock: boolean;
   /** Milliseconds to wait for a lock that another process holds. */
@@ -111,6 +115,7 @@ export function readSettings(flags: GlobalFlags, environment: Environment): Sett
     requestSilence: silence && parseDuration(silence.value, silence.source),
     userAgent: choose(flags.httpUserAgent, "--http-user-agent", "HTTP_USER_AGENT")?.value,
     storageOptions: parseOptions(flags.option ?? []),
+    sopsKeys: choose(flags.sopsKeys, "--sops-keys", "SOPS_KEYS"),
     lock: flags.lock ?? true,
     retryLock: flags.retryLock === undefined ? 0 : parseDuration(flags.retryLock, "--retry-lock"),
     extraVerify: flags.extraVerify ?? true,

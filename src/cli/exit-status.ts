@@ -13,6 +13,8 @@ export const EXIT: {
   readonly wrongPassword: 12;
   readonly cancelled: 130;
   readonly unread: 141;
+  /** SOPS's own: an editor that left a file as it was. */
+  readonly unchanged: 200;
 } = {
   ok: 0,
   failed: 1,
@@ -22,6 +24,7 @@ export const EXIT: {
   wrongPassword: 12,
   cancelled: 130,
   unread: 141,
+  unchanged: 200,
 };
 
 /** SOPS's own, so that scripts around `sops` can tell them apart as before. */
@@ -45,6 +48,7 @@ export const EXIT_MEANINGS: readonly (readonly [status: number, meaning: string]
   [128, "no key on this machine opens the SOPS document"],
   [EXIT.cancelled, "the command was stopped by a signal"],
   [EXIT.unread, "nobody read the output to its end"],
+  [EXIT.unchanged, "the editor left the SOPS document as it was"],
   [203, "the SOPS document is encrypted already"],
 ];
 

@@ -4,14 +4,13 @@ import { Option } from "commander";
 import type { Command } from "commander";
 import type { GlobalFlags } from "./environment.ts";
 import type { RepositoryFlags } from "./repository-source.ts";
+import type { SecretFlags } from "./secret-variables.ts";
 
 /** Options that every command takes, as commander names them. */
-export interface GlobalOptions extends GlobalFlags, RepositoryFlags {
+export interface GlobalOptions extends GlobalFlags, RepositoryFlags, SecretFlags {
   json?: boolean;
   quiet?: boolean;
   verbose: number;
-  /** Files whose variables stand over those of the process. */
-  fromSecret?: readonly string[];
 }
 
 /** Adds the options that may stand before and behind every verb. */
@@ -22,6 +21,12 @@ export function addGlobalOptions(program: Command): void {
     .option("-p, --password-file <file>", "file with the password (default: $RESTIC_PASSWORD_FILE)")
     .option("--password-command <command>", "program that prints the password")
     .option("--from-secret <file>", "variables of a Secret or .env file, SOPS or plain", collect)
+    .option(
+      "--secret <name=source>",
+      "variable from sops:FILE#PATH, env:, file:, command:",
+      collect,
+    )
+    .option("--sops-keys <place>", "Flux's decryption Secret: manifest or folder of its entries")
     .option("--key-hint <id>", "key to try first")
     .option("--insecure-no-password", "the password is empty")
     .option("--cache-dir <folder>", "folder of caches")

@@ -5,9 +5,11 @@ import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { errnoOf, HoldfastError, messageOf } from "../base/errors.ts";
 import { cancelled } from "../base/cancellation.ts";
-import type { KeyContext } from "../sops/key-source.ts";
+import type { GivenKey, GivenKeys, KeyContext } from "../sops/key-source.ts";
 import type { GoogleCredentials } from "../storage/gcs.ts";
 import type { Context } from "./command.ts";
+import type { SopsService } from "./sops-service.ts";
+import { quoteUnprintable } from "./terminal-text.ts";
 
 /** A program that prints more than this is not what it should be. */
 const OUTPUT_BYTES_MAX = 16 << 20;
@@ -28,7 +30,8 @@ export function keyContext(context: Context, offline: boolean): KeyContext {
 
 function makeContext(context: Context, offline: boolean): KeyContext {
   const { environment: env, secrets, random, signal } = context;
-  return {
+  let given: Promise<GivenKeys | undefined> | undefined;
+  const keys: KeyContext = {
     env,
     readFile: readIfThere,
     run: (program, args, input, extra) =>
@@ -38,12 +41,47 @@ function makeContext(context: Context, offline: boolean): KeyContext {
       const answer = await fetch(url, { ...init, signal: limit, redirect: "error" });
       return { status: answer.status, text: await answer.text() };
     },
-    googleToken: (scope) => googleToken(context, scope),
+    given: () => (given ??= readGiven(context, keys)),
+    googleToken: (scope, credentials) => googleToken(context, scope, credentials),
+    askSops: async (method, request) => (await sopsService(context)).ask(method, request),
     askPassphrase: secrets.ask && ((what) => secrets.ask!(`enter passphrase for ${what}: `)),
     random,
     offline,
     signal,
   };
+  return keys;
+}
+
+async function readGiven(
+  { settings, output }: Context,
+  keys: KeyContext,
+): Promise<GivenKeys | undefined> {
+  if (settings.sopsKeys === undefined) return undefined;
+  const { readSopsKeys } = await import("./sops-keys.ts");
+  return await readSopsKeys(settings.sopsKeys, keys, (text) => {
+    // Standard output may be a secret that a script takes.
+    if (output.shows(2)) output.warn(text);
+  });
+}
+
+/** One sops serves all keys of a command. */
+const services = new WeakMap<Context, Promise<SopsService>>();
+
+function sopsService(context: Context): Promise<SopsService> {
+  const service = services.get(context) ?? makeService(context);
+  services.set(context, service);
+  return service;
+}
+
+async function makeService({
+  environment: env,
+  signal,
+  output,
+  closers,
+}: Context): Promise<SopsService> {
+  const { SopsService: Service } = await import("./sops-service.ts");
+  const onNotice = (text: string): void => output.warn(quoteUnprintable(text));
+  return closers.add(new Service({ env, signal, onNotice }));
 }
 
 async function readIfThere(path: string): Promise<Uint8Array | undefined> {
@@ -56,19 +94,29 @@ async function readIfThere(path: string): Promise<Uint8Array | undefined> {
   }
 }
 
-/** As sops looks for them: its own variables first, then what Google's tools use. */
-async function googleToken(context: Context, scope: string): Promise<string> {
-  const { environment: env } = context;
-  const token = env["GOOGLE_OAUTH_ACCESS_TOKEN"];
-  if (token) return token;
-  const named = env["GOOGLE_CREDENTIALS"];
-  const credentials: GoogleCredentials = named
-    ? { kind: "file", value: named, source: "GOOGLE_CREDENTIALS" }
-    : { kind: "default" };
+async function googleToken(
+  context: Context,
+  scope: string,
+  given: GivenKey | undefined,
+): Promise<string> {
+  const credentials = given === undefined ? ownCredentials(context) : givenCredentials(given);
+  if (typeof credentials === "string") return credentials;
   const { googleAccessToken } = await import("../storage/google-access.ts");
   const { contextOf } = await import("../storage/open-storage.ts");
   const { storageOptions } = await import("./session.ts");
   return await googleAccessToken(credentials, scope, contextOf(await storageOptions(context)));
+}
+
+/** A token, or where one is to be had. As sops looks for them: its own variables first, then what Google's tools use. */
+function ownCredentials({ environment: env }: Context): string | GoogleCredentials {
+  const token = env["GOOGLE_OAUTH_ACCESS_TOKEN"];
+  if (token) return token;
+  const named = env["GOOGLE_CREDENTIALS"];
+  return named ? { kind: "file", value: named, source: "GOOGLE_CREDENTIALS" } : { kind: "default" };
+}
+
+function givenCredentials({ name, content }: GivenKey): GoogleCredentials {
+  return { kind: "file", value: Buffer.from(content).toString("utf8"), source: name };
 }
 
 interface RunOptions {

@@ -62,7 +62,8 @@ async function runCall(call: Call): Promise<number> {
   const signal = stops ? AbortSignal.any([stop.signal, unread.signal]) : stop.signal;
   let status: number;
   try {
-    const context = await createFullContext(call, { output, signal, closers });
+    const { leaveInterrupts } = stop;
+    const context = await createFullContext(call, { output, signal, closers, leaveInterrupts });
     status = await module.run(context, parameters, options);
     tellCost(context);
   } catch (error) {
@@ -174,15 +175,15 @@ function createOutput(options: Partial<OutputOptions>): Output {
   return new Output({ stdout: process.stdout, stderr: process.stderr, canRedraw, ...options });
 }
 
-type RunOfCall = Pick<Context, "output" | "signal" | "closers">;
+type RunOfCall = Pick<Context, "output" | "signal" | "closers" | "leaveInterrupts">;
 
-/** With what `--from-secret` brings over the variables of the process. */
+/** With what `--from-secret` and `--secret` bring over the variables of the process. */
 async function createFullContext(call: Call, run: RunOfCall): Promise<Context> {
   const context = createContext(call, process.env, run);
-  const files = call.globals.fromSecret;
-  if (files === undefined) return context;
-  const { withSecrets } = await import("./from-secret.ts");
-  return createContext(call, await withSecrets(context, files), run);
+  const { fromSecret, secret } = call.globals;
+  if (fromSecret === undefined && secret === undefined) return context;
+  const { withSecrets } = await import("./secret-variables.ts");
+  return createContext(call, await withSecrets(context, call.globals), run);
 }
 
 function createContext(

@@ -4,6 +4,7 @@ import { isHoldfastError } from "../base/errors.ts";
 import type { Environment } from "./environment.ts";
 import {
   findRepositorySource,
+  otherWays,
   readLocation,
   readNewPassword,
   readPassword,
@@ -190,4 +191,21 @@ test("a new password is typed twice", async () => {
     isUsage(/do not match/),
   );
   assert.equal(await readNewPassword({ kind: "given", password: "g" }, ioOver({}, [])), "g");
+});
+
+test("the other ways to say what a variable says", () => {
+  assert.deepEqual(otherWays("RESTIC_FROM_PASSWORD_FILE"), [
+    "RESTIC_FROM_PASSWORD",
+    "RESTIC_FROM_PASSWORD_COMMAND",
+    "HOLDFAST_FROM_PASSWORD",
+    "HOLDFAST_FROM_PASSWORD_FILE",
+    "HOLDFAST_FROM_PASSWORD_COMMAND",
+  ]);
+  assert.deepEqual(otherWays("HOLDFAST_REPOSITORY"), [
+    "RESTIC_REPOSITORY",
+    "RESTIC_REPOSITORY_FILE",
+    "HOLDFAST_REPOSITORY_FILE",
+  ]);
+  assert.deepEqual(otherWays("RESTIC_HOST"), ["HOLDFAST_HOST"]);
+  assert.deepEqual(otherWays("AWS_SECRET_ACCESS_KEY"), []);
 });

@@ -78,6 +78,16 @@ const ALTERNATIVES: readonly (readonly string[])[] = [
   ["PASSWORD", "PASSWORD_FILE", "PASSWORD_COMMAND"],
 ];
 
+/** The variables that say what `name` says in another way, or under the other prefix. */
+export function otherWays(name: string): string[] {
+  const [, infix = "", word] = /^(?:RESTIC|HOLDFAST)_(FROM_)?(\w+)$/.exec(name) ?? [];
+  if (word === undefined) return [];
+  const group = ALTERNATIVES.find((names) => names.includes(word)) ?? [word];
+  return ["RESTIC_", "HOLDFAST_"]
+    .flatMap((prefix) => group.map((each) => prefix + infix + each))
+    .filter((other) => other !== name);
+}
+
 function preferOwn(environment: Environment, infix: string): LookUp {
   return (name) => {
     const group = ALTERNATIVES.find((names) => names.includes(name)) ?? [name];

@@ -4,8 +4,9 @@
 import { opendir, readFile, stat } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
-import { openDocument } from "../sops/document.ts";
+import { looksLikeSops, openDocument } from "../sops/document.ts";
 import type { SopsDocument } from "../sops/document.ts";
+import type { WrappedKey } from "../sops/key-source.ts";
 import { findLeaks } from "../sops/leaks.ts";
 import type { Context } from "./command.ts";
 import { EXIT } from "./exit-status.ts";
@@ -15,9 +16,9 @@ import { formatTable } from "./table.ts";
 
 /** Flux takes no larger ones either. */
 const FILE_BYTES_MAX = 5 << 20;
-const NAMED_ENCRYPTED = /\.(?:enc|sops)\.(?:ya?ml|json|env)$/;
+/** Has a name before that: `.sops.yaml` is the file of the rules. */
+const NAMED_ENCRYPTED = /[^/]\.(?:enc|sops)\.(?:ya?ml|json|env)$/;
 const READABLE = /\.(?:ya?ml|json|env)$/;
-const LOOKS_ENCRYPTED = /^sops:\s*$|^\s*"sops"\s*:\s*\{|^sops_mac=/m;
 const SKIPPED = new Set([".git", "node_modules"]);
 
 /**
@@ -33,6 +34,8 @@ interface Finding {
   notes: string[];
   recipients: { kind: string; id: string; created_at?: string | undefined }[];
   last_modified?: string | undefined;
+  /** When the data key was made, where the file tells: the first time that it was wrapped. */
+  data_key_created_at?: string | undefined;
 }
 
 /** Runs the check; the status is 1 when something is wrong. */
@@ -80,9 +83,8 @@ async function lookAt(
   offline: boolean,
 ): Promise<Finding | undefined> {
   const content = await readFile(path);
-  const text = content.toString("latin1");
   const isNamed = NAMED_ENCRYPTED.test(path);
-  const isEncrypted = LOOKS_ENCRYPTED.test(text);
+  const isEncrypted = looksLikeSops(content);
   if (!isNamed && !isEncrypted) return undefined;
   const file = relative(".", path) || path;
   if (!isEncrypted) {
@@ -100,12 +102,12 @@ async function lookAt(
     if (!isHoldfastError(error)) throw error;
     return { file, state: "damaged", notes: [error.message], recipients: [] };
   }
+  const recipients = document.recipients.flat();
   const facts = {
     file,
-    recipients: document.recipients
-      .flat()
-      .map(({ kind, id, createdAt }) => ({ kind, id, created_at: createdAt })),
+    recipients: recipients.map(({ kind, id, createdAt }) => ({ kind, id, created_at: createdAt })),
     last_modified: document.metadata.lastModified,
+    data_key_created_at: recipients.flatMap(({ createdAt }) => createdAt ?? []).toSorted()[0],
   };
   const leaks = findLeaks(document);
   if (leaks.length > 0) {
@@ -121,17 +123,34 @@ async function open(
   offline: boolean,
 ): Promise<Pick<Finding, "state" | "notes">> {
   try {
-    const { tried } = await openSopsContent(context, file, content, { offline });
+    const { tried, document } = await openSopsContent(context, file, content, { offline });
     const opened = tried.filter((each) => each.opened);
-    const notes = opened.map(({ key, explanation }) => `${key.kind} ${key.id}: ${explanation}`);
+    const keys = new Set(opened.map(({ key }) => key));
+    const others = document.recipients.flat().filter((key) => !keys.has(key));
+    const notes = [
+      ...opened.map(({ key, explanation }) => `opens with ${nameOf(key)}: ${explanation}`),
+      ...others.map((key) => `also for ${nameOf(key)}`),
+    ];
     return { state: "sound", notes };
   } catch (error) {
-    if (!isHoldfastError(error)) throw error;
+    // What is wrong with the settings is not wrong with the file.
+    if (!isHoldfastError(error) || error.code === "USAGE") throw error;
     if (error.code === "SOPS_NO_KEY")
       return { state: "not checked", notes: error.message.split("\n").slice(1) };
     const state = error.code === "SOPS_MAC_MISMATCH" ? "changed" : "damaged";
     return { state, notes: [error.message] };
   }
+}
+
+function nameOf({ kind, id }: WrappedKey): string {
+  return `${kind} ${id}`;
+}
+
+/** An edit keeps the data key, so where no file tells when it was made it is at least as old as the last one. */
+function keyAge(finding: Finding, age: (time: string | undefined) => string): string {
+  if (finding.data_key_created_at !== undefined) return age(finding.data_key_created_at);
+  const least = age(finding.last_modified);
+  return least === "" ? "" : `≥ ${least}`;
 }
 
 function report({ output, clock }: Context, findings: readonly Finding[], wrong: number): void {
@@ -143,15 +162,15 @@ function report({ output, clock }: Context, findings: readonly Finding[], wrong:
     const changed = Date.parse(time ?? "");
     return Number.isNaN(changed) ? "" : formatShortAge((clock.now() - changed) / 1000);
   };
-  const rows = findings.map(({ file, state, notes, recipients, last_modified }) => [
-    file,
-    state === "sound" ? state : state.toUpperCase(),
-    [...new Set(recipients.map(({ kind }) => kind))].join(", "),
-    age(last_modified),
-    notes.map((note) => note.trim()).join("\n"),
+  const rows = findings.map((finding) => [
+    finding.file,
+    finding.state === "sound" ? finding.state : finding.state.toUpperCase(),
+    age(finding.last_modified),
+    keyAge(finding, age),
+    finding.notes.map((note) => note.trim()).join("\n"),
   ]);
-  for (const line of formatTable({ headers: ["File", "State", "Keys", "Changed", ""], rows }))
-    output.data(line);
+  const headers = ["File", "State", "Changed", "Data key", ""];
+  for (const line of formatTable({ headers, rows })) output.data(line);
   const unchecked = findings.filter(({ state }) => state === "not checked").length;
   const rest = unchecked > 0 ? `, ${unchecked} not checked` : "";
   output.data(`${findings.length} files, ${wrong} with something wrong${rest}`);

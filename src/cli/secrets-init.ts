@@ -1,11 +1,12 @@
 // `secrets init`: the Secret of a new repository, made and encrypted in one step. Plain values are in memory alone.
 
-import { open, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
-import { errnoOf, HoldfastError, messageOf } from "../base/errors.ts";
+import { HoldfastError, messageOf } from "../base/errors.ts";
 import { objectIn } from "../base/json-object.ts";
 import type { Context } from "./command.ts";
 import { EXIT } from "./exit-status.ts";
+import { createFile } from "./replace-file.ts";
 import { encryptContent } from "./sops-encrypt.ts";
 import type { EncryptFlags } from "./sops-encrypt.ts";
 
@@ -44,7 +45,7 @@ export async function initSecret(
   });
   const encrypted = Buffer.from(await encryptContent(context, path, Buffer.from(manifest), flags));
   refusePlain(path, encrypted, [password, ...(account ? ["PRIVATE KEY"] : [])]);
-  await writeNew(path, encrypted);
+  await createFile(path, encrypted);
   const of = account === undefined ? "" : ` and the key of ${account.email}`;
   output.print(`${path} holds a new password${of}, encrypted`);
   output.print(`Make the repository with: holdfast --from-secret ${path} init`);
@@ -127,23 +128,5 @@ function refusePlain(path: string, encrypted: Buffer, secrets: readonly string[]
     throw new HoldfastError("USAGE", `the rule for ${path} encrypts more than stringData`, {
       hint,
     });
-  }
-}
-
-async function writeNew(path: string, content: Uint8Array): Promise<void> {
-  try {
-    const file = await open(path, "wx", 0o600);
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    const why =
-      errnoOf(error) === "EEXIST"
-        ? "exists; it is as it was"
-        : `cannot be made: ${messageOf(error)}`;
-    throw new HoldfastError("USAGE", `${path} ${why}`);
   }
 }

@@ -68,6 +68,7 @@ function sit(person: Person) {
     },
     closers: new Closers(clock),
     signal: new AbortController().signal,
+    leaveInterrupts: () => () => {},
   };
   return { context, prompts, stderr };
 }

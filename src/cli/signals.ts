@@ -4,6 +4,8 @@ import { EXIT } from "./exit-status.ts";
 
 export interface StopSignals {
   signal: AbortSignal;
+  /** Leaves SIGINT to a program that has the terminal, as git does for an editor; until the result is called. */
+  leaveInterrupts(): () => void;
   /** Gives the signals back to the system's own handling. */
   end(): void;
 }
@@ -19,7 +21,9 @@ const SAME_REQUEST_MS = 1000;
 export function onStopSignals(): StopSignals {
   const controller = new AbortController();
   let first = Infinity;
+  let left = 0;
   const stop = (name: NodeJS.Signals): void => {
+    if (name === "SIGINT" && left > 0) return;
     const now = performance.now();
     if (now - first > SAME_REQUEST_MS) process.exit(EXIT.cancelled);
     first = Math.min(first, now);
@@ -29,6 +33,10 @@ export function onStopSignals(): StopSignals {
   process.on("SIGINT", stop).on("SIGTERM", stop).on("SIGHUP", ignore).on("SIGUSR1", ignore);
   return {
     signal: controller.signal,
+    leaveInterrupts: () => {
+      left++;
+      return () => left--;
+    },
     end: () => {
       process.off("SIGINT", stop).off("SIGTERM", stop);
     },

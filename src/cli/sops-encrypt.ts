@@ -42,17 +42,16 @@ export async function encryptContent(
   context: Context,
   path: string,
   content: Uint8Array,
-  { config, offline = false }: EncryptFlags,
+  flags: EncryptFlags,
 ): Promise<Uint8Array> {
-  const named = config ?? context.environment["SOPS_CONFIG"];
-  const { groups, threshold, rule, macOnlyEncrypted } = await ruleFor(path, named || undefined);
+  const { groups, threshold, rule, macOnlyEncrypted } = await requireRule(context, path, flags);
   const dataKey = context.random(DATA_KEY_BYTES);
   const needed = threshold ?? groups.length;
   const shares =
     groups.length === 1
       ? [dataKey]
       : splitSecret(dataKey, { count: groups.length, threshold: needed }, context.random);
-  const keys = keyContext(context, offline);
+  const keys = keyContext(context, flags.offline ?? false);
   const encrypted = encryptDocument(content, {
     name: path,
     groups: await wrapShares(groups, shares, keys),
@@ -77,16 +76,22 @@ async function wrapShares(
   const wrapped: WrappedKey[][] = [];
   for (const [index, recipients] of groups.entries()) {
     const group: WrappedKey[] = [];
-    for (const { kind, id } of recipients) {
-      const enc = await wrapKey(kind, id, shares[index]!, keys);
-      group.push({ kind, id, enc, createdAt: undefined });
+    for (const { kind, id, aws } of recipients) {
+      const enc = await wrapKey(kind, id, shares[index]!, keys, aws);
+      group.push({ kind, id, enc, createdAt: undefined, aws });
     }
     wrapped.push(group);
   }
   return wrapped;
 }
 
-async function ruleFor(path: string, config: string | undefined): Promise<CreationRule> {
+/** The rule for a file at `path`. USAGE when there is none. */
+export async function requireRule(
+  { environment }: Context,
+  path: string,
+  flags: EncryptFlags,
+): Promise<CreationRule> {
+  const config = (flags.config ?? environment["SOPS_CONFIG"]) || undefined;
   const found = config === undefined ? await nearestConfig(path) : await readConfig(config);
   if (found === undefined) {
     const what =

@@ -1,7 +1,8 @@
 // One encrypted value of a SOPS document: its text form, and AES-256-GCM around it. Implements
 // docs/formats/sops.md#values. Must never put a plaintext into an error, nor open what the tag does not prove.
 
-import { createCipheriv, createDecipheriv } from "node:crypto";
+import { createCipheriv, createDecipheriv, createSecretKey } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { canonical, VALUE_TYPES, type Value, type ValueType } from "./value.ts";
 
 const TAG_BYTES = 16;
@@ -49,6 +50,17 @@ export function formatEncrypted({ type, data, iv, tag }: EncryptedValue): string
   return `${PREFIX}${dataText},iv:${ivText},tag:${tagText},type:${type}]`;
 }
 
+/** Node makes a cipher from a key object in a quarter of the time that the bytes take. */
+const keyObjects = new WeakMap<Uint8Array, KeyObject>();
+
+function keyObject(dataKey: Uint8Array): KeyObject {
+  const known = keyObjects.get(dataKey);
+  if (known) return known;
+  const made = createSecretKey(dataKey);
+  keyObjects.set(dataKey, made);
+  return made;
+}
+
 /** Opens a value; undefined when it does not open, or is not what its type says. */
 export function openValue(
   encrypted: EncryptedValue,
@@ -57,7 +69,7 @@ export function openValue(
 ): Value | undefined {
   let plain: Buffer;
   try {
-    const cipher = createDecipheriv("aes-256-gcm", dataKey, encrypted.iv, {
+    const cipher = createDecipheriv("aes-256-gcm", keyObject(dataKey), encrypted.iv, {
       authTagLength: TAG_BYTES,
     });
     cipher.setAAD(Buffer.from(additional, "utf8"));
@@ -76,7 +88,9 @@ export function sealValue(
   additional: string,
   iv: Uint8Array,
 ): string {
-  const cipher = createCipheriv("aes-256-gcm", dataKey, iv, { authTagLength: TAG_BYTES });
+  const cipher = createCipheriv("aes-256-gcm", keyObject(dataKey), iv, {
+    authTagLength: TAG_BYTES,
+  });
   cipher.setAAD(Buffer.from(additional, "utf8"));
   const data = Buffer.concat([cipher.update(value.bytes), cipher.final()]);
   return formatEncrypted({ type: value.type, data, iv, tag: cipher.getAuthTag() });

@@ -2,7 +2,8 @@
 // docs/formats/sops.md#creation-rules. Files that exist keep what their metadata says.
 
 import type { HoldfastError } from "../base/errors.ts";
-import type { KeyKind } from "./key-source.ts";
+import { keyId } from "./key-names.ts";
+import type { AwsDetails, KeyKind } from "./key-source.ts";
 import { PatternError } from "./re2-syntax.ts";
 import { compileRe2 } from "./re2.ts";
 import { DEFAULT_RULE, RULES, type Rule } from "./selection.ts";
@@ -15,6 +16,7 @@ import { parseYaml } from "./yaml-tree.ts";
 export interface Recipient {
   readonly kind: KeyKind;
   readonly id: string;
+  readonly aws?: AwsDetails;
 }
 
 export interface CreationRule {
@@ -24,15 +26,33 @@ export interface CreationRule {
   readonly macOnlyEncrypted: boolean;
 }
 
-/** How a configuration calls the kinds, and the field that names a key in a group. */
-const KINDS: readonly { readonly kind: KeyKind; readonly name: string; readonly field?: string }[] =
-  [
-    { kind: "age", name: "age" },
-    { kind: "pgp", name: "pgp" },
-    { kind: "kms", name: "kms", field: "arn" },
-    { kind: "gcp_kms", name: "gcp_kms", field: "resource_id" },
-  ];
-const UNSUPPORTED = ["azure_keyvault", "hc_vault_transit_uri", "hc_vault", "hckms"];
+interface KindOfKeys {
+  readonly kind: KeyKind;
+  /** How a configuration calls it. */
+  readonly name: string;
+  /** The fields that name a key in a group, where it is a mapping there. */
+  readonly fields?: readonly string[];
+}
+
+const KINDS: readonly KindOfKeys[] = [
+  { kind: "age", name: "age" },
+  { kind: "pgp", name: "pgp" },
+  { kind: "kms", name: "kms", fields: ["arn"] },
+  { kind: "gcp_kms", name: "gcp_kms", fields: ["resource_id"] },
+  { kind: "hckms", name: "hckms", fields: ["key_id"] },
+  { kind: "azure_kv", name: "azure_keyvault", fields: ["vaultUrl", "key", "version"] },
+  { kind: "hc_vault", name: "hc_vault_transit_uri" },
+  { kind: "hc_vault", name: "hc_vault" },
+];
+
+/** The ids that a key of a service can have; without its version a key of Azure would be another one after a while. */
+const IDS: Readonly<Partial<Record<KeyKind, readonly [pattern: RegExp, form: string]>>> = {
+  azure_kv: [/^(https:\/\/[^/]+)\/keys\/([^/]+)\/([^/]+)$/, "https://VAULT/keys/NAME/VERSION"],
+  hc_vault: [
+    /^(https?:\/\/[^/]+)\/v\d+\/([^/]+(?:\/[^/]+)*)\/keys\/([^/]+)\/?$/,
+    "https://VAULT/v1/ENGINE/keys/NAME",
+  ],
+};
 
 class RuleReader {
   readonly #place: Place;
@@ -52,35 +72,63 @@ class RuleReader {
     return textOf(node.value!);
   }
 
-  /** The texts of a list, or of one text with commas. */
-  #texts(mapping: Mapping, key: string, field: string | undefined): string[] {
-    const node = entryOf(mapping, key)?.node;
+  /** The keys in a list, or in one text with commas. */
+  #keys(mapping: Mapping, kind: KindOfKeys): Recipient[] {
+    const { name, fields } = kind;
+    const node = entryOf(mapping, name)?.node;
     if (node?.kind !== "list") {
-      const all = this.text(mapping, key) ?? "";
+      const all = (this.text(mapping, name) ?? "").split(",").map((one) => one.trim());
       return all
-        .split(",")
-        .map((one) => one.trim())
-        .filter((one) => one !== "");
+        .filter((one) => one !== "")
+        .map((one) => this.#recipient(node ?? mapping, kind, one, mapping));
     }
     return node.items.flatMap((item) => {
       if (item.kind === "comment") return [];
-      if (item.kind === "leaf" && item.value) return [textOf(item.value).trim()];
-      const named = item.kind === "map" && field !== undefined ? this.text(item, field) : undefined;
-      if (named === undefined) throw this.fail(item, `${key} holds something that is no key`);
-      return [named];
+      if (item.kind === "leaf" && item.value)
+        return [this.#recipient(item, kind, textOf(item.value).trim(), mapping)];
+      const parts =
+        item.kind === "map" ? fields?.map((field) => this.text(item, field) ?? "") : undefined;
+      if (item.kind !== "map" || !parts?.[0])
+        throw this.fail(item, `${name} holds something that is no key`);
+      return [this.#recipient(item, kind, keyId(kind.kind, parts), item)];
     });
   }
 
-  #recipients(mapping: Mapping): Recipient[] {
-    const other = UNSUPPORTED.find((name) => entryOf(mapping, name));
-    if (other)
-      throw this.fail(
-        entryOf(mapping, other)!.node,
-        `keys of ${other} cannot be used for encryption here`,
-      );
-    return KINDS.flatMap(({ kind, name, field }) =>
-      this.#texts(mapping, name, field).map((id) => ({ kind, id })),
+  /** The key with `id`; what else is said of it stands in `more`. */
+  #recipient(node: Node, { kind, name }: KindOfKeys, id: string, more: Mapping): Recipient {
+    if (kind === "kms") return { kind, ...this.#aws(id, more) };
+    const [pattern, form] = IDS[kind] ?? [];
+    if (!pattern) return { kind, id };
+    const parts = pattern.exec(id)?.slice(1);
+    if (!parts) throw this.fail(node, `${name} holds something other than ${form}`);
+    return { kind, id: keyId(kind, parts) };
+  }
+
+  /** `id` may hold the role as well, after a plus sign. */
+  #aws(id: string, more: Mapping): Pick<Recipient, "id" | "aws"> {
+    const [arn, given] = id.replaceAll(" ", "").split(/\+(?=arn:aws[\w-]*:iam::)/);
+    const node = entryOf(more, "context")?.node;
+    const items = node?.kind === "map" ? node.items : [];
+    const context = items.flatMap((item) =>
+      item.kind === "entry"
+        ? [[item.key, this.text(node as Mapping, item.key) ?? ""] as const]
+        : [],
     );
+    const role = given ?? this.text(more, "role") ?? "";
+    return { id: arn!, aws: { role, context, profile: this.text(more, "aws_profile") ?? "" } };
+  }
+
+  /** The keys of a rule or of a group, and those of the groups that it merges. */
+  #recipients(mapping: Mapping): Recipient[] {
+    const merged = entryOf(mapping, "merge")?.node;
+    const groups = merged?.kind === "list" ? merged.items : [];
+    const all = [
+      ...groups.flatMap((group) => (group.kind === "map" ? this.#recipients(group) : [])),
+      ...KINDS.flatMap((kind) => this.#keys(mapping, kind)),
+    ];
+    const isFirst = ({ kind, id }: Recipient, index: number): boolean =>
+      all.findIndex((other) => other.kind === kind && other.id === id) === index;
+    return all.filter(isFirst);
   }
 
   #threshold(mapping: Mapping, groups: number): number | undefined {

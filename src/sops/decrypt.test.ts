@@ -5,6 +5,7 @@ import { suite, test } from "node:test";
 import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import { seededBytes } from "../../test/seeded-bytes.ts";
 import { decryptDocument, nodeAt, parsePath, printPart } from "./decrypt.ts";
+import { encryptDocument } from "./encrypt.ts";
 import { formatOf, openDocument, type SopsDocument } from "./document.ts";
 
 /** Made by sops 3.10.2; its data key was taken from it with the age key, which is gone. */
@@ -25,6 +26,14 @@ function failure(content: string): HoldfastError {
     throw error;
   }
   throw new Error("not refused");
+}
+
+function encrypted(name: string, content: string): string {
+  const random = (length: number): Uint8Array => seededBytes(`${name} ${length}`, length);
+  const groups = [[{ kind: "age", id: "age1x", enc: "x", createdAt: undefined } as const]];
+  const lastModified = "2026-11-25T12:00:00Z";
+  const options = { name, groups, lastModified, dataKey, random };
+  return Buffer.from(encryptDocument(content, options)).toString();
 }
 
 suite("a document made by sops", () => {
@@ -90,6 +99,84 @@ suite("a document made by sops", () => {
     assert.equal(decryptFailure(seededBytes("short", 16)).code, "SOPS_DECRYPT_FAILED");
   });
 
+  suite("that was tampered with is refused, and the error names what and where", () => {
+    const value = (name: string): string => new RegExp(`^ +${name}: (ENC.*)$`, "m").exec(text)![1]!;
+    const items = [...text.matchAll(/^ +- (ENC.*type:str\])$/gm)].map((match) => match[1]!);
+    const swap = (a: string, b: string): string =>
+      text.replace(a, "\0").replace(b, a).replace("\0", b);
+    const mac = value("mac");
+    const kinds: Record<string, [changed: string, code: string, message: RegExp]> = {
+      "a value": [
+        text.replace("data:pGIiu", "data:pGIiv"),
+        "SOPS_DECRYPT_FAILED",
+        /line 12: the value at "stringData\.RESTIC_PASSWORD" does not open/,
+      ],
+      "the name of a key": [
+        text.replace("RESTIC_PASSWORD:", "PASSWORD:"),
+        "SOPS_DECRYPT_FAILED",
+        /line 12: the value at "stringData\.PASSWORD" does not open/,
+      ],
+      "two values swapped": [
+        swap(value("RESTIC_PASSWORD"), value("RESTIC_REPOSITORY")),
+        "SOPS_DECRYPT_FAILED",
+        /line 12: the value at "stringData\.RESTIC_PASSWORD"/,
+      ],
+      "two items of a list swapped": [
+        swap(items[0]!, items[1]!),
+        "SOPS_MAC_MISMATCH",
+        /changed after it was encrypted/,
+      ],
+      "an item of a list left out": [
+        text.replace(/^ +- ENC.*type:str\]\n/m, ""),
+        "SOPS_MAC_MISMATCH",
+        /changed after it was encrypted/,
+      ],
+      "a value from another place": [
+        text.replace(/second: ENC.*/, `second: ${value("RESTIC_PASSWORD")}`),
+        "SOPS_DECRYPT_FAILED",
+        /the value at "second" does not open/,
+      ],
+      "a MAC cut short": [
+        text.replaceAll(mac, mac.replace(/data:.{20}/, "data:")),
+        "SOPS_MAC_MISMATCH",
+        /line \d+: the MAC is not that of the document/,
+      ],
+      "a MAC that is none": [
+        text.replaceAll(mac, mac.slice(0, 40)),
+        "SOPS_MAC_MISMATCH",
+        /line \d+: the MAC is not that of the document/,
+      ],
+      "the MAC of another document": [
+        text.replaceAll(mac, value("RESTIC_PASSWORD")),
+        "SOPS_MAC_MISMATCH",
+        /line \d+: the MAC is not that of the document/,
+      ],
+      "cleartext edited": [
+        text.replace("mode: 420", "mode: 511"),
+        "SOPS_MAC_MISMATCH",
+        /changed after it was encrypted/,
+      ],
+      "a key twice": [
+        text.replace(/^( +NUMBER: .*\n)/m, "$1$1"),
+        "SOPS_INVALID",
+        /line 15: .*NUMBER/,
+      ],
+      "the time of the last change": [
+        text.replaceAll('lastmodified: "2026', 'lastmodified: "2025'),
+        "SOPS_MAC_MISMATCH",
+        /the MAC is not/,
+      ],
+    };
+    for (const [kind, [changed, code, message]] of Object.entries(kinds)) {
+      test(kind, () => {
+        assert.notEqual(changed, text);
+        const error = failure(changed);
+        assert.deepEqual([error.code, message.test(error.message)], [code, true], error.message);
+        assert.doesNotMatch(error.message, /correct horse|rclone:gcs/);
+      });
+    }
+  });
+
   function decryptFailure(key: Uint8Array): HoldfastError {
     try {
       decryptDocument(open(text), key);
@@ -99,11 +186,17 @@ suite("a document made by sops", () => {
     throw new Error("not refused");
   }
 
-  test("damaged in 2,000 ways never crashes and never shows a value that its MAC does not cover", () => {
+  test("damaged in more than 2,000 ways never crashes and never shows a value that its MAC does not cover", () => {
     const secrets = ["correct horse", "rclone:gcs", "AAAA\n"];
-    for (let seed = 0; seed < 2000; seed++) {
+    const files = [
+      ["secret.sops.yaml", text],
+      ["a.json", encrypted("a.json", '{"a": "correct horse", "b": [1, {"c": "rclone:gcs"}]}')],
+      ["a.env", encrypted("a.env", "A=correct horse\nB=rclone:gcs\n")],
+    ] as const;
+    for (let seed = 0; seed < 2400; seed++) {
+      const [name, whole] = files[seed % 6 < 4 ? 0 : (seed % 6) - 3]!;
       const dice = seededBytes(`damage ${seed}`, 16);
-      const at = dice.readUInt32BE(0) % text.length;
+      const at = dice.readUInt32BE(0) % whole.length;
       const length = dice[4]! % 3 === 0 ? dice[5]! : 1;
       const put = [
         "",
@@ -123,9 +216,9 @@ suite("a document made by sops", () => {
         "|",
         "ENC[",
       ][dice[6]! % 16]!;
-      const damaged = text.slice(0, at) + put + text.slice(at + length);
+      const damaged = whole.slice(0, at) + put + whole.slice(at + length);
       try {
-        const decrypted = decryptDocument(open(damaged), dataKey);
+        const decrypted = decryptDocument(openDocument(damaged, { name }), dataKey);
         assert.equal(decrypted.mac, "right");
         decrypted.emit();
       } catch (error) {

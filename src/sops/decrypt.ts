@@ -5,6 +5,7 @@ import { HoldfastError } from "../base/errors.ts";
 import { DATA_KEY_BYTES, openValue, parseEncrypted, type EncryptedValue } from "./cipher.ts";
 import type { SopsDocument } from "./document.ts";
 import { printJson } from "./json-print.ts";
+import { KnownIvs } from "./known-ivs.ts";
 import { cutMetadata, itemToComment, replaceScalar, scalarText } from "./layout.ts";
 import { applyEdits, entryOf, failAt, pathText } from "./tree.ts";
 import type { Comment, Edit, Leaf, List, Mapping, Node } from "./tree.ts";
@@ -15,20 +16,12 @@ import { printYaml } from "./yaml-print.ts";
 /** What the MAC says of a document. */
 export type MacState = "right" | "wrong" | "missing";
 
-/** An encrypted value and where it stood: what an edit needs to keep it as it is. */
-export interface OpenedValue {
-  readonly value: Value;
-  readonly iv: Uint8Array;
-  readonly additional: string;
-  readonly leaf: Leaf;
-  readonly parent: Mapping | List;
-}
-
 export interface Decrypted {
   /** The documents in plain, without metadata. */
   readonly roots: readonly Mapping[];
   readonly mac: MacState;
-  readonly opened: readonly OpenedValue[];
+  /** Of all values that were encrypted; whoever encrypts them anew takes them out. */
+  readonly ivs: KnownIvs;
   /** The whole file as `sops decrypt` prints it. */
   readonly emit: () => Uint8Array;
 }
@@ -43,7 +36,7 @@ const HINT_MAC = "See in the history who changed it; edit it with sops or holdfa
 class Decryption {
   readonly #document: SopsDocument;
   readonly #dataKey: Uint8Array;
-  readonly opened: OpenedValue[] = [];
+  readonly ivs: KnownIvs = new KnownIvs();
   readonly edits = new Map<number, Edit>();
 
   constructor(document: SopsDocument, dataKey: Uint8Array) {
@@ -61,7 +54,7 @@ class Decryption {
     if (!encrypted) throw this.#fail(leaf, path, "is not encrypted, but the rules say it is");
     const plain = openValue(encrypted, this.#dataKey, additional);
     if (!plain) throw this.#fail(leaf, path, "does not open with the data key");
-    this.opened.push({ value: plain, iv: encrypted.iv, additional, leaf, parent });
+    this.ivs.add(plain, additional, encrypted.iv);
     if (!this.edits.has(at.start)) this.edits.set(at.start, this.#edit(leaf, parent, plain));
     return plain;
   }
@@ -84,7 +77,9 @@ class Decryption {
     for (let depth = path.length; depth >= 0; depth--) {
       const additional = `${path.slice(0, depth).join(":")}:`;
       const plain = openValue(encrypted, this.#dataKey, additional);
-      if (plain) return plain;
+      if (!plain) continue;
+      this.ivs.add(plain, additional, encrypted.iv);
+      return plain;
     }
     return undefined;
   }
@@ -167,7 +162,7 @@ export function decryptDocument(
   return {
     roots,
     mac: state,
-    opened: decryption.opened,
+    ivs: decryption.ivs,
     emit: () => {
       if (document.format === "binary") return binaryContent(document, roots);
       const edits = [...decryption.edits.values(), ...cutMetadata(document)];

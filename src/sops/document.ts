@@ -11,6 +11,9 @@ import type { Entry, Mapping, Place } from "./tree.ts";
 import { parseYaml } from "./yaml-tree.ts";
 
 export const FORMATS = ["yaml", "json", "dotenv", "binary"] as const;
+/** Metadata as SOPS writes them in YAML, JSON and .env files, and in JSON without line ends. */
+const METADATA =
+  /^["']?sops["']?\s*:[ \t]*(?:\{|#|\r?$)|^[ \t]*"sops"\s*:\s*\{|[{,]\s*"sops"\s*:\s*\{|^sops_mac=/m;
 export type Format = (typeof FORMATS)[number];
 
 export interface SopsDocument extends Place {
@@ -39,6 +42,12 @@ export function formatOf(name: string): Format {
   throw new HoldfastError("SOPS_INVALID", `${name}: INI files are not supported`, {
     hint: "Keep the secrets in YAML, JSON or a .env file.",
   });
+}
+
+/** Whether a file says that it is a SOPS document, told before it is parsed. */
+export function looksLikeSops(content: Uint8Array): boolean {
+  const { buffer, byteOffset, length } = content;
+  return METADATA.test(Buffer.from(buffer, byteOffset, length).toString("latin1"));
 }
 
 /** The text of a file. Throws SOPS_INVALID when it is no UTF-8. */

@@ -46,11 +46,32 @@ function roundTrip(
 }
 
 suite("encrypting", () => {
+  test("after an edit, what was not changed is what it was, byte for byte", () => {
+    const before = "# why\na: x\nlist:\n    - same\n    - same\nb: old\n";
+    const first = encrypt("a.yaml", before);
+    const document = openDocument(first, { name: "a.yaml" });
+    const { emit, ivs } = decryptDocument(document, dataKey);
+    const after = emit().toString().replace("b: old", "b: z\nc: x");
+    const lines = (text: string): string[] => text.slice(0, text.indexOf("sops:")).split("\n");
+    const [old, now] = [
+      lines(first),
+      lines(encrypt("a.yaml", after, { before: { document, ivs } })),
+    ];
+    assert.deepEqual(now.slice(0, 5), old.slice(0, 5));
+    assert.notEqual(now[5], old[5]);
+    const values = now.flatMap((line) => /iv:([^,]+)/.exec(line)?.[1] ?? []);
+    assert.equal(new Set(values).size, values.length, "no IV twice");
+  });
+
   test("keeps the form of what is encrypted", () => {
     const yaml =
       "# a\na:\n  b: x # c\n  d: [1, two, 'th''ree']\ne: |\n    f\n    g\n---\nh: null\ni: \"\"\nj: ~\n";
     const expected = yaml.replace("'th''ree'", "th'ree");
     assert.equal(roundTrip("a.yaml", yaml).toString(), expected);
+    const empty = "---\na: b\n---\n# only\n---\nc: d\n---\n";
+    const shown = "---\na: b\n---\n# only\n{}\n---\nc: d\n---\n{}\n";
+    assert.equal(roundTrip("a.yaml", empty).toString(), shown);
+    assert.equal(roundTrip("a.yaml", shown).toString(), shown);
     const json = '{\n\t"a": "x",\n\t"b": [1, {"c": true}]\n}\n';
     assert.equal(roundTrip("a.json", json).toString(), json);
     const env = "#c\nA=b\n\nC=d\\ne\n";
@@ -95,7 +116,7 @@ suite("encrypting", () => {
       (error) => isHoldfastError(error, "SOPS_ENCRYPTED"),
     );
     assert.throws(
-      () => encrypt("a.yaml", "a: 1\n---\n"),
+      () => encrypt("a.yaml", "---\n{}\n"),
       (error) => isHoldfastError(error, "SOPS_INVALID"),
     );
     assert.throws(

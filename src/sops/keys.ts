@@ -1,8 +1,8 @@
 // Opens and makes wrapped data keys, by the kind of master key. Each kind's code, and the library below it, is loaded when
 // a document first names that kind.
 
-import { HoldfastError } from "../base/errors.ts";
 import type {
+  AwsDetails,
   KeyAttempt,
   KeyContext,
   KeyKind,
@@ -11,7 +11,7 @@ import type {
   WrappedKey,
 } from "./key-source.ts";
 
-/** Tries to open `key` with everything this machine has. Throws only CANCELLED. */
+/** Tries to open `key` with everything this machine has. */
 export const openKey: OpenKey = async (
   key: WrappedKey,
   context: KeyContext,
@@ -24,7 +24,7 @@ export const openKey: OpenKey = async (
     case "gcp_kms":
       return (await import("./keys/gcp-kms.ts")).openGcpKms(key, context);
     default:
-      return (await import("./keys/elsewhere.ts")).notOpenedHere(key);
+      return (await import("./keys/elsewhere.ts")).openElsewhere(key, context);
   }
 };
 
@@ -34,6 +34,7 @@ export const wrapKey: WrapKey = async (
   id: string,
   dataKey: Uint8Array,
   context: KeyContext,
+  aws?: AwsDetails,
 ): Promise<string> => {
   switch (kind) {
     case "age":
@@ -43,9 +44,11 @@ export const wrapKey: WrapKey = async (
     case "gcp_kms":
       return (await import("./keys/gcp-kms.ts")).wrapGcpKms(id, dataKey, context);
     default:
-      throw new HoldfastError("USAGE", `Holdfast cannot wrap a key with ${kind}`, {
-        hint: "let `sops updatekeys` do it, or use an age recipient",
-      });
+      return (await import("./keys/elsewhere.ts")).wrapElsewhere(
+        { kind, id, aws },
+        dataKey,
+        context,
+      );
   }
 };
 

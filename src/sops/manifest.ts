@@ -8,7 +8,7 @@ import type { Mapping, Place } from "./tree.ts";
 import { textOf } from "./value.ts";
 
 /** What a variable may be called; a pod leaves others out as well. */
-const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+export const VARIABLE_NAME: RegExp = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 /** The variables in `roots`, which hold plain values. SOPS_INVALID when there is no Secret in them. */
 export function environmentOf(
@@ -16,20 +16,33 @@ export function environmentOf(
   format: Format,
   roots: readonly Mapping[],
 ): Map<string, string> {
-  if (format === "dotenv") return entriesOf(place, roots[0], undefined);
+  const entries =
+    format === "dotenv"
+      ? entriesOf(place, roots[0], plainBytes, VARIABLE_NAME)
+      : secretEntries(place, roots, VARIABLE_NAME);
+  return new Map([...entries].map(([name, bytes]) => [name, bytes.toString("utf8")]));
+}
+
+/** The entries of the Secrets in `roots` whose names match. SOPS_INVALID when there is no Secret in them. */
+export function secretEntries(
+  place: Place,
+  roots: readonly Mapping[],
+  names: RegExp,
+): Map<string, Buffer> {
   const secrets = roots.filter((root) => textAt(root, "kind") === "Secret");
   if (secrets.length === 0) {
     throw new HoldfastError("SOPS_INVALID", `${place.name}: there is no Secret in it`, {
       hint: "Give a manifest with `kind: Secret`, or a file of variables whose name ends in .env.",
     });
   }
-  const values = new Map<string, string>();
+  const values = new Map<string, Buffer>();
   for (const secret of secrets) {
-    for (const [name, text] of entriesOf(place, mappingAt(secret, "data"), "base64")) {
-      values.set(name, text);
-    }
-    for (const [name, text] of entriesOf(place, mappingAt(secret, "stringData"), undefined)) {
-      values.set(name, text);
+    for (const [key, read] of [
+      ["data", fromBase64],
+      ["stringData", plainBytes],
+    ] as const) {
+      const entries = entriesOf(place, mappingAt(secret, key), read, names);
+      for (const [name, bytes] of entries) values.set(name, bytes);
     }
   }
   return values;
@@ -45,33 +58,34 @@ function mappingAt(mapping: Mapping, key: string): Mapping | undefined {
   return node?.kind === "map" ? node : undefined;
 }
 
+/** The bytes that a text stands for; `key` and `offset` are for messages. */
+type Read = (text: string, place: Place, key: string, offset: number) => Buffer;
+
 function entriesOf(
   place: Place,
   mapping: Mapping | undefined,
-  encoding: "base64" | undefined,
-): Map<string, string> {
-  const values = new Map<string, string>();
+  read: Read,
+  names: RegExp,
+): Map<string, Buffer> {
+  const values = new Map<string, Buffer>();
   for (const item of mapping?.items ?? []) {
-    if (item.kind !== "entry" || !NAME.test(item.key)) continue;
-    const { node } = item;
-    if (node.kind !== "leaf") {
-      throw failAt(place, item.keyAt.start, `${item.key} is no text`);
-    }
+    if (item.kind !== "entry" || !names.test(item.key)) continue;
+    const { key, node } = item;
+    if (node.kind !== "leaf") throw failAt(place, item.keyAt.start, `${key} is no text`);
     const text = node.value === undefined ? "" : textOf(node.value);
-    values.set(
-      item.key,
-      encoding === undefined ? text : decode(place, item.key, text, node.at.start),
-    );
+    values.set(key, read(text, place, key, node.at.start));
   }
   return values;
 }
 
-function decode(place: Place, key: string, text: string, offset: number): string {
+function plainBytes(text: string): Buffer {
+  return Buffer.from(text, "utf8");
+}
+
+function fromBase64(text: string, place: Place, key: string, offset: number): Buffer {
   const compact = text.replace(/\s+/g, "");
   const bytes = Buffer.from(compact, "base64");
-  if (bytes.toString("base64").replace(/=+$/, "") === compact.replace(/=+$/, "")) {
-    return bytes.toString("utf8");
-  }
+  if (bytes.toString("base64").replace(/=+$/, "") === compact.replace(/=+$/, "")) return bytes;
   const line = lineOf(place.text, offset);
   throw new HoldfastError("SOPS_INVALID", `${place.name}, line ${line}: data.${key} is no base64`, {
     hint: "Put text that is not encoded under stringData.",

@@ -4,7 +4,8 @@ import { HoldfastError } from "../base/errors.ts";
 import { dotenvText } from "./dotenv-tree.ts";
 import type { Format } from "./document.ts";
 import { printJson } from "./json-print.ts";
-import type { KeyKind, WrappedKey } from "./key-source.ts";
+import { KEY_FIELDS, keyParts } from "./key-names.ts";
+import type { AwsDetails, KeyKind, WrappedKey } from "./key-source.ts";
 import { FLAT_PREFIX } from "./metadata.ts";
 import { DEFAULT_RULE, type Rule } from "./selection.ts";
 import type { Entry, List, Mapping, Node } from "./tree.ts";
@@ -47,31 +48,23 @@ function list(items: readonly Node[]): List {
 }
 
 /** The fields that name a key of each kind, from its id. */
-function namesOf({ kind, id }: WrappedKey): [string, Node][] {
-  const fields = (pattern: RegExp, ...names: readonly string[]): [string, Node][] => {
-    const match = pattern.exec(id);
-    if (!match) throw new HoldfastError("USAGE", `${kind}: ${id} is no such key`);
-    return names.map((name, index) => [name, text(match[index + 1]!)]);
-  };
-  switch (kind) {
-    case "age":
-      return [["recipient", text(id)]];
-    case "pgp":
-      return [["fp", text(id)]];
-    case "gcp_kms":
-      return [["resource_id", text(id)]];
-    case "kms":
-      return [
-        ["arn", text(id)],
-        ["aws_profile", text("")],
-      ];
-    case "hckms":
-      return [["key_id", text(id)]];
-    case "azure_kv":
-      return fields(/^(.*)\/keys\/([^/]+)\/([^/]*)$/, "vault_url", "name", "version");
-    case "hc_vault":
-      return fields(/^(.*)\/v1\/(.*)\/keys\/([^/]+)$/, "vault_address", "engine_path", "key_name");
-  }
+function namesOf({ kind, id, aws }: WrappedKey): [string, Node][] {
+  const parts = keyParts(kind, id);
+  if (!parts) throw new HoldfastError("USAGE", `${kind}: ${id} is no such key`);
+  const names = KEY_FIELDS[kind].map((name, index): [string, Node] => [name, text(parts[index]!)]);
+  return kind === "kms" ? [...names, ...awsNames(aws)] : names;
+}
+
+function awsNames({ role = "", context = [], profile = "" }: Partial<AwsDetails> = {}): [
+  string,
+  Node,
+][] {
+  const pairs = context.map(([name, value]) => [name, text(value)] as const);
+  return [
+    ...(role === "" ? [] : [["role", text(role)] satisfies [string, Node]]),
+    ...(pairs.length === 0 ? [] : [["context", mapping(pairs)] satisfies [string, Node]]),
+    ["aws_profile", text(profile)],
+  ];
 }
 
 function keyNode(key: WrappedKey, lastModified: string): Node {

@@ -1,7 +1,8 @@
 // What a SOPS document says of itself: who can open it, what of it is encrypted, when it was changed, and its MAC. Implements
 // docs/formats/sops.md#metadata.
 
-import type { WrappedKey } from "./key-source.ts";
+import { KEY_FIELDS, keyId } from "./key-names.ts";
+import type { AwsDetails, WrappedKey } from "./key-source.ts";
 import { PatternError } from "./re2-syntax.ts";
 import { DEFAULT_RULE, RULES, selectionOf, type Rule, type Selection } from "./selection.ts";
 import { entryOf, failAt } from "./tree.ts";
@@ -24,16 +25,8 @@ export interface Metadata {
   readonly leaves: { readonly mac: Leaf | undefined; readonly lastModified: Leaf | undefined };
 }
 
-/** The lists of keys in the order in which SOPS reads them, and which field tells one key from another. */
-const KEY_LISTS = [
-  { kind: "kms", id: ["arn"] },
-  { kind: "gcp_kms", id: ["resource_id"] },
-  { kind: "hckms", id: ["key_id"] },
-  { kind: "azure_kv", id: ["vault_url", "name", "version"] },
-  { kind: "hc_vault", id: ["vault_address", "engine_path", "key_name"] },
-  { kind: "pgp", id: ["fp"] },
-  { kind: "age", id: ["recipient"] },
-] as const;
+/** The lists of keys in the order in which SOPS reads them. */
+const KEY_LISTS = ["kms", "gcp_kms", "hckms", "azure_kv", "hc_vault", "pgp", "age"] as const;
 
 const GROUPS_MAX = 255;
 
@@ -95,20 +88,31 @@ class MetadataReader {
   }
 
   #keys(mapping: Mapping): WrappedKey[] {
-    return KEY_LISTS.flatMap(({ kind, id }) =>
+    return KEY_LISTS.flatMap((kind) =>
       this.#list(mapping, kind).map((key) => {
         const enc = this.#text(key, "enc");
         if (enc === "") throw this.#fail(key, `a key in sops.${kind} without enc`);
         const createdAt = this.#text(key, "created_at");
-        const parts = id.map((field) => this.#text(key, field));
+        const parts = KEY_FIELDS[kind].map((field) => this.#text(key, field));
         return {
           kind,
-          id: idOf(kind, parts),
+          id: keyId(kind, parts),
           enc,
           createdAt: createdAt === "" ? undefined : createdAt,
+          ...(kind === "kms" && { aws: this.#aws(key) }),
         };
       }),
     );
+  }
+
+  #aws(key: Mapping): AwsDetails {
+    const node = entryOf(key, "context")?.node;
+    const entries = node?.kind === "map" ? node.items.filter((item) => item.kind === "entry") : [];
+    const context = entries.map((entry) => {
+      if (entry.node.kind !== "leaf") throw this.#fail(entry, "a context that is not a text");
+      return [entry.key, entry.node.value ? textOf(entry.node.value) : ""] as const;
+    });
+    return { role: this.#text(key, "role"), context, profile: this.#text(key, "aws_profile") };
   }
 
   #groups(): WrappedKey[][] {
@@ -153,13 +157,6 @@ class MetadataReader {
       );
     }
   }
-}
-
-/** How a key of a kind is called in messages and where it is opened. */
-function idOf(kind: (typeof KEY_LISTS)[number]["kind"], parts: readonly string[]): string {
-  if (kind === "azure_kv") return `${parts[0]}/keys/${parts[1]}/${parts[2]}`;
-  if (kind === "hc_vault") return `${parts[0]}/v1/${parts[1]}/keys/${parts[2]}`;
-  return parts[0]!;
 }
 
 export const FLAT_PREFIX = "sops_";

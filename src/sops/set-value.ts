@@ -6,8 +6,8 @@ import { IV_BYTES, sealValue } from "./cipher.ts";
 import { nodeAt, type Decrypted } from "./decrypt.ts";
 import type { SopsDocument } from "./document.ts";
 import { replaceScalar, scalarText } from "./layout.ts";
-import { FLAT_PREFIX } from "./metadata.ts";
-import { applyEdits, entryOf, failAt, pathText } from "./tree.ts";
+import { metadataEdits } from "./metadata-edits.ts";
+import { applyEdits, failAt, pathText } from "./tree.ts";
 import type { Edit, Leaf, Mapping } from "./tree.ts";
 import { valueOf, type Value } from "./value.ts";
 import { walkDocuments } from "./walk.ts";
@@ -22,29 +22,13 @@ export interface SetOptions {
   readonly random: (length: number) => Uint8Array;
 }
 
-/** Where the metadata says `key`, in every document, and what that stands in. */
-function metadataLeaves(document: SopsDocument, key: string): { leaf: Leaf; parent: Mapping }[] {
-  return document.blocks.flatMap((entries, index) => {
-    const root = document.roots[index]!;
-    const found =
-      document.format === "dotenv"
-        ? entries.find((entry) => entry.key === FLAT_PREFIX + key)?.node
-        : entries[0]?.node.kind === "map"
-          ? entryOf(entries[0].node, key)?.node
-          : undefined;
-    const parent =
-      document.format === "dotenv" || entries[0]?.node.kind !== "map" ? root : entries[0].node;
-    return found?.kind === "leaf" ? [{ leaf: found, parent }] : [];
-  });
-}
-
 /** The leaf to change. */
 function targetOf(document: SopsDocument, path: readonly string[]): Leaf {
   const node = nodeAt(document.roots, path);
   if (node?.kind === "leaf") return node;
   const what = node ? "is no single value" : "does not exist";
   throw new HoldfastError("USAGE", `${document.name}: ${pathText(path)} ${what}`, {
-    hint: "Name a value that is there; to add one, use sops.",
+    hint: "Name a value that is there; add one with `holdfast secrets edit`.",
   });
 }
 
@@ -76,15 +60,8 @@ export function setValue(
     },
     comment: (comment) => comment.text,
   });
-  const put = (key: string, content: string): void => {
-    for (const { leaf, parent } of metadataLeaves(document, key)) {
-      edits.push(
-        replaceScalar(text, leaf.at, scalarText(text, format, parent, valueOf("str", content))),
-      );
-    }
-  };
-  put("mac", sealValue(valueOf("str", mac), dataKey, lastModified, random(IV_BYTES)));
-  put("lastmodified", lastModified);
+  const sealed = sealValue(valueOf("str", mac), dataKey, lastModified, random(IV_BYTES));
+  edits.push(...metadataEdits(document, { mac: sealed, lastmodified: lastModified }));
   return Buffer.from(applyEdits(text, edits), "utf8");
 }
 

@@ -94,16 +94,21 @@ suite("the guide's secret", { skip: skipWithout("sops-newest", "age-keygen") }, 
     );
     await bench.holdfast(["--from-secret", "plain.env", "snapshots"], options);
     await bench.holdfast(["--from-secret", "absent.yaml", "snapshots"], { ...options, status: 1 });
-    writeFileSync(at("hostile.env"), "RESTIC_PASSWORD=x\nLD_PRELOAD=/tmp/evil.so\n");
-    const hostile = ["--from-secret", "hostile.env", "snapshots"];
-    const refused = await bench.holdfast(hostile, { ...options, status: 1 });
-    assert.match(refused.stderr, /hostile\.env sets LD_PRELOAD/);
+    for (const name of ["LD_PRELOAD", "EDITOR", "SOPS_AGE_KEY_CMD", "RCLONE_CONFIG_X_SSH"]) {
+      writeFileSync(at("hostile.env"), `RESTIC_PASSWORD=x\n${name}=/tmp/evil\n`);
+      const hostile = ["--from-secret", "hostile.env", "snapshots"];
+      const refused = await bench.holdfast(hostile, { ...options, status: 1 });
+      assert.match(refused.stderr, new RegExp(`hostile\\.env sets ${name}`));
+    }
   });
 
   test("a look at the tree tells what is sound, what stands in plain and what nobody here opens", async () => {
     const sound = await secrets("check");
     assert.equal(sound.status, 0, sound.stdout);
-    assert.match(sound.stdout, /secret-filestore-restic\.enc\.yaml +sound +age/);
+    assert.match(sound.stdout, /secret-filestore-restic\.enc\.yaml +sound .*opens with age age1/);
+    writeFileSync(at(".sops.yaml"), "creation_rules: []\n");
+    assert.equal((await secrets("check")).status, 0, "rules are no secret");
+    rmSync(at(".sops.yaml"));
     writeFileSync(at("forgotten.sops.yaml"), "stringData:\n  PASSWORD: GEHEIM\n");
     const plain = await secrets("check");
     assert.equal(plain.status, 1);

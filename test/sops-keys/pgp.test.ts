@@ -9,64 +9,12 @@ import { suite, test } from "node:test";
 import type { KeyAttempt } from "../../src/sops/key-source.ts";
 import { openKey, wrapKey } from "../../src/sops/keys.ts";
 import { keyContext, wrapped, type TestKeyContext } from "./context.ts";
+import { keyring, KIND } from "./keyring.ts";
 import { folder, output, program } from "./programs.ts";
 
 const gpg = program("gpg");
 const dataKey = randomBytes(32);
 const PASSPHRASE = "correct horse";
-// Made in no time, unlike RSA keys.
-const KIND = "future-default";
-
-interface Keyring extends Disposable {
-  readonly path: string;
-  gpg(args: readonly string[], input?: Uint8Array | string): Buffer;
-  /** Makes a key; its fingerprint. */
-  make(name: string, algorithm: string, passphrase?: string): string;
-  /** The secret keys as a file. */
-  export(name: string, passphrase?: string): string;
-  encrypt(fingerprint: string): string;
-  /** Makes the agent forget every passphrase. */
-  forget(): void;
-}
-
-function keyring(): Keyring {
-  const home = folder();
-  // As slow as gpg makes passphrases otherwise, a test of them takes seconds.
-  home.write("gpg-agent.conf", "s2k-count 65536\n");
-  const env = { GNUPGHOME: home.path };
-  const run = (args: readonly string[], input?: Uint8Array | string): Buffer =>
-    output(gpg.path, ["--batch", "--no-tty", "--quiet", ...args], input, env);
-  const loopback = (passphrase: string): string[] => [
-    "--pinentry-mode",
-    "loopback",
-    "--passphrase",
-    passphrase,
-  ];
-  return {
-    path: home.path,
-    gpg: run,
-    make: (name, algorithm, passphrase = "") => {
-      const flags = [...loopback(passphrase), "--quick-generate-key"];
-      run([...flags, `${name} <${name}@example.org>`, algorithm, "default", "never"]);
-      const list = run(["--with-colons", "--list-keys", `=${name} <${name}@example.org>`]);
-      return /^fpr:+([0-9A-F]{40}):/m.exec(list.toString())![1]!;
-    },
-    export: (name, passphrase = "") => {
-      const flags = [...loopback(passphrase), "--armor", "--export-secret-keys"];
-      return home.write(`${name}.asc`, run([...flags, name]));
-    },
-    encrypt: (fingerprint) =>
-      run(
-        ["--armor", "--trust-model", "always", "--encrypt", "--recipient", fingerprint],
-        dataKey,
-      ).toString(),
-    forget: () => void output("gpgconf", ["--kill", "gpg-agent"], "", env),
-    [Symbol.dispose]: () => {
-      output("gpgconf", ["--kill", "all"], "", env);
-      home[Symbol.dispose]();
-    },
-  };
-}
 
 function assertOpened(attempt: KeyAttempt, where: string): void {
   assert.ok(attempt.opened, `not opened: ${JSON.stringify(attempt)}`);
@@ -91,7 +39,7 @@ suite("PGP keys", { skip: gpg.skip }, () => {
     test(`a key of the ${algorithm} kind: gpg and an exported key, both ways`, async () => {
       using ring = keyring();
       const fingerprint = ring.make("alice", algorithm);
-      const key = wrapped("pgp", fingerprint, ring.encrypt(fingerprint));
+      const key = wrapped("pgp", fingerprint, ring.encrypt(fingerprint, dataKey));
       const withGpg = keyContext({ GNUPGHOME: ring.path });
       assertOpened(await openKey(key, withGpg), "gpg");
       const file = ring.export("alice");
@@ -112,7 +60,7 @@ suite("PGP keys", { skip: gpg.skip }, () => {
   test("a passphrase is asked for once, and reaches gpg by its input alone", async () => {
     using ring = keyring();
     const fingerprint = ring.make("bob", KIND, PASSPHRASE);
-    const key = wrapped("pgp", fingerprint, ring.encrypt(fingerprint));
+    const key = wrapped("pgp", fingerprint, ring.encrypt(fingerprint, dataKey));
     ring.forget();
     const env = { GNUPGHOME: ring.path };
     const nobody = await openKey(key, keyContext(env));
@@ -141,7 +89,7 @@ suite("PGP keys", { skip: gpg.skip }, () => {
   test("an exported key with a passphrase", async () => {
     using ring = keyring();
     const fingerprint = ring.make("carol", KIND, PASSPHRASE);
-    const key = wrapped("pgp", fingerprint, ring.encrypt(fingerprint));
+    const key = wrapped("pgp", fingerprint, ring.encrypt(fingerprint, dataKey));
     const file = ring.export("carol", PASSPHRASE);
     const env = { HOLDFAST_PGP_KEY_FILE: file, GNUPGHOME: "/nowhere", SOPS_GPG_EXEC: "no-gpg" };
     assert.deepEqual(reasonOf(await openKey(key, keyContext(env))).split("\n"), [
@@ -163,7 +111,7 @@ suite("PGP keys", { skip: gpg.skip }, () => {
     using ring = keyring();
     using other = keyring();
     const fingerprint = ring.make("dave", KIND);
-    const key = wrapped("pgp", fingerprint, ring.encrypt(fingerprint));
+    const key = wrapped("pgp", fingerprint, ring.encrypt(fingerprint, dataKey));
     other.make("erin", KIND);
     const theirs = other.export("erin");
     const ours = ring.export("dave");
@@ -204,7 +152,7 @@ suite("PGP keys", { skip: gpg.skip }, () => {
     for (const { keyPacket } of key.getKeys()) if ("makeDummy" in keyPacket) keyPacket.makeDummy();
     const file = home.write("stub.asc", key.armor());
     const env = { HOLDFAST_PGP_KEY_FILE: file, SOPS_GPG_EXEC: "no-gpg" };
-    const stub = wrapped("pgp", fingerprint, ring.encrypt(fingerprint));
+    const stub = wrapped("pgp", fingerprint, ring.encrypt(fingerprint, dataKey));
     assert.match(reasonOf(await openKey(stub, keyContext(env))), /: holds a stub: /);
   });
 
@@ -236,7 +184,7 @@ suite("PGP keys", { skip: gpg.skip }, () => {
     using ring = keyring();
     using home = folder();
     const fingerprint = ring.make("fred", KIND);
-    const enc = ring.encrypt(fingerprint);
+    const enc = ring.encrypt(fingerprint, dataKey);
     const file = ring.export("fred");
     const env = { HOLDFAST_PGP_KEY_FILE: file, GNUPGHOME: ring.path };
     const lines = enc.split("\n");

@@ -12,6 +12,8 @@ import type { CommandFamily, CommandModule, Context } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
 import { replaceFile } from "../replace-file.ts";
 import { checkSecrets } from "../secrets-check.ts";
+import { editSecrets } from "../secrets-edit.ts";
+import type { EditFlags } from "../secrets-edit.ts";
 import { initSecret } from "../secrets-init.ts";
 import type { InitFlags } from "../secrets-init.ts";
 import { encryptFile } from "../sops-encrypt.ts";
@@ -152,6 +154,26 @@ For whom, and in which of its values, the first rule for the file says, as with 
   },
 };
 
+const edit: CommandModule = {
+  configure(command) {
+    addFlags(command.argument("<file>", "a SOPS file, a plain one, or a new one"))
+      .option("--config <file>", "rules (default: the nearest .sops.yaml above the file)")
+      .addHelpText(
+        "after",
+        `
+Examples:
+  holdfast secrets edit secret-filestore-restic.enc.yaml
+  EDITOR="code --wait" holdfast secrets edit secret.enc.yaml
+
+Opens the file in SOPS_EDITOR, EDITOR, or the first of vim, nano and vi, and encrypts it when the editor ends. In plain it is in
+memory alone, in a folder of your own. Values that were not changed stay as they are, byte for byte. A plain or new file
+is encrypted by the first rule for it. The status is 200 when nothing was changed.`,
+      );
+  },
+  run: async (context, [file = ""], options) =>
+    await editSecrets(context, file, options as EditFlags),
+};
+
 const init: CommandModule = {
   configure(command) {
     command
@@ -220,6 +242,7 @@ export const secretsCommand: CommandFamily = {
       summary: "Encrypt a plain file by the rules of .sops.yaml",
       module: encrypt,
     },
+    { name: "edit", summary: "Open a SOPS file in an editor", module: edit },
     { name: "set", summary: "Replace one value of a SOPS file", module: set },
     {
       name: "check",

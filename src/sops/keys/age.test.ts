@@ -128,13 +128,14 @@ suite("age keys", () => {
     }
   });
 
-  test("a recipient of a plugin is told", async () => {
+  test("a recipient of a plugin is sops's work", async () => {
     const enc = await wrapAge(recipient, dataKey, keyContext());
     const key = wrapped("age", "age1yubikey1qqqqqq", enc);
     const reason = reasonOf(await openAge(key, withFiles({}), "linux"));
-    assert.match(reason, /^the recipient is for age-plugin-yubikey, which `sops decrypt` runs/m);
+    assert.match(reason, /^age-plugin-yubikey, by sops: no sops on PATH$/m);
     await assert.rejects(wrapAge("age1yubikey1qqqqqq", dataKey, keyContext()), {
-      code: "USAGE",
+      code: "SOPS_NO_KEY",
+      message: "cannot encrypt to age1yubikey1qqqqqq: no sops on PATH",
       hint: /age-plugin-yubikey/,
     });
     for (const bad of ["", "age1qqq", recipient.slice(0, -1), "ssh-ed25519 AAAA"]) {

@@ -1,12 +1,14 @@
 // Data keys under age recipients: X25519, the post-quantum hybrid and scrypt are age-encryption's work, SSH keys are ours
-// (ssh-stanza.ts). Plugins are not run. The library is loaded only when a document names such a recipient.
+// (ssh-stanza.ts), and plugins are run by sops. The library is loaded only when a document names such a recipient.
 
 import { HoldfastError } from "../../base/errors.ts";
 import type { KeyAttempt, KeyContext, WrappedKey } from "../key-source.ts";
 import { identityPlaces, type IdentityPlace, type Platform } from "./age-places.ts";
+import { openWithSops, wrapWithSops } from "./elsewhere.ts";
+import { givenPlaces } from "./given.ts";
 import { readIdentities, type Identities } from "./identity-text.ts";
 import { once } from "./memory.ts";
-import { plain, tryPlaces, type Finding } from "./places.ts";
+import { plain, tryPlaces, type Finding, type Place } from "./places.ts";
 import { parseSshPublicKey } from "./ssh-key.ts";
 import { sshRecipient } from "./ssh-stanza.ts";
 
@@ -17,7 +19,7 @@ const ENC_MAX = 65_536;
 /** Identities, and lines that are none, that one reason names. */
 const SHOWN_MAX = 3;
 
-/** Tries every age identity of this machine on `key`. Throws only CANCELLED. */
+/** Tries the given age identities, then all of this machine, on `key`. Throws as OpenKey does. */
 export async function openAge(
   key: WrappedKey,
   context: KeyContext,
@@ -26,25 +28,31 @@ export async function openAge(
   const age = await import("age-encryption");
   const file = await fileIn(age, key.enc);
   if (file === undefined) return { opened: false, reason: "the wrapped key is no age file" };
-  const attempt = await tryPlaces(
-    identityPlaces(key.id, context, platform).map((place) => ({
-      name: place.name,
-      look: () => look(age, file, place, context),
-    })),
-    context,
+  const given = await givenPlaces(context, "age", ({ name, content }) =>
+    look(age, file, { name, file: name, read: () => Promise.resolve(content) }, context),
   );
+  const own = identityPlaces(key.id, context, platform).map((place): Place => ({
+    name: place.name,
+    look: () => look(age, file, place, context),
+  }));
+  const places = [...given, ...own];
   const plugin = pluginOf(key.id);
-  if (attempt.opened || plugin === undefined) return attempt;
-  const more = `the recipient is for age-plugin-${plugin}, which \`sops decrypt\` runs and Holdfast does not`;
-  return { opened: false, reason: `${attempt.reason}\n${more}` };
+  if (plugin !== undefined) {
+    // It may want to be touched, so it is asked last.
+    const ask = (): Promise<Uint8Array | string> => openWithSops(key, context);
+    places.push({ name: `age-plugin-${plugin}, by sops`, look: () => Promise.resolve(ask) });
+  }
+  return tryPlaces(places, context);
 }
 
-/** `dataKey` as an armored age file for one recipient. USAGE when that is none. */
+/** `dataKey` as an armored age file for one recipient. USAGE when that is none, SOPS_NO_KEY when its plugin does not help. */
 export async function wrapAge(
   id: string,
   dataKey: Uint8Array,
   context: KeyContext,
 ): Promise<string> {
+  const plugin = pluginOf(id.trim());
+  if (plugin !== undefined) return wrapByPlugin(plugin, id.trim(), dataKey, context);
   const age = await import("age-encryption");
   const encrypter = new age.Encrypter();
   const sshKey = parseSshPublicKey(id);
@@ -58,13 +66,24 @@ export async function wrapAge(
   } catch {
     // A private key given by mistake must not be repeated.
     const named = /^(age1|ssh-)/.test(id) ? `${plain(id)} is` : "it is";
-    const plugin = pluginOf(id);
     throw new HoldfastError("USAGE", `not an age recipient: ${named} none that can be used`, {
-      hint: plugin
-        ? `let \`sops\` add it, which runs age-plugin-${plugin}`
-        : 'give a public key: "age1…", "ssh-ed25519 …" or "ssh-rsa …"',
+      hint: 'give a public key: "age1…", "ssh-ed25519 …" or "ssh-rsa …"',
     });
   }
+}
+
+async function wrapByPlugin(
+  plugin: string,
+  id: string,
+  dataKey: Uint8Array,
+  context: KeyContext,
+): Promise<string> {
+  const wrapped = await wrapWithSops({ kind: "age", id }, dataKey, context);
+  if ("enc" in wrapped) return wrapped.enc;
+  const what = `cannot encrypt to ${plain(id)}: ${wrapped.why}`;
+  throw new HoldfastError("SOPS_NO_KEY", what, {
+    hint: `install \`sops\` and age-plugin-${plugin}, which it runs`,
+  });
 }
 
 /** The name of the plugin that a recipient is for, or undefined when it needs none. */

@@ -4,8 +4,9 @@
 
 import { objectIn } from "../../base/json-object.ts";
 import { HoldfastError } from "../../base/errors.ts";
-import type { KeyAttempt, KeyContext, WrappedKey } from "../key-source.ts";
+import type { GivenKey, KeyAttempt, KeyContext, WrappedKey } from "../key-source.ts";
 import { crc32c } from "./crc32c.ts";
+import { givenPlaces } from "./given.ts";
 import { plain, tryPlaces, whyNot } from "./places.ts";
 
 const NAME =
@@ -14,20 +15,21 @@ const SCOPE = "https://www.googleapis.com/auth/cloud-platform";
 const ENC_MAX = 131_072;
 const ANSWER_MAX = 1 << 20;
 
-/** Asks Cloud KMS to decrypt `key`. Throws only CANCELLED. */
-export function openGcpKms(key: WrappedKey, context: KeyContext): Promise<KeyAttempt> {
-  const look = async (): Promise<Uint8Array | string> => {
+/** Asks Cloud KMS to decrypt `key`, with given credentials first. Throws as OpenKey does. */
+export async function openGcpKms(key: WrappedKey, context: KeyContext): Promise<KeyAttempt> {
+  const look = async (credentials?: GivenKey): Promise<Uint8Array | string> => {
     if (!NAME.test(key.id)) return `no name of a key: ${plain(key.id)}`;
     if (context.offline) return "not asked: --offline";
     if (key.enc.length > ENC_MAX || !isBase64(key.enc)) return "the wrapped key is not base64";
     const checksum = String(crc32c(Buffer.from(key.enc, "base64")));
     const body = { ciphertext: key.enc, ciphertextCrc32c: checksum };
-    const answer = await call(key.id, "decrypt", body, context);
+    const answer = await call({ id: key.id, verb: "decrypt", body, credentials }, context);
     if (typeof answer === "string") return answer;
     const plaintext = answer["plaintext"];
     return checked(plaintext, answer["plaintextCrc32c"]) ?? "its answer is damaged";
   };
-  return tryPlaces([{ name: "Cloud KMS", look }], context);
+  const given = await givenPlaces(context, "gcpKms", look);
+  return tryPlaces([...given, { name: "Cloud KMS", look: () => look() }], context);
 }
 
 /** `dataKey` encrypted by Cloud KMS with the key `id`. USAGE, SOPS_NO_KEY. */
@@ -41,20 +43,30 @@ export async function wrapGcpKms(
       hint: "write projects/P/locations/L/keyRings/R/cryptoKeys/K, without a version",
     });
   }
-  const failed = (why: string): HoldfastError =>
-    new HoldfastError("SOPS_NO_KEY", `cannot encrypt with the Cloud KMS key ${id}: ${why}`, {
+  const refuse = (why: string): never => {
+    throw new HoldfastError("SOPS_NO_KEY", `cannot encrypt with the Cloud KMS key ${id}: ${why}`, {
       hint: "give the account the role roles/cloudkms.cryptoKeyEncrypterDecrypter on the key",
     });
-  if (context.offline) throw failed("not asked: --offline");
+  };
+  if (context.offline) return refuse("not asked: --offline");
   const body = {
     plaintext: Buffer.from(dataKey).toString("base64"),
     plaintextCrc32c: String(crc32c(dataKey)),
   };
-  const answer = await call(id, "encrypt", body, context);
-  if (typeof answer === "string") throw failed(answer);
-  const ciphertext = answer["ciphertext"];
-  const whole = checked(ciphertext, answer["ciphertextCrc32c"]);
-  if (!whole || answer["verifiedPlaintextCrc32c"] !== true) throw failed("its answer is damaged");
+  const given = (await context.given())?.gcpKms ?? [];
+  const reasons: string[] = [];
+  for (const credentials of [...given, undefined]) {
+    const answer = await call({ id, verb: "encrypt", body, credentials }, context);
+    if (typeof answer !== "string") return encryptedIn(answer) ?? refuse("its answer is damaged");
+    reasons.push(credentials === undefined ? answer : `${credentials.name}: ${answer}`);
+  }
+  return refuse(reasons.join("; "));
+}
+
+/** The ciphertext of an answer, when it is whole and is of what was sent. */
+function encryptedIn(answer: Record<string, unknown>): string | undefined {
+  const whole = checked(answer["ciphertext"], answer["ciphertextCrc32c"]);
+  if (!whole || answer["verifiedPlaintextCrc32c"] !== true) return undefined;
   return Buffer.from(whole).toString("base64");
 }
 
@@ -87,17 +99,27 @@ function endpoint(env: KeyContext["env"]): { address: string } | { refused: stri
   return { address: `${url.origin}${url.pathname}`.replace(/\/+$/, "") };
 }
 
+interface Request {
+  readonly id: string;
+  readonly verb: "encrypt" | "decrypt";
+  readonly body: Readonly<Record<string, string>>;
+  /** Undefined for those of this machine. */
+  readonly credentials: GivenKey | undefined;
+}
+
 async function call(
-  id: string,
-  verb: "encrypt" | "decrypt",
-  body: Readonly<Record<string, string>>,
+  { id, verb, body, credentials }: Request,
   context: KeyContext,
 ): Promise<Record<string, unknown> | string> {
   const place = endpoint(context.env);
   if ("refused" in place) return place.refused;
+  // What is no JSON would be taken for the path of a file.
+  if (credentials && !objectIn(Buffer.from(credentials.content).toString("utf8"))) {
+    return "no JSON of credentials";
+  }
   let token: string;
   try {
-    token = await context.googleToken(SCOPE);
+    token = await context.googleToken(SCOPE, credentials);
   } catch (error) {
     if (context.signal?.aborted) throw error;
     return `no access token: ${whyNot(error)}`;

@@ -34,7 +34,7 @@ suite("texts with identities", () => {
       faults: [
         "F:1 is a damaged age identity",
         "F:3 is no age identity",
-        "F:4 is for age-plugin-yubikey, which `sops` runs and Holdfast does not",
+        "F:4 is for age-plugin-yubikey, which opens recipients of its own, by `sops`",
         "F:5 is no age identity",
         "F:6 is a recipient, which cannot open anything",
       ],

@@ -78,7 +78,7 @@ async function readWord(word: string, recipientOf: RecipientOf): Promise<Word> {
   const plugin = /^AGE-PLUGIN-([A-Z0-9+._-]{1,40}?)-1[A-Z0-9]+$/.exec(word)?.[1];
   if (plugin !== undefined) {
     const name = `age-plugin-${plugin.toLowerCase()}`;
-    return { fault: `is for ${name}, which \`sops\` runs and Holdfast does not` };
+    return { fault: `is for ${name}, which opens recipients of its own, by \`sops\`` };
   }
   if (/^age1[a-z0-9]+$/.test(word)) return { fault: "is a recipient, which cannot open anything" };
   if (!/^AGE-SECRET-KEY-(PQ-)?1[A-Z0-9]+$/.test(word)) return { fault: "is no age identity" };

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import * as pgp from "openpgp";
 import { keyContext } from "../../../test/sops-keys/context.ts";
 import type { KeyContext } from "../key-source.ts";
-import { openWithFile, wrapWithFile } from "./pgp-file.ts";
+import { openWithFile, wrapWithFile, type KeyFile } from "./pgp-file.ts";
 
 const dataKey = randomBytes(32);
 const { privateKey } = await pgp.generateKey({
@@ -23,8 +23,12 @@ function withFile(content: string | Uint8Array): KeyContext {
   return keyContext({}, { readFile: () => Promise.resolve(Buffer.from(content)) });
 }
 
+function fileOf({ readFile }: KeyContext): KeyFile {
+  return { name: "F", read: () => readFile("F") };
+}
+
 async function wrap(context: KeyContext): Promise<string> {
-  const wrapped = await wrapWithFile("F", fingerprint, dataKey, context);
+  const wrapped = await wrapWithFile(fileOf(context), fingerprint, dataKey, context);
   assert.ok("message" in wrapped, JSON.stringify(wrapped));
   return wrapped.message;
 }
@@ -33,7 +37,8 @@ suite("exported PGP keys", () => {
   test("armored, binary, and several blocks in one file", async () => {
     const other = await pgp.generateKey({ userIDs: [{ name: "other" }], type: "curve25519" });
     for (const content of [file, privateKey.write(), `${other.privateKey}\n${file}`]) {
-      const found = await openWithFile("F", await wrap(withFile(content)), withFile(content));
+      const context = withFile(content);
+      const found = await openWithFile(fileOf(context), await wrap(context), context);
       assert.deepEqual(found, new Uint8Array(dataKey));
     }
   });
@@ -49,7 +54,7 @@ suite("exported PGP keys", () => {
     });
     const id = expired.privateKey.getFingerprint().toUpperCase();
     const context = withFile(expired.privateKey.armor());
-    assert.deepEqual(await wrapWithFile("F", id, dataKey, context), {
+    assert.deepEqual(await wrapWithFile(fileOf(context), id, dataKey, context), {
       reason: "the key is expired, revoked, or not for encryption",
     });
     const enc = await encrypt({
@@ -57,7 +62,7 @@ suite("exported PGP keys", () => {
       encryptionKeys: expired.publicKey,
       date: new Date("2020-01-01T01:00:00Z"),
     });
-    assert.deepEqual(await openWithFile("F", enc, context), new Uint8Array(dataKey));
+    assert.deepEqual(await openWithFile(fileOf(context), enc, context), new Uint8Array(dataKey));
   });
 
   test("a message that grows beyond all measure is refused", async () => {
@@ -67,7 +72,8 @@ suite("exported PGP keys", () => {
       config: { preferredCompressionAlgorithm: pgp.enums.compression.zlib },
     });
     assert.ok(enc.length < 65_536);
-    assert.match(String(await openWithFile("F", enc, withFile(file))), /is damaged$/);
+    const context = withFile(file);
+    assert.match(String(await openWithFile(fileOf(context), enc, context)), /is damaged$/);
   });
 
   test("no damage throws or gives another key", async () => {
@@ -76,7 +82,7 @@ suite("exported PGP keys", () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(enc.length), fc.string({ maxLength: 8 }), async (at, put) => {
         const found = await openWithFile(
-          "F",
+          fileOf(context),
           enc.slice(0, at) + put + enc.slice(at + put.length),
           context,
         );
@@ -87,7 +93,7 @@ suite("exported PGP keys", () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(file.length), fc.string({ maxLength: 8 }), async (at, put) => {
         const damaged = withFile(file.slice(0, at) + put + file.slice(at + put.length));
-        const found = await openWithFile("F", enc, damaged);
+        const found = await openWithFile(fileOf(context), enc, damaged);
         if (typeof found === "string") assert.ok(!file.includes(found.slice(0, 20)));
       }),
       { numRuns: 40 },

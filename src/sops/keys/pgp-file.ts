@@ -17,14 +17,22 @@ const MESSAGE_MAX = 65_536;
 const ARMORED =
   /-----BEGIN PGP (?:PUBLIC|PRIVATE) KEY BLOCK-----[^]*?-----END PGP (?:PUBLIC|PRIVATE) KEY BLOCK-----/g;
 
-/** The data key in the armored message `enc`, or why the keys in the file at `path` do not open it. */
+/** Where exported keys are. */
+export interface KeyFile {
+  /** For people, and unlike that of any other file. */
+  readonly name: string;
+  /** Undefined when it does not exist. */
+  readonly read: () => Promise<Uint8Array | undefined>;
+}
+
+/** The data key in the armored message `enc`, or why the keys in the file do not open it. */
 export async function openWithFile(
-  path: string,
+  file: KeyFile,
   enc: string,
   context: KeyContext,
 ): Promise<Finding> {
   const pgp = await import("openpgp");
-  const keys = await keysIn(pgp, path, context);
+  const keys = await keysIn(pgp, file, context);
   if (typeof keys === "string") return keys;
   let message: Message<string>;
   try {
@@ -53,22 +61,22 @@ export async function openWithFile(
   const ask = context.askPassphrase;
   if (!ask) return "the key has a passphrase, and there is nobody to ask";
   return async () => {
-    const passphrase = await once(context, `passphrase ${path}`, () => ask(path));
+    const passphrase = await once(context, `passphrase ${file.name}`, () => ask(file.name));
     const unlocked = await unlock(pgp, secret, passphrase);
     return unlocked.length > 0 ? decrypt(pgp, message, unlocked) : "wrong passphrase";
   };
 }
 
-/** `dataKey` encrypted with the key of this fingerprint in the file at `path`, or why not. */
+/** `dataKey` encrypted with the key of this fingerprint in the file, or why not. */
 export async function wrapWithFile(
-  path: string,
+  file: KeyFile,
   fingerprint: string,
   dataKey: Uint8Array,
   context: KeyContext,
 ): Promise<{ message: string } | { reason: string }> {
   try {
     const pgp = await import("openpgp");
-    const keys = await keysIn(pgp, path, context);
+    const keys = await keysIn(pgp, file, context);
     if (typeof keys === "string") return { reason: keys };
     const wanted = fingerprint.toLowerCase();
     const key = keys.find((one) => one.getKeys().some((part) => part.getFingerprint() === wanted));
@@ -102,9 +110,9 @@ function isUsable(
 }
 
 /** The keys in a file, or why there are none. */
-function keysIn(pgp: OpenPgp, path: string, context: KeyContext): Promise<Key[] | string> {
-  return once(context, `pgp ${path}`, async () => {
-    const content = await context.readFile(path);
+function keysIn(pgp: OpenPgp, file: KeyFile, context: KeyContext): Promise<Key[] | string> {
+  return once(context, `pgp ${file.name}`, async () => {
+    const content = await file.read();
     if (!content) return "missing";
     try {
       const text = Buffer.from(content).toString("latin1");

@@ -2,17 +2,18 @@
 // keyring, its agent and smartcards.
 
 import { HoldfastError } from "../../base/errors.ts";
-import type { KeyAttempt, KeyContext, WrappedKey } from "../key-source.ts";
+import type { GivenKey, KeyAttempt, KeyContext, WrappedKey } from "../key-source.ts";
 import type { Platform } from "./age-places.ts";
+import { givenPlaces } from "./given.ts";
 import { gpgDecrypt, gpgEncrypt, gpgProgram } from "./gpg.ts";
-import { openWithFile, wrapWithFile } from "./pgp-file.ts";
+import { openWithFile, wrapWithFile, type KeyFile } from "./pgp-file.ts";
 import { plain, tryPlaces, type Place } from "./places.ts";
 
 /** Several files in one variable, as in PATH. */
 const KEY_FILES = "HOLDFAST_PGP_KEY_FILE";
 const ENC_MAX = 262_144;
 
-/** Tries exported keys, then gpg, on `key`. Throws only CANCELLED. */
+/** Tries given keys, exported ones in files, then gpg, on `key`. Throws as OpenKey does. */
 export async function openPgp(
   key: WrappedKey,
   context: KeyContext,
@@ -21,17 +22,20 @@ export async function openPgp(
   if (key.enc.length > ENC_MAX || !key.enc.includes("-----BEGIN PGP MESSAGE-----")) {
     return { opened: false, reason: "the wrapped key is no PGP message" };
   }
+  const given = await givenPlaces(context, "pgp", (one) =>
+    openWithFile(givenFile(one), key.enc, context),
+  );
   const files = keyFiles(context, platform);
-  const inFiles = files.map((path): Place => ({
-    name: `${KEY_FILES} (${path})`,
-    look: () => openWithFile(path, key.enc, context),
+  const inFiles = files.map((file): Place => ({
+    name: `${KEY_FILES} (${file.name})`,
+    look: () => openWithFile(file, key.enc, context),
   }));
   const none: Place = { name: KEY_FILES, look: () => Promise.resolve("not set") };
   const gpg: Place = {
     name: gpgProgram(context.env),
     look: () => gpgDecrypt(key.enc, context),
   };
-  return tryPlaces([...(files.length > 0 ? inFiles : [none]), gpg], context);
+  return tryPlaces([...given, ...(files.length > 0 ? inFiles : [none]), gpg], context);
 }
 
 /** `dataKey` as an armored PGP message for the key with the fingerprint `id`. USAGE, SOPS_NO_KEY. */
@@ -47,11 +51,12 @@ export async function wrapPgp(
       hint: "give all 40 digits that `gpg --list-keys` prints; shorter ones can be forged",
     });
   }
+  const given = (await context.given())?.pgp ?? [];
   const reasons: string[] = [];
-  for (const path of keyFiles(context, platform)) {
-    const wrapped = await wrapWithFile(path, fingerprint, dataKey, context);
+  for (const file of [...given.map(givenFile), ...keyFiles(context, platform)]) {
+    const wrapped = await wrapWithFile(file, fingerprint, dataKey, context);
     if ("message" in wrapped) return wrapped.message;
-    reasons.push(`${path}: ${wrapped.reason}`);
+    reasons.push(`${file.name}: ${wrapped.reason}`);
   }
   const wrapped = await gpgEncrypt(fingerprint, dataKey, context);
   if ("message" in wrapped) return wrapped.message;
@@ -63,7 +68,13 @@ export async function wrapPgp(
   );
 }
 
-function keyFiles({ env }: KeyContext, platform: Platform): string[] {
-  const value = env[KEY_FILES] ?? "";
-  return value.split(platform === "win32" ? ";" : ":").filter((path) => path !== "");
+function givenFile({ name, content }: GivenKey): KeyFile {
+  return { name, read: () => Promise.resolve(content) };
+}
+
+function keyFiles({ env, readFile }: KeyContext, platform: Platform): KeyFile[] {
+  const paths = (env[KEY_FILES] ?? "").split(platform === "win32" ? ";" : ":");
+  return paths
+    .filter((path) => path !== "")
+    .map((path) => ({ name: path, read: () => readFile(path) }));
 }

@@ -74,7 +74,7 @@ export function whyNot(error: unknown): string {
 }
 
 /** A text of strangers, fit for one line of a terminal. */
-export function plain(text: string): string {
+export function plain(text: string, max: number = SHOWN_MAX): string {
   const line = text.replaceAll(/[\p{C}\p{Z}]+/gu, " ").trim();
-  return line.length <= SHOWN_MAX ? line : `${line.slice(0, SHOWN_MAX)}…`;
+  return line.length <= max ? line : `${line.slice(0, max)}…`;
 }
