@@ -1,0 +1,75 @@
+// What a retention policy lets go of in an archive: the backups that are no longer wanted, and the WAL that none of the
+// others needs (docs/formats/barman.md#retention). A plan, not a deed: nothing here deletes.
+
+import type { Catalogue } from "./catalogue.ts";
+import { isReleasable, walHolders } from "./needed-wal.ts";
+import { judgeBackups, type Judgement, type RetentionPolicy } from "./retention.ts";
+import type { ListedObject } from "./wal-listing.ts";
+import { millisecondsOf } from "./zoned-time.ts";
+
+export interface ExpiryPlan {
+  /** By the id of the backup. */
+  readonly judged: ReadonlyMap<string, Judgement>;
+  /** Why nothing may be deleted, whatever was judged; undefined when it may. */
+  readonly blocked: string | undefined;
+  /** The first segment that each backup which stays needs, by its id. */
+  readonly firstWal: ReadonlyMap<string, string>;
+  /** Segments and partial segments that no backup which stays needs; none when deletion is blocked. */
+  readonly releasable: readonly ListedObject[];
+}
+
+/** Plans what `policy` lets go of at `now`, in milliseconds since 1970. */
+export function planExpiry(options: {
+  readonly catalogue: Catalogue;
+  readonly policy: RetentionPolicy;
+  readonly now: number;
+  readonly minimum?: number;
+}): ExpiryPlan {
+  const { catalogue, policy, now, minimum = 0 } = options;
+  const readable = catalogue.backups.flatMap(({ id, info, keep, flaws }) =>
+    info === undefined ? [] : [{ id, info, keep, isSound: flaws.length === 0 }],
+  );
+  const judged = judgeBackups({
+    backups: readable.map(({ id, info, keep, isSound }) => {
+      const parent = info.extra.get("parent_backup_id") ?? "None";
+      return {
+        id,
+        isDone: info.status === "DONE",
+        endTime: info.endTime === null ? undefined : millisecondsOf(info.endTime),
+        keep,
+        // An increment is sound when it is whole; that it has to be combined first is no flaw here.
+        isSound: isSound || parent !== "None",
+        parent: parent === "None" ? undefined : parent,
+      };
+    }),
+    policy,
+    now,
+    minimum,
+  });
+  const firstWal = readable.flatMap(({ id, info }) =>
+    judged.get(id)!.wal === "none" ? [] : [[id, info.beginWal!] as const],
+  );
+  const blocked = whyBlocked(catalogue);
+  const releasable =
+    blocked === undefined ? releasableWal(catalogue, walHolders(readable, judged)) : [];
+  return { judged, blocked, firstWal: new Map(firstWal), releasable };
+}
+
+function whyBlocked({ readOnly, backups, problems }: Catalogue): string | undefined {
+  if (readOnly) return "a backup.info has fields of a program that is not known";
+  const unreadable = backups.find(({ state }) => state === "unreadable");
+  if (unreadable)
+    return `nobody can say what backup ${unreadable.id} needs: ${unreadable.flaws[0]}`;
+  return problems[0]?.message;
+}
+
+function releasableWal(
+  { wal, timelines, segmentSize }: Catalogue,
+  holders: ReturnType<typeof walHolders>,
+): ListedObject[] {
+  return [...wal].flatMap(([timeline, { segments, partials }]) =>
+    [...segments, ...partials]
+      .filter(([segment]) => isReleasable({ holders, timelines, segmentSize, timeline, segment }))
+      .map(([, object]) => object),
+  );
+}
