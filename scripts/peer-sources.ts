@@ -1,5 +1,5 @@
-// The ways to get a peer program: a Debian package unpacked into .peers/, a Go or Rust program built into it, or a
-// package of the machine's own system. Each returns the program's path or throws one line that says why not.
+// The ways to get a peer program: a Debian package unpacked into .peers/, a Go, Rust or Python program built into it, or
+// a package of the machine's own system. Each returns the program's path or throws one line that says why not.
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -99,6 +99,19 @@ export function cargoInstall(crate: string, program: string): string {
   const folder = join(PEERS_FOLDER, "cargo");
   run("cargo", ["install", "--locked", "--root", folder, crate]);
   return join(folder, "bin", program);
+}
+
+/** Installs a Python package into an environment of its own below .peers/; the path of that environment's Python. */
+export function pythonInstall(wanted: { name: string; version: string }): string {
+  const folder = join(
+    PEERS_FOLDER,
+    `python-${wanted.name}${wanted.version.replace(/[^\d.]/g, "-")}`,
+  );
+  run("python3", ["-m", "venv", folder]);
+  const python = join(folder, "bin", "python3");
+  // Some packages still ask for what Python itself no longer brings along.
+  run(python, ["-m", "pip", "install", "--quiet", "setuptools", wanted.name + wanted.version]);
+  return python;
 }
 
 /** Installs a package of the machine's own system, for programs that cannot be unpacked elsewhere; its path. */

@@ -19,7 +19,13 @@ import {
   type PeerName,
   type PeerStatus,
 } from "../test/peers.ts";
-import { cargoInstall, debianPackage, goInstall, systemPackage } from "./peer-sources.ts";
+import {
+  cargoInstall,
+  debianPackage,
+  goInstall,
+  pythonInstall,
+  systemPackage,
+} from "./peer-sources.ts";
 
 /** A way to get a peer: resolves to the program's path, or throws with the reason why not. */
 interface Source {
@@ -33,6 +39,10 @@ function debian(suite: string, name: string, program: string): Source {
 
 function go(module: string, version: string): Source {
   return { name: `Go ${version}`, install: () => goInstall({ module, version }) };
+}
+
+function python(name: string, version: string): Source {
+  return { name: `PyPI ${version}`, install: () => pythonInstall({ name, version }) };
 }
 
 const SOPS = "github.com/getsops/sops/v3/cmd/sops";
@@ -62,6 +72,8 @@ const SOURCES: Readonly<Record<PeerName, readonly Source[]>> = {
   age: [debian("bookworm", "age", "usr/bin/age")],
   "age-keygen": [debian("bookworm", "age", "usr/bin/age-keygen")],
   gpg: [{ name: "apt-get install", install: () => systemPackage("gnupg", "gpg") }],
+  "barman-oldest": [python("barman", "==3.4.0")],
+  "barman-newest": [python("barman", ">=3.17.0")],
   rustic: [{ name: "crates", install: () => cargoInstall("rustic-rs", "rustic") }],
   kopia: [go("github.com/kopia/kopia", "latest")],
   borg: [{ name: "apt-get install", install: () => systemPackage("borgbackup", "borg") }],

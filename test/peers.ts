@@ -38,6 +38,8 @@ export type PeerName =
   | "age"
   | "age-keygen"
   | "gpg"
+  | "barman-oldest"
+  | "barman-newest"
   | "rustic"
   | "kopia"
   | "borg";
@@ -45,6 +47,12 @@ export type PeerName =
 const restic = { program: "restic", versionArguments: ["version"], use: "interop" } as const;
 const sops = { program: "sops", use: "interop" } as const;
 const age = { versionArguments: ["--version"], from: "1.1.0", use: "interop" } as const;
+/** A Python that has Barman's modules: tests ask those, not the programs, which want a server. */
+const barman = {
+  program: "python3",
+  versionArguments: ["-c", "import barman; print(barman.__version__)"],
+  use: "interop",
+} as const;
 const attr = { versionArguments: ["--version"], from: "2.4.0", use: "interop" } as const;
 const benchmark = { versionArguments: ["--version"], use: "benchmark" } as const;
 
@@ -70,6 +78,8 @@ export const PEERS: Readonly<Record<PeerName, PeerNeed>> = {
   age: { ...age, program: "age" },
   "age-keygen": { ...age, program: "age-keygen" },
   gpg: { program: "gpg", versionArguments: ["--version"], from: "2.2.0", use: "interop" },
+  "barman-oldest": { ...barman, from: "3.4.0", before: "3.5.0" },
+  "barman-newest": { ...barman, from: "3.17.0" },
   rustic: { ...benchmark, program: "rustic", from: "0.9.0" },
   kopia: { ...benchmark, program: "kopia", from: "0.17.0" },
   borg: { ...benchmark, program: "borg", from: "1.2.0" },
