@@ -115,12 +115,30 @@ suite("plans", () => {
     );
   });
 
-  test("a partial segment goes with the segments around it", () => {
+  test("a timeline that is newer than all backups keeps its WAL: its first backup may be under way", () => {
+    // Somebody went back to a moment before the only backup, and went on from there.
+    const archive = new Archive().wal({ first: 1, last: 30, time: stored });
+    archive.backup(doneInfo({ first: 10, time: stored(10) }));
+    archive.history(2, stored(31), [1, segmentStart(5, SEGMENT_SIZE) + 9n]);
+    archive.wal({ timeline: 2, first: 5, last: 40, time: stored });
+    assert.equal(plan(archive, "REDUNDANCY 1").releasable.length, 9);
+    archive.backup(doneInfo({ timeline: 2, first: 38, time: stored(41) }));
+    assert.equal(plan(archive, "REDUNDANCY 2").releasable.length, 9 + 33);
+    assert.equal(plan(archive, "REDUNDANCY 1").releasable.length, 30 + 33);
+  });
+
+  test("labels and a partial segment go with the segments around them", () => {
     const archive = new Archive().wal({ first: 10, last: 30, time: stored });
     archive.put(`wals/0000000100000000/${name(9)}.partial`, START, SEGMENT_SIZE);
     archive.put(`wals/0000000100000000/${name(31)}.partial`, START, SEGMENT_SIZE);
+    const label = `${name(9)}.00000028.backup`;
+    archive.put(`wals/0000000100000000/${label}`, START, 300);
+    archive.put(`wals/0000000100000000/${name(10)}.00000028.backup`, START, 300);
     archive.backup(doneInfo({ first: 10, time: stored(10) }));
-    assert.deepEqual(released(plan(archive, "7d")), [`${name(9)}.partial`.slice(-27)]);
+    assert.deepEqual(released(plan(archive, "7d")), [
+      `${name(9)}.partial`.slice(-27),
+      label.slice(-27),
+    ]);
   });
 });
 

@@ -14,7 +14,7 @@ export interface ExpiryPlan {
   readonly blocked: string | undefined;
   /** The first segment that each backup which stays needs, by its id. */
   readonly firstWal: ReadonlyMap<string, string>;
-  /** Segments and partial segments that no backup which stays needs; none when deletion is blocked. */
+  /** Segments, partial ones and labels that no backup which stays needs; none when deletion is blocked. */
   readonly releasable: readonly ListedObject[];
 }
 
@@ -67,8 +67,8 @@ function releasableWal(
   { wal, timelines, segmentSize }: Catalogue,
   holders: ReturnType<typeof walHolders>,
 ): ListedObject[] {
-  return [...wal].flatMap(([timeline, { segments, partials }]) =>
-    [...segments, ...partials]
+  return [...wal].flatMap(([timeline, { segments, partials, labels }]) =>
+    [...segments, ...partials, ...labels]
       .filter(([segment]) => isReleasable({ holders, timelines, segmentSize, timeline, segment }))
       .map(([, object]) => object),
   );

@@ -15,8 +15,9 @@ export interface WalHolder {
 }
 
 /**
- * True when the segment of that timeline may be released: none of `holders` needs it. Without a holder that wants
- * everything behind it, nothing is released: the next backup may just be under way.
+ * True when the segment of that timeline may be released: none of `holders` needs it. Nothing is released of a timeline
+ * that is newer than every holder that wants all behind it: its first backup may just be under way, and show only when
+ * it is done.
  */
 export function isReleasable(options: {
   readonly holders: readonly WalHolder[];
@@ -26,7 +27,9 @@ export function isReleasable(options: {
   readonly segment: number;
 }): boolean {
   const { holders, timelines, segmentSize, timeline, segment } = options;
-  if (!holders.some(({ lastSegment }) => lastSegment === null)) return false;
+  const open = holders.filter(({ lastSegment }) => lastSegment === null);
+  const newest = Math.max(0, ...open.map((holder) => holder.timeline));
+  if (timeline > newest) return false;
   return !holders.some((holder) => {
     // Timelines are numbered in the order in which they begin, so an earlier one never comes out of a later one.
     if (timeline < holder.timeline) return false;

@@ -40,6 +40,8 @@ export interface TimelineWal {
   readonly partials: ReadonlyMap<number, ListedObject>;
   /** The objects of the whole segments. */
   readonly segments: ReadonlyMap<number, ListedObject>;
+  /** The labels of backups, with the segments that they stand beside. */
+  readonly labels: readonly (readonly [segment: number, object: ListedObject])[];
   readonly bytes: number;
 }
 
@@ -51,6 +53,7 @@ export interface WalListing {
 interface Collected {
   readonly segments: Map<number, ListedObject>;
   readonly partials: Map<number, ListedObject>;
+  readonly labels: [number, ListedObject][];
 }
 
 /** Sorts the objects below `wals/` that are segments. `found` are those whose name is one of WAL. */
@@ -64,10 +67,20 @@ export function listWal(
   for (const { object, wal } of found.toSorted((a, b) =>
     a.object.path < b.object.path ? -1 : 1,
   )) {
-    if (wal.kind !== "segment" && wal.kind !== "partial") continue;
+    if (wal.kind === "history") continue;
     const segment = numberOf(wal, segmentSize);
     if (segment === undefined) {
       orphans.push({ ...object, why: "foreign" });
+      continue;
+    }
+    const { timeline } = wal;
+    let own = collected.get(timeline);
+    if (!own) {
+      own = { segments: new Map(), partials: new Map(), labels: [] };
+      collected.set(timeline, own);
+    }
+    if (wal.kind === "label") {
+      own.labels.push([segment, object]);
       continue;
     }
     const isShort = object.size === 0 || (wal.compression === null && object.size !== segmentSize);
@@ -75,16 +88,13 @@ export function listWal(
       orphans.push({ ...object, why: "truncated" });
       continue;
     }
-    const { timeline } = wal;
-    let own = collected.get(timeline);
-    if (!own) collected.set(timeline, (own = { segments: new Map(), partials: new Map() }));
     const same = wal.kind === "segment" ? own.segments : own.partials;
     if (same.has(segment)) orphans.push({ ...object, why: "duplicate" });
     else same.set(segment, object);
   }
   const timelines = [...collected]
     .toSorted(([a], [b]) => a - b)
-    .map(([timeline, { segments, partials }]) => {
+    .map(([timeline, { segments, partials, labels }]) => {
       for (const [segment, object] of partials) {
         if (!segments.has(segment)) continue;
         partials.delete(segment);
@@ -93,7 +103,7 @@ export function listWal(
       let bytes = 0;
       for (const { size } of [...segments.values(), ...partials.values()]) bytes += size;
       const ranges = rangesOf([...segments.keys()]);
-      return [timeline, { timeline, ranges, partials, segments, bytes }] as const;
+      return [timeline, { timeline, ranges, partials, segments, labels, bytes }] as const;
     });
   return { timelines: new Map(timelines), orphans };
 }
