@@ -8,7 +8,7 @@ import sys
 import unicodedata
 
 from barman import output  # noqa: F401  (newer versions want to be imported in this order)
-from barman import infofile, retention_policies, xlog
+from barman import cloud, infofile, retention_policies, xlog
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
@@ -102,6 +102,55 @@ def retention(question):
     return {"report": policy.report(), "words": str(policy)}
 
 
-ANSWERS = {"info": info, "segment": segment, "name": name, "retention": retention}
+class Bucket:
+    """What Barman asks of a bucket, from a list of names and the content of some."""
+
+    path = "some/where"
+
+    def __init__(self, names, contents):
+        self.names = ["some/where/" + name for name in names]
+        self.contents = {"some/where/" + name: text for name, text in contents.items()}
+
+    def list_bucket(self, prefix="", delimiter="/"):
+        found = set()
+        for name in self.names:
+            if not name.startswith(prefix):
+                continue
+            rest = name[len(prefix) :]
+            if delimiter and delimiter in rest:
+                rest = rest[: rest.index(delimiter) + 1]
+            found.add(prefix + rest)
+        return iter(sorted(found))
+
+    def remote_open(self, name, decompressor=None):
+        text = self.contents.get(name)
+        return None if text is None else io.BytesIO(text.encode("utf-8"))
+
+
+def archive(question):
+    catalog = cloud.CloudBackupCatalog(Bucket(question["names"], question["contents"]), "server")
+    below = len("some/where/server/")
+    files = {}
+    for backup_id, backup in catalog.get_backup_list().items():
+        found = catalog.get_backup_files(backup, allow_missing=True)
+        paths = []
+        for entry in found.values():
+            paths += [entry.path] + [more.path for more in entry.additional_files]
+        files[backup_id] = sorted(path[below:] for path in paths if path)
+    return {
+        "files": files,
+        "unreadable": sorted(catalog.unreadable_backups),
+        "wal": sorted(path[below:] for path in catalog.get_wal_paths().values()),
+        "keep": {id: catalog.get_keep_target(id) for id in catalog.get_backup_list()},
+    }
+
+
+ANSWERS = {
+    "archive": archive,
+    "info": info,
+    "name": name,
+    "retention": retention,
+    "segment": segment,
+}
 
 json.dump([ANSWERS[question["ask"]](question) for question in json.load(sys.stdin)], sys.stdout)

@@ -2,8 +2,6 @@
 // same values, how it names segments, and which backups it would keep.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { join } from "node:path";
 import { suite, test } from "node:test";
 import fc from "fast-check";
 import {
@@ -19,26 +17,9 @@ import {
 } from "../../src/barman/retention.ts";
 import type { Keep, Verdict } from "../../src/barman/retention.ts";
 import { readWalName, segmentName, segmentNumber, walFolder } from "../../src/barman/wal-name.ts";
-import { peer, type PeerName } from "../peers.ts";
+import { peer } from "../peers.ts";
 import { anyBackupInfo } from "./arbitraries.ts";
-
-/** Barman's answers to `questions`. */
-function ask<T>(name: PeerName, questions: readonly unknown[]): T[] {
-  const script = join(import.meta.dirname, "oracle.py");
-  const options = { input: JSON.stringify(questions), maxBuffer: 1 << 30, timeout: 120_000 };
-  const env = {
-    ...process.env,
-    TZ: "UTC",
-    PYTHONDONTWRITEBYTECODE: "1",
-    PYTHONIOENCODING: "utf-8",
-  };
-  const answer = execFileSync(peer(name).path, [script], {
-    ...options,
-    env,
-    stdio: ["pipe", "pipe", "ignore"],
-  });
-  return JSON.parse(answer.toString()) as T[];
-}
+import { ask } from "./oracle.ts";
 
 /** What Barman has under each name of a field. */
 function barmanValues(info: BackupInfo): Record<string, unknown> {
