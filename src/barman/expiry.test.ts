@@ -127,6 +127,17 @@ suite("plans", () => {
     assert.equal(plan(archive, "REDUNDANCY 1").releasable.length, 30 + 33);
   });
 
+  test("a standalone backup holds nothing of the timelines that come out of its own", () => {
+    const archive = new Archive().wal({ first: 5, last: 7, time: stored });
+    archive.backup(doneInfo({ first: 5, time: stored(5) }), { keep: "standalone" });
+    archive.history(2, stored(7), [1, segmentStart(7, SEGMENT_SIZE) + 9n]);
+    archive.wal({ timeline: 2, first: 7, last: 30, time: stored });
+    archive.backup(doneInfo({ timeline: 2, first: 20, time: stored(20) }));
+    const gone = released(plan(archive, "REDUNDANCY 1")).map((path) => path.slice(-24));
+    const expected = [name(6), name(7), ...Array.from({ length: 13 }, (_, i) => name(i + 7, 2))];
+    assert.deepEqual(gone, expected);
+  });
+
   test("labels and a partial segment go with the segments around them", () => {
     const archive = new Archive().wal({ first: 10, last: 30, time: stored });
     archive.put(`wals/0000000100000000/${name(9)}.partial`, START, SEGMENT_SIZE);

@@ -34,7 +34,7 @@ const TAR = /^(?:data|([1-9]\d{0,9}))(?:_(\d{4,6}))?\.tar(\.[a-z0-9]+)?$/;
 const TAR_COMPRESSIONS: readonly Compression[] = ["gzip", "bzip2", "snappy", "lz4"];
 
 export function isBackupId(text: string): boolean {
-  return BACKUP_ID.test(text) && text.length === 15;
+  return BACKUP_ID.test(text);
 }
 
 /** True for what can be one part of an object name and a folder of a server. */
@@ -94,7 +94,7 @@ function walObject(parts: readonly string[]): ObjectName {
 
 function tarName(backupId: string, name: string): TarName | undefined {
   const match = TAR.exec(name);
-  if (!match || name.endsWith("\n")) return undefined;
+  if (!match) return undefined;
   const [, digits, partDigits, suffix] = match;
   const compression =
     suffix === undefined ? null : TAR_COMPRESSIONS.find((kind) => SUFFIXES[kind] === suffix);

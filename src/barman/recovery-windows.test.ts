@@ -58,6 +58,17 @@ suite("timelines", () => {
     ]);
   });
 
+  test("what cannot be followed past a hole: not a standalone backup, nor one behind the fork", () => {
+    const archive = promoted().remove(name(25, 2));
+    archive.backup(doneInfo({ first: 21, last: 22, time: stored(22) }));
+    archive.backup(doneInfo({ first: 13, time: stored(13) }), { keep: "standalone" });
+    const { gaps } = read(archive);
+    assert.deepEqual(
+      gaps.map(({ firstMissing, cutsOff }) => [firstMissing, cutsOff]),
+      [[name(25, 2), [ID]]],
+    );
+  });
+
   test("holes at a fork: before it, in the segment of it, and behind it", () => {
     const tail = read(
       promoted()

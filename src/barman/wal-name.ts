@@ -57,7 +57,7 @@ const NAME =
 /** The parts of an object's last name; undefined for what is no name of WAL. */
 export function readWalName(text: string): WalName | undefined {
   const match = NAME.exec(text);
-  if (!match || text.endsWith("\n")) return undefined;
+  if (!match) return undefined;
   const [, timelineDigits, rest, partial, offset, history, suffix] = match;
   const compression = suffix === undefined ? null : COMPRESSIONS.get(suffix);
   const timeline = Number.parseInt(timelineDigits!, 16);
