@@ -76,8 +76,8 @@ class Catalog:
         return self.keeps.get(backup_id)
 
 
-def retention(question):
-    now = EPOCH + datetime.timedelta(milliseconds=question["now"])
+def stop_clock(milliseconds):
+    now = EPOCH + datetime.timedelta(milliseconds=milliseconds)
 
     class Clock(datetime.datetime):
         @classmethod
@@ -85,6 +85,10 @@ def retention(question):
             return now
 
     retention_policies.datetime = Clock
+
+
+def retention(question):
+    stop_clock(question["now"])
     backups = {}
     for backup in question["backups"]:
         ended = EPOCH + datetime.timedelta(milliseconds=backup["endTime"])
@@ -122,8 +126,11 @@ class Bucket:
             found.add(prefix + rest)
         return iter(sorted(found))
 
+    def delete_objects(self, names):
+        self.names = [name for name in self.names if name not in names]
+
     def remote_open(self, name, decompressor=None):
-        text = self.contents.get(name)
+        text = self.contents.get(name) if name in self.names else None
         return None if text is None else io.BytesIO(text.encode("utf-8"))
 
 
@@ -145,8 +152,28 @@ def archive(question):
     }
 
 
+def expiry(question):
+    from barman.clients import cloud_backup_delete
+
+    stop_clock(question["now"])
+    bucket = Bucket(question["names"], question["contents"])
+    before = list(bucket.names)
+    catalog = cloud.CloudBackupCatalog(bucket, "server")
+    policy = retention_policies.RetentionPolicyFactory.create(
+        "retention_policy", question["policy"], server_name="server", catalog=catalog
+    )
+    verdicts = policy.report().items()
+    for backup_id in sorted(id for id, verdict in verdicts if verdict == "OBSOLETE"):
+        cloud_backup_delete._delete_backup(
+            bucket, catalog, backup_id, dry_run=False, skip_wal_cleanup_if_standalone=False
+        )
+    below = len("some/where/server/")
+    return sorted(name[below:] for name in before if name not in bucket.names)
+
+
 ANSWERS = {
     "archive": archive,
+    "expiry": expiry,
     "info": info,
     "name": name,
     "retention": retention,
