@@ -136,6 +136,11 @@ suite("backup.info", () => {
       [{ begin_wal: "000000010000000000000003" }, "begin_wal", /does not hold/],
       [{ end_wal: "000000010000000000000001" }, "end_wal", /does not hold/],
       [{ end_wal: "000000010000000000000002.gz" }, "end_wal", /name of a WAL segment/],
+      [
+        { status: "FAILED", begin_xlog: "None", begin_wal: "0000000100000000FFFFFFFF" },
+        "begin_wal",
+        /cannot be with segments of 16777216 bytes/,
+      ],
       [{ begin_offset: "41" }, "begin_offset", /41 is not where/],
       [{ begin_offset: "16777216" }, "begin_offset", /only 16777216 bytes/],
       [{ begin_offset: "-1" }, "begin_offset", /count/],

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
+import fc from "fast-check";
 import {
   Archive,
   doneInfo,
@@ -7,6 +8,7 @@ import {
   idAt,
   MINUTE,
   name,
+  NOW,
   read,
   SEGMENT_SIZE,
   simple,
@@ -14,7 +16,10 @@ import {
   stored,
   walPath,
 } from "../../test/barman/archives.ts";
+import { formatBackupInfo } from "./backup-info.ts";
+import { planExpiry } from "./expiry.ts";
 import { segmentStart } from "./lsn.ts";
+import { parseRetentionPolicy } from "./retention.ts";
 
 suite("backups and windows", () => {
   test("an archive without fault", () => {
@@ -238,6 +243,115 @@ suite("backups and windows", () => {
     assert.ok(!read(more("data_checksums")).readOnly);
     assert.equal(read(more("future_field")).windows[0]!.backups.length, 2);
   });
+});
+
+test("whatever lies in an archive, the catalogue is drawn up", () => {
+  const timeline = fc.integer({ min: 1, max: 4 });
+  const anyObject = fc.oneof(
+    fc
+      .tuple(
+        timeline,
+        fc.integer({ min: 0, max: 12 }),
+        fc.constantFrom("", ".gz", ".partial", ".00000028.backup", ".x"),
+      )
+      .map(([one, segment, suffix]) => ({
+        path: walPath(one, segment, suffix),
+        content: undefined,
+      })),
+    fc
+      .tuple(
+        timeline,
+        fc.array(fc.tuple(timeline, fc.bigInt({ min: 0n, max: 1n << 28n })), { maxLength: 3 }),
+      )
+      .map(([one, forks]) => ({
+        path: `wals/0000000${one}.history`,
+        content: forks.map(([parent, at]) => `${parent}\t0/${at.toString(16)}\t\n`).join(""),
+      })),
+    fc
+      .tuple(
+        fc.constantFrom(1, 2, 3),
+        fc.dictionary(
+          fc.constantFrom(
+            "status",
+            "begin_wal",
+            "end_wal",
+            "begin_xlog",
+            "end_xlog",
+            "timeline",
+            "xlog_segment_size",
+            "systemid",
+            "x",
+          ),
+          fc.constantFrom(
+            "DONE",
+            "FAILED",
+            "STARTED",
+            "1",
+            "2",
+            "0/0",
+            "0/1000000",
+            "FFFFFFFF/FFFFFFFF",
+            "000000010000000000000001",
+            "00000002FFFFFFFF000000FF",
+            "0000000100000000FFFFFFFF",
+            "1048576",
+            "None",
+          ),
+        ),
+      )
+      .map(([day, fields]) => ({
+        path: `base/2026110${day}T000000/backup.info`,
+        content: Object.entries(fields)
+          .map(([key, value]) => `${key}=${value}\n`)
+          .join(""),
+      })),
+    fc
+      .tuple(
+        fc.integer({ min: 0, max: 12 }),
+        timeline,
+        fc.constantFrom("DONE", "FAILED", "STARTED"),
+      )
+      .map(([first, one, status]) => ({
+        path: `base/${idAt(stored(first))}/backup.info`,
+        content: formatBackupInfo(
+          doneInfo({
+            timeline: one,
+            first,
+            time: stored(first),
+            more: { status: status as "DONE" },
+          }),
+        ).toString(),
+      })),
+    fc
+      .constantFrom(
+        "base/20261101T000000/data.tar",
+        "base/20261101T000000/annotations/keep",
+        "base/x",
+        "",
+        "/",
+      )
+      .map((path) => ({ path, content: undefined })),
+  );
+  fc.assert(
+    fc.property(fc.array(anyObject, { maxLength: 25 }), fc.nat(2), (objects, size) => {
+      const archive = new Archive();
+      for (const { path, content } of objects)
+        archive.put(
+          path,
+          START,
+          content === undefined ? [0, 100, SEGMENT_SIZE][size]! : Buffer.from(content),
+        );
+      const catalogue = read(archive);
+      for (const { from, to } of catalogue.windows) assert.ok(from.lsn <= to.lsn);
+      for (const { count, firstMissing } of catalogue.gaps)
+        assert.ok(count > 0 && firstMissing.length === 24);
+      for (const policy of ["REDUNDANCY 1", "3d"]) {
+        const plan = planExpiry({ catalogue, policy: parseRetentionPolicy(policy, ""), now: NOW });
+        assert.ok(plan.blocked === undefined || plan.releasable.length === 0);
+      }
+    }),
+    { numRuns: 3000 },
+  );
 });
 
 test("a hundred thousand segments with holes are catalogued", () => {

@@ -63,6 +63,8 @@ function requireEdge(
     if (lsn !== null && !segmentsOf(lsn, info.timeline, size).includes(wal))
       throw infoError(placeOf(`${edge}_wal`), `${wal} does not hold the position of ${edge}_xlog`);
   }
+  if (wal !== null && Number.parseInt(wal.slice(16), 16) >= 2 ** 32 / size)
+    throw infoError(placeOf(`${edge}_wal`), `${wal} cannot be with segments of ${size} bytes`);
   if (offset !== null && offset >= size)
     throw infoError(placeOf(`${edge}_offset`), `a segment has only ${size} bytes`);
   if (offset !== null && lsn !== null && BigInt(offset) !== lsn % BigInt(size))

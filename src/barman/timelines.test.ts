@@ -206,6 +206,13 @@ suite("the tree", () => {
     ]);
   });
 
+  test("long lines of timelines are drawn in no time", () => {
+    const forks = Array.from({ length: 50_000 }, (_, i): [number, bigint] => [i + 1, BigInt(i)]);
+    const long = drawTimelines([historyOf(50_001, ...forks)]);
+    assert.equal(pathTo(long, 50_001).length, 50_000);
+    assert.equal(timelineAt(long, 50_001, 40_000n), 40_002);
+  });
+
   test("a timeline that was left before it began is not on the way", () => {
     // A recovery along timeline 2 that ended at 50, while that begins at 100.
     const early = drawTimelines([historyOf(2, [1, 100n]), historyOf(3, [1, 100n], [2, 50n])]);

@@ -13,49 +13,62 @@ export interface Stretch {
   readonly to: Lsn | undefined;
 }
 
-/** What is known of the descent of timelines, by timeline. */
-export type Timelines = ReadonlyMap<number, readonly Stretch[]>;
+/** What is known of the descent of timelines. */
+export interface Timelines {
+  /** The stretches that lead to a timeline, oldest first; undefined when its descent is not known. */
+  get(timeline: number): readonly Stretch[] | undefined;
+}
+
+/** Where a timeline comes from; undefined for one that comes from nowhere. */
+interface Origin {
+  readonly fork: Fork | undefined;
+  readonly source: string;
+}
 
 /**
  * The tree that `histories` draw together. What a file says of an ancestor is believed where the ancestor's own file is
  * not there. Throws BARMAN_HISTORY_DAMAGED when two files contradict each other.
  */
 export function drawTimelines(histories: readonly History[]): Timelines {
-  const known = new Map<number, { forks: readonly Fork[]; source: string }>();
+  const origins = new Map<number, Origin>();
   for (const { timeline, forks, source } of histories) {
-    for (let length = 1; length <= forks.length; length++) {
-      const about = length === forks.length ? timeline : forks[length]!.timeline;
-      const said = forks.slice(0, length);
-      const before = known.get(about);
-      if (before === undefined) known.set(about, { forks: said, source });
-      else compare(about, before, { forks: said, source });
+    const line = [...forks.map((fork) => fork.timeline), timeline];
+    for (const [i, one] of line.entries()) {
+      const origin = { fork: forks[i - 1], source };
+      const before = origins.get(one);
+      if (before === undefined) origins.set(one, origin);
+      else requireSame(one, before, origin);
     }
-    const first = forks[0]!.timeline;
-    const root = known.get(first);
-    if (root === undefined) known.set(first, { forks: [], source });
-    else compare(first, root, { forks: [], source });
   }
-  if (!known.has(1)) known.set(1, { forks: [], source: "" });
-  return new Map([...known].map(([timeline, { forks }]) => [timeline, stretches(timeline, forks)]));
+  if (!origins.has(1)) origins.set(1, { fork: undefined, source: "" });
+  // Drawn when asked for: the way to each of many timelines would be long.
+  const drawn = new Map<number, readonly Stretch[]>();
+  return {
+    get: (timeline) => {
+      if (!drawn.has(timeline) && origins.has(timeline))
+        drawn.set(timeline, stretches(timeline, forksTo(timeline, origins)));
+      return drawn.get(timeline);
+    },
+  };
 }
 
-interface Claim {
-  readonly forks: readonly Fork[];
-  readonly source: string;
+function requireSame(timeline: number, one: Origin, other: Origin): void {
+  const [a, b] = [one.fork, other.fork];
+  if (a?.timeline === b?.timeline && a?.at === b?.at) return;
+  const tell = (fork: Fork | undefined): string =>
+    fork ? `leaves timeline ${fork.timeline} at ${formatLsn(fork.at)}` : "has no ancestor";
+  throw damaged(
+    other.source,
+    `timeline ${timeline} ${tell(b)}, but in ${one.source} it ${tell(a)}`,
+  );
 }
 
-function compare(timeline: number, one: Claim, other: Claim): void {
-  const length = Math.max(one.forks.length, other.forks.length);
-  for (let i = 0; i < length; i++) {
-    const [a, b] = [one.forks[i], other.forks[i]];
-    if (a?.timeline === b?.timeline && a?.at === b?.at) continue;
-    const tell = (fork: Fork | undefined): string =>
-      fork ? `leaves timeline ${fork.timeline} at ${formatLsn(fork.at)}` : "has no such ancestor";
-    throw damaged(
-      other.source,
-      `timeline ${timeline} ${tell(b)}, but in ${one.source} it ${tell(a)}`,
-    );
-  }
+/** The forks on the way to a timeline. Ancestors have smaller numbers, so there is an end. */
+function forksTo(timeline: number, origins: ReadonlyMap<number, Origin>): Fork[] {
+  const backwards: Fork[] = [];
+  for (let fork = origins.get(timeline)?.fork; fork; fork = origins.get(fork.timeline)?.fork)
+    backwards.push(fork);
+  return backwards.toReversed();
 }
 
 /**
