@@ -101,16 +101,22 @@ export function cargoInstall(crate: string, program: string): string {
   return join(folder, "bin", program);
 }
 
-/** Installs a Python package into an environment of its own below .peers/; the path of that environment's Python. */
-export function pythonInstall(wanted: { name: string; version: string }): string {
-  const folder = join(
-    PEERS_FOLDER,
-    `python-${wanted.name}${wanted.version.replace(/[^\d.]/g, "-")}`,
-  );
+/**
+ * Installs a Python package into an environment of its own below .peers/, with `needs` in place of what it asks for:
+ * that may have to be compiled. The path of that environment's Python.
+ */
+export function pythonInstall(wanted: {
+  name: string;
+  version: string;
+  needs: readonly string[];
+}): string {
+  const { name, version, needs } = wanted;
+  const folder = join(PEERS_FOLDER, `python-${name}${version.replace(/[^\d.]+/g, "-")}`);
   run("python3", ["-m", "venv", folder]);
   const python = join(folder, "bin", "python3");
-  // Some packages still ask for what Python itself no longer brings along.
-  run(python, ["-m", "pip", "install", "--quiet", "setuptools", wanted.name + wanted.version]);
+  const pip = ["-m", "pip", "install", "--quiet"];
+  run(python, [...pip, ...needs]);
+  run(python, [...pip, "--no-deps", name + version]);
   return python;
 }
 

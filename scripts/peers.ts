@@ -41,8 +41,13 @@ function go(module: string, version: string): Source {
   return { name: `Go ${version}`, install: () => goInstall({ module, version }) };
 }
 
-function python(name: string, version: string): Source {
-  return { name: `PyPI ${version}`, install: () => pythonInstall({ name, version }) };
+function barman(version: string): Source {
+  // The compiled form of the database driver: with it, no compiler is needed.
+  const needs = ["argcomplete", "psycopg2-binary", "python-dateutil", "setuptools"];
+  return {
+    name: `PyPI ${version}`,
+    install: () => pythonInstall({ name: "barman", version, needs }),
+  };
 }
 
 const SOPS = "github.com/getsops/sops/v3/cmd/sops";
@@ -72,8 +77,8 @@ const SOURCES: Readonly<Record<PeerName, readonly Source[]>> = {
   age: [debian("bookworm", "age", "usr/bin/age")],
   "age-keygen": [debian("bookworm", "age", "usr/bin/age-keygen")],
   gpg: [{ name: "apt-get install", install: () => systemPackage("gnupg", "gpg") }],
-  "barman-oldest": [python("barman", "==3.4.0")],
-  "barman-newest": [python("barman", ">=3.17.0")],
+  "barman-oldest": [barman("==3.4.0")],
+  "barman-newest": [barman(">=3.17.0")],
   rustic: [{ name: "crates", install: () => cargoInstall("rustic-rs", "rustic") }],
   kopia: [go("github.com/kopia/kopia", "latest")],
   borg: [{ name: "apt-get install", install: () => systemPackage("borgbackup", "borg") }],
