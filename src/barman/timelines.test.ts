@@ -187,6 +187,7 @@ suite("the tree", () => {
       [historyOf(2, [1, 100n]), historyOf(4, [1, 101n], [2, 300n])],
       [historyOf(2, [1, 100n]), { ...historyOf(2, [1, 200n]), source: "wals/2.history.gz" }],
       [historyOf(3, [1, 100n], [2, 150n]), historyOf(4, [1, 100n], [3, 300n])],
+      [historyOf(3, [1, 100n]), historyOf(4, [1, 50n], [2, 100n], [3, 200n])],
       // The history of 2 was not there when 3 began.
       [historyOf(2, [1, 50n]), historyOf(3, [2, 100n])],
       [historyOf(3, [2, 100n]), historyOf(4, [1, 50n], [2, 60n], [3, 100n])],
