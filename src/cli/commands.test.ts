@@ -49,6 +49,8 @@ test("commands that only print end with their reader, all others go on", async (
     "key list",
     "secrets decrypt",
     "secrets get",
+    "secrets check",
+    "version",
   ]);
 });
 

@@ -1,7 +1,7 @@
 // A text is given to the editor of whoever sits here. What it holds is secret, and an editor wants a file: so it gets one in
 // memory, in a folder that nobody else can enter, which is gone with whatever else the editor put there when it ends.
 
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import {
   access,
@@ -9,13 +9,14 @@ import {
   constants,
   mkdtemp,
   readFile,
+  realpath,
   rm,
   statfs,
   writeFile,
 } from "node:fs/promises";
-import { basename, delimiter, join } from "node:path";
-import { cancelled } from "../base/cancellation.ts";
-import { HoldfastError, messageOf } from "../base/errors.ts";
+import { basename, delimiter, join, sep } from "node:path";
+import { cancelled, throwIfCancelled } from "../base/cancellation.ts";
+import { errnoOf, HoldfastError, messageOf } from "../base/errors.ts";
 import { splitWords } from "../base/shell-words.ts";
 import type { Context } from "./command.ts";
 
@@ -24,6 +25,12 @@ const TMPFS = 0x01021994;
 const RAMFS = 0x858458f6;
 /** What sops looks for when no variable names an editor. */
 const USUAL = ["vim", "nano", "vi"];
+/** What Vim is called where it is installed, which may not be how it is called here. */
+const VIM = /^(?:[egnr]|rg)?vim(?:x|diff|\..*)?$/;
+/** Vim or another one: each is asked. */
+const VI = /^r?(?:vi|ex|view)$/;
+const VIM_SAYS = /^N?VIM\b/;
+const ASK_MS = 2000;
 /** Keeps Vim from writing the text elsewhere: no swap file, no registers, no copies, no history. */
 const DISCREET_VIM = ["-n", "-i", "NONE", "-c", "set nobackup nowritebackup noundofile"];
 
@@ -45,9 +52,12 @@ export async function openEditor(
   // Whatever ends the program ends the text.
   const removeNow = (): void => rmSync(folder, { recursive: true, force: true });
   process.on("exit", removeNow);
+  // Whoever is asked something meanwhile may take long to answer.
+  context.signal.addEventListener("abort", removeNow);
   const close = async (): Promise<void> => {
     await rm(folder, { recursive: true, force: true });
     process.off("exit", removeNow);
+    context.signal.removeEventListener("abort", removeNow);
   };
   const file = join(folder, basename(name));
   try {
@@ -59,36 +69,65 @@ export async function openEditor(
   return {
     close,
     edit: async () => {
+      throwIfCancelled(context.signal);
       await runEditor(context, command, file);
-      return await readFile(file);
+      return await readFile(file).catch((error: unknown) => {
+        const what = errnoOf(error) === "ENOENT" ? "left no file" : `left ${messageOf(error)}`;
+        throw new HoldfastError("USAGE", `${command[0]} ${what}; ${name} is as it was`);
+      });
     },
   };
 }
 
-async function editorCommand({ environment }: Context): Promise<[string, ...string[]]> {
+async function editorCommand(context: Context): Promise<[string, ...string[]]> {
+  const { environment } = context;
   for (const name of ["SOPS_EDITOR", "EDITOR"]) {
     const value = environment[name];
-    if (value) return discreet(splitWords(value, name));
+    if (value) return await discreet(context, splitWords(value, name));
   }
   for (const name of USUAL) {
-    for (const folder of (environment["PATH"] ?? "").split(delimiter)) {
-      const path = join(folder, name);
-      const isThere = await access(path, constants.X_OK).then(
-        () => true,
-        () => false,
-      );
-      if (isThere) return discreet([path]);
-    }
+    const path = await onPath(context, name);
+    if (path !== undefined) return await discreet(context, [path]);
   }
   throw new HoldfastError("USAGE", `there is no editor here: no ${USUAL.join(", no ")}`, {
     hint: "Name one in EDITOR, or change single values: holdfast secrets set.",
   });
 }
 
-function discreet([program, ...args]: [string, ...string[]]): [string, ...string[]] {
-  return /^n?vim$/.test(basename(program))
-    ? [program, ...DISCREET_VIM, ...args]
-    : [program, ...args];
+/** Where the program `name` is; undefined when it is nowhere. */
+async function onPath({ environment }: Context, name: string): Promise<string | undefined> {
+  const folders = name.includes(sep) ? [""] : (environment["PATH"] ?? "").split(delimiter);
+  for (const folder of folders) {
+    const path = join(folder, name);
+    const isThere = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (isThere) return path;
+  }
+  return undefined;
+}
+
+async function discreet(
+  context: Context,
+  [program, ...args]: [string, ...string[]],
+): Promise<[string, ...string[]]> {
+  return (await isVim(context, program)) ? [program, ...DISCREET_VIM, ...args] : [program, ...args];
+}
+
+async function isVim(context: Context, program: string): Promise<boolean> {
+  const path = await onPath(context, program);
+  if (path === undefined) return false;
+  const names = [basename(path), basename(await realpath(path))];
+  if (names.some((name) => VIM.test(name))) return true;
+  if (!names.some((name) => VI.test(name))) return false;
+  const { environment: env, signal } = context;
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const asked = { env: { ...env }, signal, timeout: ASK_MS, killSignal: "SIGKILL" } as const;
+  // Another one may fail at the word, or take it for the name of a file: it has nothing to read.
+  const child = execFile(path, ["--version"], asked, (_, said) => resolve(VIM_SAYS.test(said)));
+  child.stdin?.end();
+  return await promise;
 }
 
 /** A new folder of our own in memory. */

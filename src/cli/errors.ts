@@ -30,14 +30,23 @@ const REPORT_HINT =
 /** Tells the error on stderr, with --json as an exit_error message. Returns the exit status. */
 export function reportError(error: unknown, output: Output, options: ReportOptions = {}): number {
   const status = exitStatus(error);
-  const { message, hint } = describe(error, options);
+  const { message: told, hint } = describe(error, options);
+  const message = withoutKeys(told);
   if (output.isJson) {
     output.jsonError({ message_type: "exit_error", code: status, message, hint });
   } else {
     output.warn(hint === undefined ? message : `${message}\nhint: ${hint}`);
   }
-  if (options.debug) output.warn(trace(error));
+  if (options.debug) output.warn(withoutKeys(trace(error)));
   return status;
+}
+
+/** Messages name what was given, and a key that was given in place of its file's name would be among it. */
+function withoutKeys(text: string): string {
+  return text
+    .replaceAll(/AGE-SECRET-KEY-[0-9A-Z-]+/gi, "AGE-SECRET-KEY-…")
+    .replaceAll(/("private_key"\s*:\s*")(?:[^"\\]|\\.)*/g, "$1…")
+    .replaceAll(/(-----BEGIN [A-Z ]*PRIVATE KEY[A-Z ]*-----)[^]*?(?:-----END|$)/g, "$1…");
 }
 
 function describe(

@@ -125,7 +125,8 @@ interface RunOptions {
   signal: AbortSignal | undefined;
 }
 
-function runProgram(
+/** Runs a program without a shell; what it wrote, and how it ended. */
+export function runProgram(
   program: string,
   args: readonly string[],
   { input, env, signal }: RunOptions,

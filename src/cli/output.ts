@@ -163,6 +163,12 @@ export class Output {
     this.#drawStatus();
   }
 
+  /** Resolves when everything has left, or is known not to: failures of a stream are told a little later. */
+  async settle(): Promise<void> {
+    await this.drained();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+
   /** Writes what is still held back. Call it before the process ends. */
   flush(): void {
     if (this.#pending.length === 0) return;

@@ -21,6 +21,7 @@ import { Output } from "./output.ts";
 import type { OutputOptions, Verbosity } from "./output.ts";
 import { createSecretIo } from "./secret-input.ts";
 import { tellCost } from "./storage-cost.ts";
+import { fileStream } from "./file-stream.ts";
 import { onStopSignals } from "./signals.ts";
 import { PROGRAM_VERSION } from "./version.ts";
 
@@ -73,7 +74,7 @@ async function runCall(call: Call): Promise<number> {
     output.flush();
     await closers.close();
     stop.end();
-    output.flush();
+    await output.settle();
   }
   if (!stops || !unread.signal.aborted) return status;
   return errnoOf(unread.signal.reason) === "EPIPE" ? EXIT.unread : EXIT.failed;
@@ -163,7 +164,9 @@ function exitStatuses(): string {
 /** What commander complains about, as one of our errors. */
 function asUsage(error: unknown, words: readonly string[]): unknown {
   if (!(error instanceof CommanderError)) return error;
-  const [what = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
+  // What was given too much may be a secret that was typed in the wrong place.
+  const message = error.message.replace(/( but got \d+): .*/s, "$1");
+  const [what = "", suggestion] = message.replace(/^error: /, "").split("\n");
   const verb = words.find((word) => COMMANDS.some(({ name }) => name === word));
   const see = `See \`holdfast help${verb === undefined ? "" : ` ${verb}`}\`.`;
   const guess = suggestion === undefined ? "" : `${suggestion.replace(/^\(|\)$/g, "")} `;
@@ -172,7 +175,8 @@ function asUsage(error: unknown, words: readonly string[]): unknown {
 
 function createOutput(options: Partial<OutputOptions>): Output {
   const canRedraw = process.env["TERM"] !== "dumb";
-  return new Output({ stdout: process.stdout, stderr: process.stderr, canRedraw, ...options });
+  const stdout = fileStream(1) ?? process.stdout;
+  return new Output({ stdout, stderr: process.stderr, canRedraw, ...options });
 }
 
 type RunOfCall = Pick<Context, "output" | "signal" | "closers" | "leaveInterrupts">;

@@ -21,9 +21,16 @@ const OF_THE_PROCESS: readonly RegExp[] = [
   /^(?:LD|DYLD|NODE|XDG)_/i,
   /_(?:PASSWORD|TOKEN)_COMMAND$/i,
   /^SOPS_.*_(?:CMD|EXEC)$/i,
-  /^RCLONE_(?:.*_)?SSH$/i,
+  /^RCLONE_(?:CONFIG|METADATA_MAPPER|(?:.*_)?SSH)$/i,
+  /^AWS_(?:CONFIG|SHARED_CREDENTIALS)_FILE$/i,
+  /^GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES$/i,
   /^HOLDFAST_(?:RCLONE_(?:PROGRAM|ARGS)|GS_ALLOW_.*)$/i,
 ];
+
+/** Variables that name a remote of rclone; and remotes that are made up on the spot, or get options there, such as `ssh=`. */
+const NAMES_REMOTE =
+  /^(?:(?:RESTIC|HOLDFAST)_(?:FROM_)?REPOSITORY|RCLONE_CONFIG_.*_(?:REMOTE|UPSTREAMS))$/i;
+const MADE_UP_REMOTE = /(?:^|[\s="']):[^\s:]|(?:^|[\s="'])[^\s:/="']*,[^:]*=/;
 
 export interface SecretFlags {
   /** Files whose variables are taken. */
@@ -56,6 +63,12 @@ export async function withSecrets(
       if (value.includes("\0")) {
         const what = `--from-secret: ${name} in ${file} has a NUL, which no variable can hold`;
         throw new HoldfastError("USAGE", what);
+      }
+      if (NAMES_REMOTE.test(name) && MADE_UP_REMOTE.test(value.replace(/^rclone:/, ""))) {
+        const what = `--from-secret: ${name} in ${file} makes up a remote of rclone`;
+        throw new HoldfastError("USAGE", what, {
+          hint: "Define it with RCLONE_CONFIG_NAME_TYPE and so on.",
+        });
       }
       put(name, value);
     }
@@ -96,7 +109,7 @@ async function variablesOf(files: SecretFiles, file: string): Promise<Map<string
   if (format === "binary") {
     throw new HoldfastError("USAGE", `--from-secret: ${file} is no YAML, JSON or .env file`);
   }
-  if (!looksLikeSops(content)) {
+  if (!looksLikeSops(content, file)) {
     const place = placeOf(content, file);
     return environmentOf(place, format, parseTrees(place, format));
   }

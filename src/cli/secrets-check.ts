@@ -1,7 +1,7 @@
 // The look that `secrets check` takes at files: is each encrypted as its name says, whole, free of plain values, and is there
 // a key for it on this machine. Tells no value.
 
-import { opendir, readFile, stat } from "node:fs/promises";
+import { opendir, stat } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
 import { looksLikeSops, openDocument } from "../sops/document.ts";
@@ -11,21 +11,22 @@ import { findLeaks } from "../sops/leaks.ts";
 import type { Context } from "./command.ts";
 import { EXIT } from "./exit-status.ts";
 import { formatShortAge } from "./format.ts";
-import { openSopsContent } from "./sops-file.ts";
+import { runProgram } from "./key-context.ts";
+import { openSopsContent, readNamedFile } from "./sops-file.ts";
 import { formatTable } from "./table.ts";
 
 /** Flux takes no larger ones either. */
 const FILE_BYTES_MAX = 5 << 20;
 /** Has a name before that: `.sops.yaml` is the file of the rules. */
 const NAMED_ENCRYPTED = /[^/]\.(?:enc|sops)\.(?:ya?ml|json|env)$/;
-const READABLE = /\.(?:ya?ml|json|env)$/;
 const SKIPPED = new Set([".git", "node_modules"]);
 
 /**
  * "sound": opened, and its MAC is right. "not checked": no key here opens it; whether it is whole cannot be told.
  * "plain": nothing of it, or not all that its rules want, is encrypted. "changed": its MAC is wrong. "damaged": no document.
+ * "unread": the file itself cannot be read.
  */
-type State = "sound" | "not checked" | "plain" | "changed" | "damaged";
+type State = "sound" | "not checked" | "plain" | "changed" | "damaged" | "unread";
 
 interface Finding {
   file: string;
@@ -46,11 +47,10 @@ export async function checkSecrets(
 ): Promise<number> {
   const offline = options["offline"] === true;
   const findings: Finding[] = [];
-  for (const path of paths.length > 0 ? paths : ["."]) {
-    for await (const file of filesBelow(path, true)) {
-      const finding = await lookAt(context, file, offline);
-      if (finding !== undefined) findings.push(finding);
-    }
+  const files = options["staged"] === true ? stagedFiles(context, paths) : filesOf(paths);
+  for await (const { path, read } of files) {
+    const finding = await lookAt(context, path, read, offline);
+    if (finding !== undefined) findings.push(finding);
   }
   const wrong = findings.filter(
     ({ state }) => state !== "sound" && (state !== "not checked" || options["requireKey"] === true),
@@ -59,12 +59,47 @@ export async function checkSecrets(
   return wrong.length === 0 ? EXIT.ok : EXIT.failed;
 }
 
+interface Candidate {
+  path: string;
+  read: () => Promise<Uint8Array>;
+}
+
+/** What git would commit of these paths: what stands in the index, whatever the files hold by now. */
+async function* stagedFiles(
+  { environment, signal }: Context,
+  paths: readonly string[],
+): AsyncGenerator<Candidate> {
+  const git = async (...args: string[]): Promise<Uint8Array> => {
+    const options = { input: undefined, env: environment, signal };
+    const { status, stdout, stderr } = await runProgram("git", args, options).catch(
+      (error: unknown) => {
+        throw new HoldfastError("USAGE", `git cannot be run: ${messageOf(error)}`);
+      },
+    );
+    if (status === 0) return stdout;
+    throw new HoldfastError("USAGE", `git ${args[0]} failed: ${stderr.trim()}`);
+  };
+  const diff = ["diff", "--cached", "--name-only", "--relative", "-z", "--diff-filter=d"];
+  const listed = await git(...diff, "--", ...paths);
+  for (const path of Buffer.from(listed).toString("utf8").split("\0")) {
+    if (path !== "") yield { path, read: () => git("show", `:./${path}`) };
+  }
+}
+
+async function* filesOf(paths: readonly string[]): AsyncGenerator<Candidate> {
+  for (const given of paths.length > 0 ? paths : ["."]) {
+    for await (const path of filesBelow(given, true)) {
+      yield { path, read: () => readNamedFile(path) };
+    }
+  }
+}
+
 async function* filesBelow(path: string, isNamed: boolean): AsyncGenerator<string> {
   const stats = await stat(path).catch((error: unknown) => {
     throw new HoldfastError("USAGE", `${path} cannot be read: ${messageOf(error)}`);
   });
   if (!stats.isDirectory()) {
-    if (isNamed || (READABLE.test(path) && stats.size <= FILE_BYTES_MAX)) yield path;
+    if (isNamed || stats.size <= FILE_BYTES_MAX) yield path;
     return;
   }
   const names: string[] = [];
@@ -80,11 +115,18 @@ async function* filesBelow(path: string, isNamed: boolean): AsyncGenerator<strin
 async function lookAt(
   context: Context,
   path: string,
+  read: Candidate["read"],
   offline: boolean,
 ): Promise<Finding | undefined> {
-  const content = await readFile(path);
+  let content: Uint8Array;
+  try {
+    content = await read();
+  } catch (error) {
+    if (!isHoldfastError(error, "USAGE")) throw error;
+    return { file: path, state: "unread", notes: [error.message], recipients: [] };
+  }
   const isNamed = NAMED_ENCRYPTED.test(path);
-  const isEncrypted = looksLikeSops(content);
+  const isEncrypted = looksLikeSops(content, path);
   if (!isNamed && !isEncrypted) return undefined;
   const file = relative(".", path) || path;
   if (!isEncrypted) {
@@ -173,5 +215,6 @@ function report({ output, clock }: Context, findings: readonly Finding[], wrong:
   for (const line of formatTable({ headers, rows })) output.data(line);
   const unchecked = findings.filter(({ state }) => state === "not checked").length;
   const rest = unchecked > 0 ? `, ${unchecked} not checked` : "";
-  output.data(`${findings.length} files, ${wrong} with something wrong${rest}`);
+  const files = findings.length === 1 ? "1 file" : `${findings.length} files`;
+  output.data(`${files}, ${wrong} with something wrong${rest}`);
 }

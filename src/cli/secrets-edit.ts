@@ -9,22 +9,31 @@ import { encryptDocument } from "../sops/encrypt.ts";
 import type { Context } from "./command.ts";
 import { openEditor } from "./editor.ts";
 import { EXIT } from "./exit-status.ts";
-import { createFile, replaceFile } from "./replace-file.ts";
-import { encryptContent, requireRule } from "./sops-encrypt.ts";
+import {
+  changedMeanwhile,
+  createBeside,
+  createIfAbsent,
+  replaceFile,
+  requireReplaceable,
+} from "./replace-file.ts";
+import { tellSecrets } from "./secrets-message.ts";
+import { prepareEncryption } from "./sops-encrypt.ts";
 import type { EncryptFlags } from "./sops-encrypt.ts";
-import { openSopsContent, sopsTime } from "./sops-file.ts";
+import { openSopsContent, sopsTime, warnOfLeaks } from "./sops-file.ts";
 import type { SopsFlags } from "./sops-file.ts";
 
 export type EditFlags = SopsFlags & EncryptFlags;
 
 /** What is being edited. */
 interface Subject {
+  /** The content of the file; undefined when there is none. */
+  readonly before: Uint8Array | undefined;
   /** In plain. */
   readonly text: Uint8Array;
   /** The file was encrypted before. */
   readonly isEncrypted: boolean;
   /** The content to write for an edited text. Throws when it is no such document. */
-  readonly encrypt: (text: Uint8Array) => Promise<Uint8Array>;
+  readonly encrypt: (text: Uint8Array) => Uint8Array;
 }
 
 /** Edits the file at `path`, which need not exist. */
@@ -33,20 +42,18 @@ export async function editSecrets(
   path: string,
   flags: EditFlags,
 ): Promise<number> {
+  // Nobody should type a secret that cannot be saved.
+  await requireReplaceable(path);
   const before = await contentOf(path);
   const subject =
-    before !== undefined && looksLikeSops(before)
+    before !== undefined && looksLikeSops(before, path)
       ? await sopsSubject(context, path, before, flags)
-      : await plainSubject(context, path, before ?? new Uint8Array(), flags);
-  const content = await edited(context, path, subject);
-  if (content === undefined) {
-    context.output.print(`${path} was not changed`);
-    return EXIT.unchanged;
-  }
-  if (before === undefined) await createFile(path, content);
-  else await replaceEdited(context, path, before, content);
-  context.output.print(subject.isEncrypted ? `${path} is saved` : `${path} is encrypted`);
-  return EXIT.ok;
+      : await plainSubject(context, path, before, flags);
+  const changed = await editUntilSaved(context, path, subject);
+  const done = subject.isEncrypted ? "saved" : "encrypted";
+  const line = changed ? `${path} is ${done}` : `${path} was not changed`;
+  tellSecrets(context, line, { action: "edit", file: path, changed });
+  return changed ? EXIT.ok : EXIT.unchanged;
 }
 
 async function contentOf(path: string): Promise<Uint8Array | undefined> {
@@ -78,47 +85,44 @@ async function sopsSubject(
       // What is known of IVs is used up by an attempt, so it is found out anew.
       before: { document, ivs: decryptDocument(document, dataKey, flags).ivs },
     });
-    decryptDocument(openDocument(encrypted, { name: path, format }), dataKey);
+    const saved = openDocument(encrypted, { name: path, format });
+    decryptDocument(saved, dataKey);
+    warnOfLeaks(context, saved);
     return encrypted;
   };
-  return {
-    text: decrypted.emit(),
-    isEncrypted: true,
-    encrypt: (text) => Promise.resolve(text).then(encrypt),
-  };
+  return { before: content, text: decrypted.emit(), isEncrypted: true, encrypt };
 }
 
 async function plainSubject(
   context: Context,
   path: string,
-  text: Uint8Array,
+  before: Uint8Array | undefined,
   flags: EditFlags,
 ): Promise<Subject> {
-  // Nobody should type a secret that cannot be saved.
-  await requireRule(context, path, flags);
+  // Every recipient is tried before the editor opens.
+  const encrypt = await prepareEncryption(context, path, flags);
   return {
-    text,
+    before,
+    text: before ?? new Uint8Array(),
     isEncrypted: false,
-    encrypt: (changed) => encryptContent(context, path, changed, flags),
+    encrypt,
   };
 }
 
-/** The content to write, or undefined when nothing was changed. A text that cannot be saved goes back to the editor. */
-async function edited(
-  context: Context,
-  path: string,
-  { text, isEncrypted, encrypt }: Subject,
-): Promise<Uint8Array | undefined> {
+/** False when nothing was changed. A text that cannot be saved goes back to the editor. */
+async function editUntilSaved(context: Context, path: string, subject: Subject): Promise<boolean> {
+  const { text, isEncrypted, encrypt } = subject;
   const editing = await openEditor(context, path, text);
   try {
     for (;;) {
       const changed = await editing.edit();
       const isSame = Buffer.compare(changed, text) === 0;
-      if (isSame && (isEncrypted || text.length === 0)) return undefined;
+      if (isSame && (isEncrypted || text.length === 0)) return false;
       try {
-        return await encrypt(changed);
+        await save(context, path, subject, encrypt(changed));
+        return true;
       } catch (error) {
-        await askAgain(context, error);
+        await askAgain(context, path, error);
       }
     }
   } finally {
@@ -126,29 +130,43 @@ async function edited(
   }
 }
 
-/** Returns when the person wants to go on editing; throws the error when there is nobody, or they give up. */
-async function askAgain({ output, secrets }: Context, error: unknown): Promise<void> {
-  if (secrets.ask === undefined || !isHoldfastError(error, "SOPS_INVALID", "SOPS_ENCRYPTED")) {
-    throw error;
-  }
-  output.warn(error.message);
-  await secrets.ask("press Enter to edit it again, or Ctrl-C to leave the file as it was ");
-}
+/** What was saved, but not in the file that was edited: the text is safe, and the editor has nothing more to do. */
+class SavedBeside extends HoldfastError {}
 
-async function replaceEdited(
-  { random }: Context,
+async function save(
+  { random, secrets }: Context,
   path: string,
-  before: Uint8Array,
+  { before }: Subject,
   content: Uint8Array,
 ): Promise<void> {
-  const now = await contentOf(path);
-  if (now !== undefined && Buffer.compare(now, before) === 0) {
-    await replaceFile(path, content, random);
-    return;
+  let error = changedMeanwhile(path);
+  try {
+    const isSaved =
+      before === undefined
+        ? await createIfAbsent(path, content)
+        : await replaceFile(path, content, { random, expected: before });
+    if (isSaved) return;
+  } catch (failed) {
+    // Whoever is there may find a way.
+    if (secrets.ask !== undefined || !isHoldfastError(failed)) throw failed;
+    error = failed;
   }
-  const aside = `${path}.edited`;
-  await createFile(aside, content);
-  throw new HoldfastError("USAGE", `${path} was changed by somebody else meanwhile`, {
-    hint: `It is as they left it; what you saved is in ${aside}, encrypted.`,
+  const beside = await createBeside(path, content).catch(() => undefined);
+  if (beside === undefined) throw error;
+  throw new SavedBeside(error.code, error.message, {
+    hint: `What you saved is in ${beside}, encrypted.`,
   });
+}
+
+/** Returns when the person wants to go on editing; throws the error when there is nobody, or they give up. */
+async function askAgain({ output, secrets }: Context, path: string, error: unknown): Promise<void> {
+  const isFinal = error instanceof SavedBeside || !isHoldfastError(error);
+  if (secrets.ask === undefined || isFinal) throw error;
+  output.warn(error.hint === undefined ? error.message : `${error.message}\nhint: ${error.hint}`);
+  try {
+    await secrets.ask(`press Enter to edit it again, or Ctrl-C to leave ${path} as it was `);
+  } catch (stopped) {
+    if (!isHoldfastError(stopped, "CANCELLED")) throw stopped;
+    throw new HoldfastError("CANCELLED", `stopped; ${path} is as it was`);
+  }
 }

@@ -6,7 +6,9 @@ import { HoldfastError, messageOf } from "../base/errors.ts";
 import { objectIn } from "../base/json-object.ts";
 import type { Context } from "./command.ts";
 import { EXIT } from "./exit-status.ts";
+import { parseLocation } from "../storage/location.ts";
 import { createFile } from "./replace-file.ts";
+import { tellSecrets } from "./secrets-message.ts";
 import { encryptContent } from "./sops-encrypt.ts";
 import type { EncryptFlags } from "./sops-encrypt.ts";
 
@@ -35,6 +37,9 @@ export async function initSecret(
   flags: InitFlags,
 ): Promise<number> {
   const { output, random } = context;
+  parseLocation(location);
+  if (/\p{Cc}/u.test(location))
+    throw new HoldfastError("USAGE", "the location has a control character");
   const account =
     flags.credentials === undefined ? undefined : await readAccount(context, flags.credentials);
   const password = Buffer.from(random(PASSWORD_BYTES)).toString("base64");
@@ -47,7 +52,8 @@ export async function initSecret(
   refusePlain(path, encrypted, [password, ...(account ? ["PRIVATE KEY"] : [])]);
   await createFile(path, encrypted);
   const of = account === undefined ? "" : ` and the key of ${account.email}`;
-  output.print(`${path} holds a new password${of}, encrypted`);
+  const line = `${path} holds a new password${of}, encrypted`;
+  tellSecrets(context, line, { action: "init", file: path });
   output.print(`Make the repository with: holdfast --from-secret ${path} init`);
   if (flags.credentials !== undefined && flags.credentials !== "-") {
     output.warn(`warning: ${flags.credentials} still holds the key in plain: remove it`);
@@ -57,6 +63,9 @@ export async function initSecret(
 
 async function readAccount({ secrets }: Context, from: string): Promise<Account> {
   const source = from === "-" ? "standard input" : from;
+  if (from.trimStart().startsWith("{")) {
+    throw new HoldfastError("USAGE", "--credentials wants a file: others can read a command line");
+  }
   let text: string;
   try {
     const bytes =
@@ -83,7 +92,9 @@ function accountVariables(location: string, { json }: Account): Record<string, s
   if (location.startsWith("gs:")) return { GOOGLE_APPLICATION_CREDENTIALS: json };
   const remote = /^rclone:(\w+):/.exec(location)?.[1]?.toUpperCase();
   if (remote === undefined) {
-    throw new HoldfastError("USAGE", "--credentials is for gs: and rclone:REMOTE: repositories");
+    throw new HoldfastError("USAGE", "--credentials is for gs: and rclone:REMOTE: repositories", {
+      hint: "The name of the remote becomes part of a variable's name: letters, digits and _ alone.",
+    });
   }
   const prefix = `RCLONE_CONFIG_${remote}_`;
   return {

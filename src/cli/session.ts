@@ -142,7 +142,6 @@ export async function withRepository<T>(
     exclusive: lock === "exclusive",
     retryFor: context.settings.retryLock,
     listed,
-    onWritten: () => repository.listEarly("snapshot", signal),
     onNotice: (message) => output.warn(message),
     signal,
   });

@@ -12,10 +12,11 @@ export interface StopSignals {
 
 /** Signals this close together are one request: `timeout` sends two, a terminal one to each of a group. */
 const SAME_REQUEST_MS = 1000;
+const STOPPING = ["SIGINT", "SIGTERM", "SIGQUIT"] as const;
 
 /**
- * Aborts on the first SIGINT or SIGTERM, so that locks are released and nothing is left half-done; a later one ends the
- * process at once. SIGHUP is ignored: restic sends it to the owner of a lock to see whether it lives.
+ * Aborts on the first SIGINT, SIGTERM or SIGQUIT, so that locks are released and nothing is left half-done, least of all a
+ * secret in plain; a later one ends the process at once. SIGHUP is ignored: restic sends it to the owner of a lock to see whether it lives.
  * So is SIGUSR1, by which progress is shown where there is any: without a handler Node would open its debugger.
  */
 export function onStopSignals(): StopSignals {
@@ -30,7 +31,8 @@ export function onStopSignals(): StopSignals {
     controller.abort(new Error(`signal ${name} received`));
   };
   const ignore = (): void => {};
-  process.on("SIGINT", stop).on("SIGTERM", stop).on("SIGHUP", ignore).on("SIGUSR1", ignore);
+  for (const name of STOPPING) process.on(name, stop);
+  process.on("SIGHUP", ignore).on("SIGUSR1", ignore);
   return {
     signal: controller.signal,
     leaveInterrupts: () => {
@@ -38,7 +40,7 @@ export function onStopSignals(): StopSignals {
       return () => left--;
     },
     end: () => {
-      process.off("SIGINT", stop).off("SIGTERM", stop);
+      for (const name of STOPPING) process.off(name, stop);
     },
   };
 }

@@ -13,7 +13,7 @@ import { wrapKey } from "../sops/keys.ts";
 import { splitSecret } from "../sops/shamir.ts";
 import type { Context } from "./command.ts";
 import { keyContext } from "./key-context.ts";
-import { readNamedFile, sopsTime } from "./sops-file.ts";
+import { sopsTime, warnOfLeaks } from "./sops-file.ts";
 
 const CONFIG = ".sops.yaml";
 const DATA_KEY_BYTES = 32;
@@ -23,15 +23,6 @@ export interface EncryptFlags {
   readonly config?: string;
   /** Ask no service. */
   readonly offline?: boolean;
-}
-
-/** The content of the file at `path`, encrypted: see encryptContent. */
-export async function encryptFile(
-  context: Context,
-  path: string,
-  flags: EncryptFlags,
-): Promise<Uint8Array> {
-  return await encryptContent(context, path, await readNamedFile(path), flags);
 }
 
 /**
@@ -44,6 +35,15 @@ export async function encryptContent(
   content: Uint8Array,
   flags: EncryptFlags,
 ): Promise<Uint8Array> {
+  return (await prepareEncryption(context, path, flags))(content);
+}
+
+/** encryptContent in two steps: every recipient is tried, and then there may be some content. */
+export async function prepareEncryption(
+  context: Context,
+  path: string,
+  flags: EncryptFlags,
+): Promise<(content: Uint8Array) => Uint8Array> {
   const { groups, threshold, rule, macOnlyEncrypted } = await requireRule(context, path, flags);
   const dataKey = context.random(DATA_KEY_BYTES);
   const needed = threshold ?? groups.length;
@@ -52,20 +52,25 @@ export async function encryptContent(
       ? [dataKey]
       : splitSecret(dataKey, { count: groups.length, threshold: needed }, context.random);
   const keys = keyContext(context, flags.offline ?? false);
-  const encrypted = encryptDocument(content, {
-    name: path,
-    groups: await wrapShares(groups, shares, keys),
-    threshold,
-    rule,
-    macOnlyEncrypted,
-    lastModified: sopsTime(context),
-    dataKey,
-    random: context.random,
-  });
-  if (decryptDocument(openDocument(encrypted, { name: path }), dataKey).mac === "right") {
-    return encrypted;
-  }
-  throw new HoldfastError("SOPS_INVALID", `${path} could not be opened again; it is as it was`);
+  const wrapped = await wrapShares(groups, shares, keys);
+  return (content) => {
+    const encrypted = encryptDocument(content, {
+      name: path,
+      groups: wrapped,
+      threshold,
+      rule,
+      macOnlyEncrypted,
+      lastModified: sopsTime(context),
+      dataKey,
+      random: context.random,
+    });
+    const document = openDocument(encrypted, { name: path });
+    if (decryptDocument(document, dataKey).mac === "right") {
+      warnOfLeaks(context, document);
+      return encrypted;
+    }
+    throw new HoldfastError("SOPS_INVALID", `${path} could not be opened again; it is as it was`);
+  };
 }
 
 async function wrapShares(
@@ -86,7 +91,7 @@ async function wrapShares(
 }
 
 /** The rule for a file at `path`. USAGE when there is none. */
-export async function requireRule(
+async function requireRule(
   { environment }: Context,
   path: string,
   flags: EncryptFlags,

@@ -62,7 +62,7 @@ async function manifestEntries(file: string, keys: KeyContext): Promise<SecretEn
   const format = file.endsWith(".json") ? "json" : "yaml";
   let place = placeOf(content, file);
   let roots;
-  if (looksLikeSops(content)) {
+  if (looksLikeSops(content, file, format)) {
     const document = openDocument(content, { name: file, format });
     // The keys in it are not there to open it.
     const others = { ...keys, given: () => Promise.resolve(undefined) };

@@ -3,7 +3,7 @@
 
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { rmSync } from "node:fs";
+import { closeSync, openSync, rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { connect as connectHttp2 } from "node:http2";
 import type { ClientHttp2Session, IncomingHttpHeaders } from "node:http2";
@@ -11,7 +11,6 @@ import { connect as connectSocket } from "node:net";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfCancelled } from "../base/cancellation.ts";
 import { ahead } from "../base/concurrency.ts";
@@ -44,6 +43,8 @@ const END_MS = 500;
 const CLOSE_MS = 200;
 const ANSWER_BYTES_MAX = 1 << 20;
 const SAID_MAX = 1000;
+/** Characters of a line that are looked at. */
+const LINE_MAX = 1 << 14;
 /** Before each message of gRPC: a byte that tells whether it is compressed, and the length. */
 const PREFIX_BYTES = 5;
 
@@ -79,7 +80,7 @@ export class SopsService implements Closable {
     }
   }
 
-  /** A new one in place of one that has ended since: at a terminal, Ctrl-C in an editor reaches it as well. */
+  /** A new one in place of one that has ended since. */
   async #running(): Promise<RunningSops | string> {
     const before = await this.#started;
     if (typeof before === "object" && before.hasEnded) await this.close();
@@ -119,6 +120,8 @@ class RunningSops {
   #end = "";
   /** Its last line on stderr. */
   #said = "";
+  /** The line that it has begun there. */
+  #unfinished = "";
   #session: ClientHttp2Session | undefined;
 
   constructor(folder: string, options: SopsServiceOptions) {
@@ -127,10 +130,14 @@ class RunningSops {
     this.#limits = options.limits ?? LIMITS;
     // Only then it passes on what plugins say.
     const words = ["keyservice", "--verbose", "--network", "unix", "--address", this.#socket];
+    const terminal = openTerminal();
     const child = spawn("sops", words, {
       env: { ...options.env },
-      stdio: ["ignore", "ignore", "pipe"],
+      stdio: [terminal ?? "ignore", "ignore", "pipe"],
+      // At the head of a group, which holds all that a script in the place of sops starts.
+      detached: true,
     });
+    if (terminal !== undefined) closeSync(terminal);
     this.#child = child;
     this.#child.on("error", (error) => {
       const errno = errnoOf(error);
@@ -141,7 +148,8 @@ class RunningSops {
     this.#child.on("close", end);
     // What it started may keep stderr open.
     this.#child.on("exit", (...how) => void setTimeout(end, CLOSE_MS, ...how));
-    createInterface({ input: child.stderr }).on("line", (line) => this.#hear(line));
+    const stderr = child.stderr?.setEncoding("utf8");
+    stderr?.on("data", (text: string) => this.#take(text)).on("end", () => this.#take("\n"));
     process.on("exit", this.#abandon);
   }
 
@@ -180,39 +188,74 @@ class RunningSops {
         : undefined;
     if (answer !== undefined) return answer;
     if (timeout.aborted) return `sops did not answer within ${this.#limits.answer / 1000} s`;
-    await Promise.race([this.#untilEnded(), sleep(END_MS, undefined, { ref: false })]);
+    await this.#untilEnded(END_MS);
     return this.#end || "sops broke the connection off";
   }
 
   async close(): Promise<void> {
     this.#session?.destroy();
-    this.#child.kill("SIGKILL");
-    await this.#untilEnded();
+    this.#kill();
+    await this.#untilEnded(END_MS);
+    // What is slow to die may not keep us.
+    this.#child.unref();
     await rm(this.#folder, { recursive: true, force: true });
     process.off("exit", this.#abandon);
   }
 
   /** When the process ends at once. */
   readonly #abandon = (): void => {
-    this.#child.kill("SIGKILL");
+    this.#kill();
     rmSync(this.#folder, { recursive: true, force: true });
   };
 
   #setEnd(why: string): void {
-    this.#end ||= why;
+    if (this.hasEnded) return;
+    this.#end = why;
+    // Others of its group may have outlived it. Later their number may be somebody else's.
+    this.#kill();
     this.#ended.abort();
   }
 
-  async #untilEnded(): Promise<void> {
+  #kill(): void {
+    const { pid, stderr } = this.#child;
+    if (this.hasEnded || pid === undefined) return;
+    try {
+      process.kill(-pid, "SIGKILL");
+    } catch {
+      // Nobody is left.
+    }
+    // Whoever left the group may hold the other end.
+    stderr?.destroy();
+  }
+
+  /** At most `limit` ms. */
+  async #untilEnded(limit: number): Promise<void> {
     const { signal } = this.#ended;
-    if (signal.aborted) return;
-    await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+    await sleep(limit, undefined, { ref: false, signal }).catch(() => {});
+  }
+
+  #take(text: string): void {
+    const lines = (this.#unfinished + text).split("\n");
+    this.#unfinished = lines.pop()!.slice(0, LINE_MAX);
+    for (const line of lines) this.#hear(line);
   }
 
   #hear(line: string): void {
     if (line.trim() !== "") this.#said = line.slice(0, SAID_MAX);
     const notice = / msg="age: ((?:[^"\\]|\\.)*)"/.exec(line)?.[1];
     if (notice !== undefined) this.#options.onNotice(`sops: ${notice.replaceAll(/\\(.)/g, "$1")}`);
+  }
+}
+
+/**
+ * The terminal we run at, where a plugin asks for a PIN: whoever leads a group of its own has none by itself, and takes its
+ * standard input for it. Undefined where there is none.
+ */
+function openTerminal(): number | undefined {
+  try {
+    return openSync("/dev/tty", "r+");
+  } catch {
+    return undefined;
   }
 }
 

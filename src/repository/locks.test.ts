@@ -9,7 +9,6 @@ import { encodeLock } from "../restic/lock-file.ts";
 import type { Lock } from "../restic/lock-file.ts";
 import { faulty } from "../storage/faulty.ts";
 import type { FaultRule } from "../storage/faulty.ts";
-import { forwarding } from "../storage/forwarding.ts";
 import { openMemoryStorage } from "../storage/memory.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { HeldLock } from "./lock-holder.ts";
@@ -291,31 +290,4 @@ test("what the storage refuses is not taken for a free repository", async () => 
     await assert.rejects(acquireLock(repository, { exclusive: false }), is("STORAGE_DENIED"));
     assert.equal(lockFiles(made).length, 1);
   }
-});
-
-test("what is listed early is asked for under our lock, and serves one reader", async () => {
-  const made = world();
-  const asked: string[] = [];
-  const seen = (storage: Storage): Storage =>
-    forwarding(storage, {
-      list: (prefix, options) => {
-        asked.push(`${prefix} with ${lockFiles(made).length} locks`);
-        return storage.list(prefix, options);
-      },
-    });
-  const repository = made.open({ pid: 1 }, seen);
-  const held = await acquireLock(repository, {
-    exclusive: false,
-    onWritten: () => repository.listEarly("snapshot"),
-  });
-  assert.deepEqual(asked, [
-    "locks/ with 0 locks",
-    "snapshots/ with 1 locks",
-    "locks/ with 1 locks",
-  ]);
-  await repository.withoutCache().list("snapshot");
-  assert.equal(asked.length, 3, "the early one");
-  await repository.list("snapshot");
-  assert.equal(asked.length, 4, "what is new since then is seen");
-  await held.release();
 });

@@ -27,11 +27,6 @@ export interface LockOptions extends HoldOptions {
   retryFor?: number;
   /** A listing of the locks that was begun just before, in place of the first look. */
   listed?: Promise<readonly RepositoryFile[]> | undefined;
-  /**
-   * Called when the lock is where others see it, and whether one of theirs forbids it is still being asked. What is read
-   * from here on counts once the lock is held: nobody can have begun to take something away since.
-   */
-  onWritten?: () => void;
 }
 
 export interface FoundLock {
@@ -140,7 +135,7 @@ async function tryLock(repository: Repository, options: LockOptions): Promise<He
     if (!repository.storage.traits.strongLists) {
       await sleep(repository, LAGGING_LIST_MS, options.signal);
     }
-    options.onWritten?.();
+    // Nothing else is asked for yet: whoever locked just before us may still be taking away what a list would show.
     await refuseConflict(repository, options, own);
   } catch (error) {
     await holder.release();

@@ -4,7 +4,6 @@
 // is written becomes visible in the order pack, index, snapshot, and disappears in the reverse order.
 
 import type { Clock, Random } from "../base/clock.ts";
-import { ahead } from "../base/concurrency.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import { concatBytes, sha256Hex } from "../base/bytes.ts";
@@ -62,8 +61,6 @@ export class Repository {
   readonly keyId: Id;
   readonly compression: CompressionMode;
   readonly cache: Cache | undefined;
-  /** Listings that were begun before their turn. */
-  #early = new Map<FileKind, Promise<RepositoryFile[]>>();
 
   constructor(parts: RepositoryParts) {
     this.storage = parts.storage;
@@ -77,21 +74,12 @@ export class Repository {
 
   /** The same repository, read past the cache. */
   withoutCache(): Repository {
-    const repository = new Repository({ ...this, cache: undefined });
-    repository.#early = this.#early;
-    return repository;
+    return new Repository({ ...this, cache: undefined });
   }
 
   /** Files of a kind, strangers left out, in no meaningful order. */
   async list(kind: FileKind, signal?: AbortSignal): Promise<RepositoryFile[]> {
-    const early = this.#early.get(kind);
-    this.#early.delete(kind);
-    return await (early ?? listFiles(this.storage, kind, signal));
-  }
-
-  /** Begins the next listing of `kind` now: whoever asks for it then waits a round trip less. */
-  listEarly(kind: FileKind, signal?: AbortSignal): void {
-    this.#early.set(kind, ahead(listFiles(this.storage, kind, signal)));
+    return await listFiles(this.storage, kind, signal);
   }
 
   /** The stored bytes of a file, proved to match its name. */

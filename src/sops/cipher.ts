@@ -61,24 +61,32 @@ function keyObject(dataKey: Uint8Array): KeyObject {
   return made;
 }
 
-/** Opens a value; undefined when it does not open, or is not what its type says. */
-export function openValue(
+/** The bytes that were encrypted; undefined when they do not open. */
+export function openBytes(
   encrypted: EncryptedValue,
   dataKey: Uint8Array,
   additional: string,
-): Value | undefined {
-  let plain: Buffer;
+): Uint8Array | undefined {
   try {
     const cipher = createDecipheriv("aes-256-gcm", keyObject(dataKey), encrypted.iv, {
       authTagLength: TAG_BYTES,
     });
     cipher.setAAD(Buffer.from(additional, "utf8"));
     cipher.setAuthTag(encrypted.tag);
-    plain = Buffer.concat([cipher.update(encrypted.data), cipher.final()]);
+    return Buffer.concat([cipher.update(encrypted.data), cipher.final()]);
   } catch {
     return undefined;
   }
-  return canonical(encrypted.type, plain);
+}
+
+/** Opens a value; undefined when it does not open, or is not what its type says. */
+export function openValue(
+  encrypted: EncryptedValue,
+  dataKey: Uint8Array,
+  additional: string,
+): Value | undefined {
+  const bytes = openBytes(encrypted, dataKey, additional);
+  return bytes && canonical(encrypted.type, bytes);
 }
 
 /** Encrypts a value. `iv` must be new for every pair of value and `additional` under one data key. */

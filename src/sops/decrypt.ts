@@ -2,14 +2,15 @@
 // put a value into an error, nor hand out anything of a document whose MAC is wrong, unless told to.
 
 import { HoldfastError } from "../base/errors.ts";
-import { DATA_KEY_BYTES, openValue, parseEncrypted, type EncryptedValue } from "./cipher.ts";
+import { DATA_KEY_BYTES, openBytes, openValue, parseEncrypted } from "./cipher.ts";
+import type { EncryptedValue } from "./cipher.ts";
 import type { SopsDocument } from "./document.ts";
 import { printJson } from "./json-print.ts";
 import { KnownIvs } from "./known-ivs.ts";
 import { cutMetadata, itemToComment, replaceScalar, scalarText } from "./layout.ts";
 import { applyEdits, entryOf, failAt, pathText } from "./tree.ts";
 import type { Comment, Edit, Leaf, List, Mapping, Node } from "./tree.ts";
-import { canonicalTime, textOf, type Value } from "./value.ts";
+import { canonical, canonicalTime, textOf, type Value } from "./value.ts";
 import { walkDocuments, type Visit } from "./walk.ts";
 import { printYaml } from "./yaml-print.ts";
 
@@ -52,9 +53,8 @@ class Decryption {
     if (value.bytes.length === 0) return value;
     const encrypted = parseEncrypted(textOf(value));
     if (!encrypted) throw this.#fail(leaf, path, "is not encrypted, but the rules say it is");
-    const plain = openValue(encrypted, this.#dataKey, additional);
+    const plain = this.#open(encrypted, additional);
     if (!plain) throw this.#fail(leaf, path, "does not open with the data key");
-    this.ivs.add(plain, additional, encrypted.iv);
     if (!this.edits.has(at.start)) this.edits.set(at.start, this.#edit(leaf, parent, plain));
     return plain;
   }
@@ -76,12 +76,22 @@ class Decryption {
   #openComment(encrypted: EncryptedValue, path: readonly string[]): Value | undefined {
     for (let depth = path.length; depth >= 0; depth--) {
       const additional = `${path.slice(0, depth).join(":")}:`;
-      const plain = openValue(encrypted, this.#dataKey, additional);
-      if (!plain) continue;
-      this.ivs.add(plain, additional, encrypted.iv);
-      return plain;
+      const plain = this.#open(encrypted, additional);
+      if (plain) return plain;
     }
     return undefined;
+  }
+
+  /**
+   * The value. Its vector may serve again for the very bytes that it encrypted, never for another way to write them: two
+   * messages under one vector give both away.
+   */
+  #open(encrypted: EncryptedValue, additional: string): Value | undefined {
+    const bytes = openBytes(encrypted, this.#dataKey, additional);
+    const plain = bytes && canonical(encrypted.type, bytes);
+    if (plain && Buffer.compare(plain.bytes, bytes) === 0)
+      this.ivs.add(plain, additional, encrypted.iv);
+    return plain;
   }
 
   #edit({ at }: Leaf, parent: Mapping | List, plain: Value): Edit {
@@ -162,7 +172,8 @@ export function decryptDocument(
   return {
     roots,
     mac: state,
-    ivs: decryption.ivs,
+    // Types are not authenticated; in what somebody changed they may make a value of other bytes.
+    ivs: state === "right" ? decryption.ivs : new KnownIvs(),
     emit: () => {
       if (document.format === "binary") return binaryContent(document, roots);
       const edits = [...decryption.edits.values(), ...cutMetadata(document)];

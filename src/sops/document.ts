@@ -1,7 +1,7 @@
 // Opens a SOPS document: its format, its trees and what it says of itself, with nothing decrypted yet. Implements
 // docs/formats/sops.md#files.
 
-import { HoldfastError } from "../base/errors.ts";
+import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import { parseDotenv } from "./dotenv-tree.ts";
 import { parseJson } from "./json-tree.ts";
 import type { WrappedKey } from "./key-source.ts";
@@ -11,7 +11,9 @@ import type { Entry, Mapping, Place } from "./tree.ts";
 import { parseYaml } from "./yaml-tree.ts";
 
 export const FORMATS = ["yaml", "json", "dotenv", "binary"] as const;
-/** Metadata as SOPS writes them in YAML, JSON and .env files, and in JSON without line ends. */
+/** What every encrypted value begins with. */
+const ENCRYPTED_MARK = "ENC[AES256_GCM,";
+/** Metadata as SOPS writes them in YAML, JSON and .env files: for files that cannot be parsed. */
 const METADATA =
   /^["']?sops["']?\s*:[ \t]*(?:\{|#|\r?$)|^[ \t]*"sops"\s*:\s*\{|[{,]\s*"sops"\s*:\s*\{|^sops_mac=/m;
 export type Format = (typeof FORMATS)[number];
@@ -44,10 +46,36 @@ export function formatOf(name: string): Format {
   });
 }
 
-/** Whether a file says that it is a SOPS document, told before it is parsed. */
-export function looksLikeSops(content: Uint8Array): boolean {
+/** Whether a file says that it is a SOPS document, be it a sound one or a damaged one. */
+export function looksLikeSops(content: Uint8Array, name: string, format?: Format): boolean {
   const { buffer, byteOffset, length } = content;
-  return METADATA.test(Buffer.from(buffer, byteOffset, length).toString("latin1"));
+  const bytes = Buffer.from(buffer, byteOffset, length);
+  // Most files do not have the word in them, and need not be parsed.
+  if (!bytes.includes("sops")) return false;
+  if (name.endsWith(".ini")) return /^\[sops\]/m.test(bytes.toString("latin1"));
+  try {
+    const place = placeOf(content, name);
+    const known = format ?? formatOf(name);
+    const isSealed = place.text.includes(ENCRYPTED_MARK);
+    return parseTrees(place, known).some((root) => isBlock(metadataEntries(root, known), isSealed));
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    const text = bytes.toString("latin1");
+    // Of formats that are not known only JSON is one that SOPS writes.
+    const isKnown = /\.(?:ya?ml|json|env)$/.test(name) || text.trimStart().startsWith("{");
+    return isKnown && METADATA.test(text);
+  }
+}
+
+/** `sops` may be the name of anything; metadata tell when the document was changed, or stand beside encrypted values. */
+function isBlock(entries: readonly Entry[], isSealed: boolean): boolean {
+  return entries.some(({ key, node }) =>
+    node.kind === "map"
+      ? isSealed ||
+        entryOf(node, "lastmodified") !== undefined ||
+        entryOf(node, "mac") !== undefined
+      : /^sops_(?:mac|lastmodified|version)$/.test(key),
+  );
 }
 
 /** The text of a file. Throws SOPS_INVALID when it is no UTF-8. */

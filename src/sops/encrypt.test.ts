@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { isHoldfastError } from "../base/errors.ts";
 import { seededBytes } from "../../test/seeded-bytes.ts";
 import { decryptDocument, nodeAt } from "./decrypt.ts";
-import { openDocument } from "./document.ts";
+import { IV_BYTES, sealValue } from "./cipher.ts";
+import { looksLikeSops, openDocument } from "./document.ts";
 import { encryptDocument, type EncryptOptions } from "./encrypt.ts";
 import { setValue } from "./set-value.ts";
 import { textOf, valueOf } from "./value.ts";
@@ -61,6 +62,75 @@ suite("encrypting", () => {
     assert.notEqual(now[5], old[5]);
     const values = now.flatMap((line) => /iv:([^,]+)/.exec(line)?.[1] ?? []);
     assert.equal(new Set(values).size, values.length, "no IV twice");
+  });
+
+  test("after an edit, no vector serves for other bytes than it did", () => {
+    // Another program may write a bool as it likes: it means the same, and is not the same under a cipher.
+    const first = encrypt("a.yaml", "a: true\nb: x\n");
+    const odd = sealValue(
+      { type: "bool", bytes: Buffer.from("true") },
+      dataKey,
+      "a:",
+      random(IV_BYTES),
+    );
+    const written = first.replace(/a: ENC.*/, `a: ${odd}`);
+    const vectors = (text: string): string[] =>
+      [...text.matchAll(/^[ab]: .*iv:([^,]+)/gm)].map((match) => match[1]!);
+    const again = (text: string, ignoreMac = false): string => {
+      const document = openDocument(text, { name: "a.yaml" });
+      const { ivs, emit } = decryptDocument(document, dataKey, { ignoreMac });
+      return encrypt("a.yaml", emit(), { before: { document, ivs } });
+    };
+    const [a, b] = vectors(written);
+    const after = vectors(again(written));
+    assert.notEqual(after[0], a);
+    assert.equal(after[1], b);
+    // Whoever changed the file may have changed a type, which nothing proves.
+    const forged = vectors(again(written.replace("type:bool", "type:str"), true));
+    assert.ok(forged[0] !== a && forged[1] !== b);
+  });
+
+  test("after an edit, metadata stand where they can, wherever they stood", () => {
+    const edit = (name: string, text: string): string => {
+      const document = openDocument(text, { name });
+      const { emit, ivs } = decryptDocument(document, dataKey);
+      const plain = emit().toString().replace("old", "new");
+      const saved = encrypt(name, plain, { before: { document, ivs } });
+      const opened = decryptDocument(openDocument(saved, { name }), dataKey);
+      assert.match(Buffer.from(opened.emit()).toString(), /new/);
+      return saved;
+    };
+    const yaml = encrypt("a.yaml", "a: old\nb: x\n");
+    const commented = edit("a.yaml", `${yaml}# keep me\n`);
+    assert.match(commented, /# ?keep me|#ENC/);
+    assert.match(
+      Buffer.from(
+        decryptDocument(openDocument(commented, { name: "a.yaml" }), dataKey).emit(),
+      ).toString(),
+      /# keep me/,
+    );
+    const indented = yaml.replace(/^/gm, "  ").trimEnd();
+    edit("a.yaml", `${indented}\n`);
+    // What is written as JSON in a .yaml file, over many lines and in one.
+    const json = encrypt("a.json", '{\n\t"a": "old",\n\t"b": [1]\n}\n');
+    edit("a.yaml", json);
+    edit("a.yaml", JSON.stringify(JSON.parse(json)));
+    edit("a.json", JSON.stringify(JSON.parse(json)));
+    const [first = "", second = ""] = yaml.split("sops:\n");
+    edit("a.yaml", `sops:\n${second}${first}`);
+    const env = encrypt("a.env", "A=old\nB=x\n");
+    const [values, metadata] = [
+      env.slice(0, env.indexOf("sops_")),
+      env.slice(env.indexOf("sops_")),
+    ];
+    const lines = metadata.trimEnd().split("\n");
+    const mixed = `${lines[0]}\n# between\n${values}${lines.slice(1).join("\n")}\n`;
+    const once = edit("a.env", mixed);
+    assert.equal(
+      edit("a.env", once.replace("new", "old")).split("between").length,
+      once.split("between").length,
+    );
+    assert.ok(edit("a.env", env).endsWith("\n"));
   });
 
   test("keeps the form of what is encrypted", () => {
@@ -184,4 +254,34 @@ suite("changing a value", () => {
       );
     }
   });
+});
+
+test("a SOPS document is told from what only has the word in it", () => {
+  const looks = (name: string, text: string): boolean => looksLikeSops(Buffer.from(text), name);
+  const yaml = encrypt("a.yaml", "a: old\n");
+  const json = encrypt("a.json", '{"a": "old"}');
+  for (const [name, text] of [
+    ["a.yaml", yaml],
+    ["a.yaml", yaml.replace(/^/gm, "  ").trimEnd()],
+    ["a.yaml", yaml.replace("sops:", "sops: !!map")],
+    ["a.yaml", json],
+    ["a.json", JSON.stringify(JSON.parse(json))],
+    ["a.bin", encrypt("a.bin", "x")],
+    ["a.env", encrypt("a.env", "A=b\n")],
+    // Damaged: not to be taken for plain.
+    ["a.yaml", `${yaml}b: [\n`],
+    ["a.yaml", yaml.replace(/ +(?:mac|lastmodified): .*\n/g, "")],
+  ] as const) {
+    assert.equal(looks(name, text), true, text);
+  }
+  for (const [name, text] of [
+    ["a.yaml", "a: old\n"],
+    ["a.yaml", "sops: x\n"],
+    ["a.yaml", "sops:\n  enabled: true\n"],
+    ["a.yaml", 'a: |\n  {"sops": {"mac": "x"}}\n'],
+    ["a.md", "sops:\n  mac: x\n"],
+    ["a.env", "sops_mode=1\n"],
+  ] as const) {
+    assert.equal(looks(name, text), false, text);
+  }
 });

@@ -12,7 +12,7 @@ import { changedMetadata } from "./metadata-edits.ts";
 import { metadataBlock, metadataText, type NewMetadata } from "./metadata-text.ts";
 import { PatternError } from "./re2-syntax.ts";
 import { DEFAULT_RULE, selectionOf, type Selection } from "./selection.ts";
-import { applyEdits, failAt, type Edit, type Mapping, type Place } from "./tree.ts";
+import { applyEdits, blockColumn, failAt, type Edit, type Mapping, type Place } from "./tree.ts";
 import { valueOf, type Value } from "./value.ts";
 import { walkDocuments } from "./walk.ts";
 import { printYaml } from "./yaml-print.ts";
@@ -82,13 +82,16 @@ function plainOf(content: Uint8Array | string, name: string, format: Format): Pl
   if (roots.every((root) => root.items.length === 0)) {
     throw new HoldfastError("SOPS_INVALID", `${name}: there is nothing to encrypt in it`);
   }
-  const isPlain = roots.every((root) => !isEmpty(root) && place.text[root.at.start] !== "{");
+  const isPlain = roots.every(
+    (root) =>
+      !isEmpty(root) && place.text[root.at.start] !== "{" && blockColumn(place.text, root) === 0,
+  );
   return isPlain && !usesReferences(place.text) ? { place, roots } : rewritten(name, roots);
 }
 
 /**
- * YAML written anew. What an alias stands for is encrypted at each use anew, so it must be written out; neither flow style nor a
- * document without values has room for metadata.
+ * YAML written anew. What an alias stands for is encrypted at each use anew, so it must be written out; neither flow style, nor a
+ * mapping that is indented, nor a document without values has room for metadata.
  */
 function rewritten(name: string, roots: readonly Mapping[]): Plain {
   let text = "";

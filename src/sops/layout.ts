@@ -58,14 +58,12 @@ function cutFromBraces(root: Mapping, entry: Entry): Edit {
 }
 
 /** Takes an entry out of a block of YAML, line by line. */
-function cutFromBlock(text: string, root: Mapping, entry: Entry, isOnly: boolean): Edit {
+function cutFromBlock(text: string, entry: Entry, isOnly: boolean): Edit {
   const start = lineStart(text, entry.keyAt.start);
-  const next = root.items.find(
-    (item) => item.kind === "entry" && item.keyAt.start > entry.keyAt.start,
-  );
-  const marker = /^(?:---|\.\.\.)(?=\s|$)/m.exec(text.slice(entry.keyAt.start));
-  const documentEnd = marker ? entry.keyAt.start + marker.index : text.length;
-  const end = next?.kind === "entry" ? lineStart(text, next.keyAt.start) : documentEnd;
+  // What follows the block is not the block's: a comment, an empty line.
+  const last = text[entry.node.at.end - 1] === "\n" ? entry.node.at.end - 1 : entry.node.at.end;
+  const newline = text.indexOf("\n", last);
+  const end = newline === -1 ? text.length : newline + 1;
   return { start, end, text: isOnly ? "{}\n" : "" };
 }
 
@@ -87,9 +85,7 @@ export function cutMetadata(document: SopsDocument): Edit[] {
     };
     const isOnly = root.items.every(({ kind }) => kind === "comment");
     return block.map((entry) =>
-      text[root.at.start] === "{"
-        ? cutFromBraces(whole, entry)
-        : cutFromBlock(text, whole, entry, isOnly),
+      text[root.at.start] === "{" ? cutFromBraces(whole, entry) : cutFromBlock(text, entry, isOnly),
     );
   });
 }

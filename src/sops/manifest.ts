@@ -2,6 +2,7 @@
 // decoded, `stringData` lies on top, as the API server does it.
 
 import { HoldfastError } from "../base/errors.ts";
+import { looksEncrypted } from "./cipher.ts";
 import type { Format } from "./document.ts";
 import { entryOf, failAt, lineOf } from "./tree.ts";
 import type { Mapping, Place } from "./tree.ts";
@@ -48,7 +49,8 @@ export function secretEntries(
   return values;
 }
 
-function textAt(mapping: Mapping, key: string): string | undefined {
+/** The text of a scalar of the mapping. */
+export function textAt(mapping: Mapping, key: string): string | undefined {
   const node = entryOf(mapping, key)?.node;
   return node?.kind === "leaf" && node.value !== undefined ? textOf(node.value) : undefined;
 }
@@ -72,7 +74,20 @@ function entriesOf(
     if (item.kind !== "entry" || !names.test(item.key)) continue;
     const { key, node } = item;
     if (node.kind !== "leaf") throw failAt(place, item.keyAt.start, `${key} is no text`);
+    const type = node.value?.type ?? "str";
+    if (type !== "str" && type !== "bytes" && type !== "comment") {
+      throw failAt(place, node.at.start, `${key} is no text, and may not be what was typed`, {
+        hint: "Put it in quotes: without them, 0123 is the number 83. Kubernetes takes no numbers either.",
+      });
+    }
     const text = node.value === undefined ? "" : textOf(node.value);
+    if (looksEncrypted(text)) {
+      throw failAt(
+        place,
+        node.at.start,
+        `${key} is encrypted, and the file has no metadata to open it`,
+      );
+    }
     values.set(key, read(text, place, key, node.at.start));
   }
   return values;

@@ -3,8 +3,9 @@
 import type { SopsDocument } from "./document.ts";
 import { replaceScalar, scalarText } from "./layout.ts";
 import { FLAT_PREFIX } from "./metadata.ts";
+import { metadataText } from "./metadata-text.ts";
 import { applyEdits, entryOf } from "./tree.ts";
-import type { Edit, Leaf, Mapping } from "./tree.ts";
+import type { Edit, Entry, Leaf, Mapping } from "./tree.ts";
 import { valueOf } from "./value.ts";
 
 /** What changes in the metadata with every edit of a document. */
@@ -41,13 +42,43 @@ export function metadataEdits(document: SopsDocument, changed: ChangedMetadata):
   );
 }
 
-/** The block of metadata of the first document as it stands in the text, changed. */
+/**
+ * The block of metadata of the first document, changed, as it can stand at the end of a new text: what of it stands in lines of
+ * its own stays as it is.
+ */
 export function changedMetadata(document: SopsDocument, changed: ChangedMetadata): string {
+  const { text, format } = document;
   const entries = document.blocks[0]!;
-  const start = entries[0]!.keyAt.start;
-  const end = entries.at(-1)!.node.at.end;
-  const edits = metadataEdits(document, changed)
+  const edits = metadataEdits(document, changed);
+  if (format === "dotenv")
+    return entries.map((entry) => `${editedSpan(text, entry, edits)}\n`).join("");
+  const entry = entries[0]!;
+  return format === "yaml" && !hasOwnLines(text, entry)
+    ? metadataText(replaced(entry.node as Mapping, changed), format)
+    : editedSpan(text, entry, edits);
+}
+
+/** Whether an entry of YAML begins a line, and its value another: not in braces, and not in a mapping that is indented. */
+function hasOwnLines(text: string, { keyAt, node }: Entry): boolean {
+  const isFirst = keyAt.start === 0 || text[keyAt.start - 1] === "\n";
+  return isFirst && /^[ \t]*:[ \t]*\r?\n/.test(text.slice(keyAt.end, node.at.start));
+}
+
+/** An entry as it stands in the text, with the edits that are in it. */
+function editedSpan(text: string, { keyAt, node }: Entry, edits: readonly Edit[]): string {
+  const [start, end] = [keyAt.start, node.at.end];
+  const own = edits
     .filter((edit) => edit.start >= start && edit.end <= end)
     .map((edit) => ({ ...edit, start: edit.start - start, end: edit.end - start }));
-  return applyEdits(document.text.slice(start, end), edits);
+  return applyEdits(text.slice(start, end), own);
+}
+
+function replaced(block: Mapping, changed: ChangedMetadata): Mapping {
+  const texts = new Map<string, string>(Object.entries<string>({ ...changed }));
+  const items = block.items.map((item) => {
+    const text = item.kind === "entry" ? texts.get(item.key) : undefined;
+    if (item.kind !== "entry" || text === undefined) return item;
+    return { ...item, node: { ...item.node, kind: "leaf", value: valueOf("str", text) } as Leaf };
+  });
+  return { ...block, items };
 }

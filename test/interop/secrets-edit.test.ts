@@ -101,6 +101,8 @@ suite("secrets edit", { skip: skipWithout("sops-newest", "age-keygen") }, () => 
     const broken = await edit("printf 'a: [\\nGEHEIM' > \"$1\"", ["a.enc.yaml"], 1);
     assert.ok(/a\.enc\.yaml, line 2/.test(broken.stderr) && !broken.stderr.includes("GEHEIM"));
     await edit("printf 'a: b\\nsops: {mac: x}\\n' > \"$1\"", ["a.enc.yaml"], 203);
+    const gone = await edit('rm "$1"', ["a.enc.yaml"], 1);
+    assert.match(gone.stderr, /editor left no file; a\.enc\.yaml is as it was/);
     await edit("", ["a.enc.yaml"], 1, { EDITOR: at("absent") });
     const none = await edit("", ["a.enc.yaml"], 1, { EDITOR: "", PATH: at(".") });
     assert.match(none.stderr, /no editor/);
@@ -160,14 +162,20 @@ suite("secrets edit", { skip: skipWithout("sops-newest", "age-keygen") }, () => 
     );
     assert.match(lost.stderr, /changed by somebody else meanwhile/);
     assert.match(text("plain.enc.yaml"), /# theirs\n$/);
-    assert.match(theirs("plain.enc.yaml.edited".replace(".edited", "")), /GEHEIM/);
-    const aside = execFileSync(
-      sops.path,
-      ["decrypt", "--input-type", "yaml", "--output-type", "yaml", `${target}.edited`],
-      { env: env() },
+    assert.match(lost.stderr, /What you saved is in plain\.edited\.enc\.yaml, encrypted/);
+    assert.match(theirs("plain.enc.yaml"), /GEHEIM/);
+    assert.match(theirs("plain.edited.enc.yaml"), /MINE: m/);
+    const again = await edit(
+      `echo "    SECOND: m" >> "$1"; echo "# again" >> '${target}'`,
+      ["plain.enc.yaml"],
+      1,
     );
-    assert.match(aside.toString(), /MINE: m/);
-    rmSync(`${target}.edited`);
+    assert.match(again.stderr, /in plain\.edited-2\.enc\.yaml/);
+    assert.match(theirs("plain.edited-2.enc.yaml"), /SECOND: m/);
+    const made = `echo 'data: {x: mine}' > "$1"; echo theirs > '${at("raced.enc.yaml")}'`;
+    await edit(made, ["raced.enc.yaml"], 1);
+    assert.equal(text("raced.enc.yaml"), "theirs\n");
+    assert.match(theirs("raced.edited.enc.yaml"), /x: mine/);
   });
 
   test("an interrupt is the editor's; a request to end leaves nothing in memory", async () => {
@@ -191,12 +199,14 @@ suite("secrets edit", { skip: skipWithout("sops-newest", "age-keygen") }, () => 
     writeFileSync(at("go"), "");
     assert.deepEqual(await once(interrupted, "exit"), [200, null]);
     rmSync(at("go"));
-    const ended = start();
-    await untilStarted();
-    assert.equal(remains().length, 1);
-    ended.kill("SIGTERM");
-    assert.deepEqual(await once(ended, "exit"), [130, null]);
-    assert.deepEqual(remains(), []);
+    for (const signal of ["SIGTERM", "SIGQUIT"] as const) {
+      const ended = start();
+      await untilStarted();
+      assert.equal(remains().length, 1);
+      ended.kill(signal);
+      assert.deepEqual(await once(ended, "exit"), [130, null]);
+      assert.deepEqual(remains(), []);
+    }
     assert.equal(text("a.enc.yaml"), old);
   });
 });

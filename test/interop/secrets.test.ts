@@ -124,6 +124,64 @@ suite("the guide's secret", { skip: skipWithout("sops-newest", "age-keygen") }, 
     }
   });
 
+  test("a guard of commits looks at what would be committed", async () => {
+    const git = (...words: string[]): void => {
+      execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@b", ...words], {
+        cwd: at("."),
+        stdio: "ignore",
+      });
+    };
+    git("init");
+    writeFileSync(at("staged.enc.yaml"), "kind: Secret\nstringData:\n  A: GEHEIM\n");
+    git("add", ".");
+    writeFileSync(at("staged.enc.yaml"), readFileSync(at(MANIFEST)));
+    assert.equal((await secrets("check", "staged.enc.yaml")).status, 0);
+    const staged = await secrets("check", "--staged", "staged.enc.yaml");
+    assert.deepEqual([staged.status, /staged\.enc\.yaml +PLAIN/.test(staged.stdout)], [1, true]);
+    git("add", ".");
+    assert.equal((await secrets("check", "--staged", "staged.enc.yaml")).status, 0);
+    // What the rules of the file leave readable of a Secret is found as well.
+    const open = readFileSync(at(MANIFEST), "utf8").replace("stringData:", "stringdata:");
+    writeFileSync(
+      at("staged.enc.yaml"),
+      `${open.slice(0, open.indexOf("sops:"))}stringData:\n    A: GEHEIM\n${open.slice(open.indexOf("sops:")).replace("(data|stringData)", "stringdata")}`,
+    );
+    const leaky = await secrets("check", "staged.enc.yaml");
+    assert.match(leaky.stdout, /"stringData\.A" is not encrypted/);
+    rmSync(at("staged.enc.yaml"));
+    rmSync(at(".git"), { recursive: true });
+  });
+
+  test("what is no file, no text or no place ends in one error, and shows no key", async () => {
+    execFileSync("mkfifo", [at("pipe.enc.yaml")]);
+    assert.match((await secrets("decrypt", "pipe.enc.yaml")).stderr, /is a named pipe/);
+    assert.match((await secrets("check", "pipe.enc.yaml")).stdout, /UNREAD/);
+    rmSync(at("pipe.enc.yaml"));
+    assert.match((await secrets("decrypt", ".")).stderr, /is a directory/);
+    const KEY = `AGE-SECRET-KEY-1${"Q".repeat(58)}`;
+    for (const words of [
+      ["--sops-keys", KEY, "secrets", "decrypt", MANIFEST],
+      ["secrets", "set", MANIFEST, "stringData.A", KEY],
+      ["secrets", "decrypt", KEY],
+    ]) {
+      const run = await bench.holdfast(words, { cwd: at("."), status: 1 });
+      assert.ok(!run.stderr.includes(KEY), run.stderr);
+    }
+    const options = { cwd: at("."), status: 1 };
+    for (const [line, message] of [
+      ["  RESTIC_PASSWORD: 0123", /line 3: RESTIC_PASSWORD is no text/],
+      ["  RESTIC_PASSWORD: ENC[AES256_GCM,data:x]", /line 3: RESTIC_PASSWORD is encrypted/],
+      ["  RESTIC_REPOSITORY: 'rclone::sftp,ssh=\"sh x\":x'", /makes up a remote of rclone/],
+      ["  RCLONE_CONFIG_X_REMOTE: ':sftp,ssh=x:y'", /makes up a remote of rclone/],
+      ["  RCLONE_CONFIG: evil.conf", /sets RCLONE_CONFIG/],
+    ] as const) {
+      writeFileSync(at("bad.yaml"), `kind: Secret\nstringData:\n${line}\n`);
+      const run = await bench.holdfast(["--from-secret", "bad.yaml", "snapshots"], options);
+      assert.match(run.stderr, message);
+    }
+    rmSync(at("bad.yaml"));
+  });
+
   test("a value that is set is what sops reads, and everything else stays as it was", async () => {
     writeFileSync(at("set.enc.yaml"), readFileSync(at(MANIFEST)), { mode: 0o600 });
     const path = "stringData.RESTIC_PASSWORD";

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmodSync, existsSync, readFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, renameSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -161,6 +161,8 @@ for (const version of VERSIONS) {
       assert.ok(attempt.opened, JSON.stringify(attempt));
       assert.deepEqual(Buffer.from(attempt.dataKey), dataKey);
       assert.equal(attempt.where, "age-plugin-fake, by sops");
+      // They come another way than the answer.
+      await until(() => sops.notices.length === 2);
       assert.deepEqual(sops.notices, Array(2).fill("sops: fake plugin: touch me"));
     });
   });
@@ -213,6 +215,22 @@ function assertGone(home: Folder): void {
   assert.ok(!existsSync(dirname(socket!)));
 }
 
+async function until(holds: () => boolean): Promise<void> {
+  for (let tries = 0; !holds(); tries++) {
+    assert.ok(tries < 100);
+    await sleep(20);
+  }
+}
+
+/** It runs, and is no mere entry in a table. */
+function isAlive(pid: string): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
 const WELL = { "grpc-status": "0" };
 const vaultKey = wrapped("hc_vault", "https://v/v1/transit/keys/k", "vault:v1:x");
 
@@ -263,6 +281,33 @@ suite("a sops that is no help", () => {
     home.write("sops", "");
     await using unfit = served(alone(home, home.path));
     assert.equal(await openWithSops(vaultKey, unfit.context), "sops cannot be run (EACCES)");
+  });
+
+  test("is behind a script that does not become it", async () => {
+    using home = folder();
+    const env = fakeSops(home, answering("00000000030a0178", WELL));
+    renameSync(join(home.path, "sops"), join(home.path, "behind"));
+    const script = `#!/bin/sh\n"${join(home.path, "behind")}" "$@"\necho done >&2\n`;
+    chmodSync(home.write("sops", script), 0o700);
+    {
+      await using sops = served(env);
+      assert.deepEqual(await openWithSops(vaultKey, sops.context), Buffer.from("x"));
+    }
+    // Whoever takes in orphans buries it a little later.
+    const pid = readFileSync(join(home.path, "ran"), "utf8").split(" ")[0]!;
+    await until(() => !isAlive(pid));
+  });
+
+  test("says more than can be kept, and ends no line", async () => {
+    using home = folder();
+    const script = "#!/bin/sh\nexec head -c 700000000 /dev/zero >&2\n";
+    chmodSync(home.write("sops", script), 0o700);
+    const before = process.memoryUsage.rss();
+    await using sops = served(alone(home, `${home.path}:${SYSTEM_PATH}`));
+    const why = await openWithSops(vaultKey, sops.context);
+    assert.match(String(why), /^sops (?:ended \(0\):|did not start)/);
+    assert.ok(String(why).length < 2000);
+    assert.ok(process.memoryUsage.rss() - before < 200 << 20);
   });
 
   test("is started again when it has ended", async () => {

@@ -10,16 +10,17 @@ import { setValue } from "../../sops/set-value.ts";
 import { textOf, valueOf } from "../../sops/value.ts";
 import type { CommandFamily, CommandModule, Context } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
-import { replaceFile } from "../replace-file.ts";
+import { changedMeanwhile, replaceFile, requireReplaceable } from "../replace-file.ts";
 import { checkSecrets } from "../secrets-check.ts";
 import { editSecrets } from "../secrets-edit.ts";
 import type { EditFlags } from "../secrets-edit.ts";
 import { initSecret } from "../secrets-init.ts";
 import type { InitFlags } from "../secrets-init.ts";
-import { encryptFile } from "../sops-encrypt.ts";
+import { tellSecrets } from "../secrets-message.ts";
+import { encryptContent } from "../sops-encrypt.ts";
 import type { EncryptFlags } from "../sops-encrypt.ts";
-import { openSopsFile, sopsTime } from "../sops-file.ts";
-import type { SopsFlags } from "../sops-file.ts";
+import { openSopsContent, openSopsFile, readNamedFile, sopsTime } from "../sops-file.ts";
+import type { OpenedFile, SopsFlags } from "../sops-file.ts";
 
 function addFlags(command: Command): Command {
   return command
@@ -78,6 +79,8 @@ As \`sops decrypt --extract\`: a text is printed as it is, without a line end.`,
 
 /** Kubernetes takes no larger Secret. */
 const VALUE_BYTES_MAX = 1 << 20;
+/** Others may write the same file at the same time: each starts over with what the other left. */
+const SET_ATTEMPTS = 5;
 
 const set: CommandModule = {
   configure(command) {
@@ -100,30 +103,49 @@ it was encrypted is refused, because a new MAC would hide that.`,
   async run(context, [file = "", path = ""], options) {
     const steps = parsePath(path);
     const { offline = false } = options as SopsFlags;
-    const opened = await openSopsFile(context, file, { offline });
-    const text = await newValue(context, `${file}: ${path}`);
-    const { document, decrypted, dataKey } = opened;
-    const content = setValue(document, decrypted, {
-      dataKey,
-      path: steps,
-      value: valueOf("str", text),
-      lastModified: sopsTime(context),
-      random: context.random,
-    });
-    // What cannot be opened again must not take the place of what can.
-    const again = decryptDocument(openDocument(content, { name: file }), dataKey);
-    const node = nodeAt(again.roots, steps);
-    if (node?.kind !== "leaf" || node.value === undefined || textOf(node.value) !== text) {
-      throw new HoldfastError(
-        "SOPS_INVALID",
-        `${file} would not hold the new value; it is as it was`,
-      );
+    const { random } = context;
+    await requireReplaceable(file);
+    let text: string | undefined;
+    for (let attempt = 1; ; attempt++) {
+      const expected = await readNamedFile(file);
+      const opened = await openSopsContent(context, file, expected, { offline });
+      // What is asked for is asked for once.
+      text ??= await newValue(context, `${file}: ${path}`);
+      const content = withValue(context, opened, steps, text);
+      if (await replaceFile(file, content, { random, expected })) break;
+      if (attempt === SET_ATTEMPTS) throw changedMeanwhile(file, "It is as they left it.");
     }
-    await replaceFile(file, content, context.random);
-    context.output.print(`${file}: ${path} is set`);
+    tellSecrets(context, `${file}: ${path} is set`, { action: "set", file, path });
     return EXIT.ok;
   },
 };
+
+/** What the file is to be with `text` at `steps`. */
+function withValue(
+  context: Context,
+  { document, decrypted, dataKey }: OpenedFile,
+  steps: readonly string[],
+  text: string,
+): Uint8Array {
+  const { name } = document;
+  const content = setValue(document, decrypted, {
+    dataKey,
+    path: steps,
+    value: valueOf("str", text),
+    lastModified: sopsTime(context),
+    random: context.random,
+  });
+  // What cannot be opened again must not take the place of what can.
+  const again = decryptDocument(openDocument(content, { name }), dataKey);
+  const node = nodeAt(again.roots, steps);
+  if (node?.kind !== "leaf" || node.value === undefined || textOf(node.value) !== text) {
+    throw new HoldfastError(
+      "SOPS_INVALID",
+      `${name} would not hold the new value; it is as it was`,
+    );
+  }
+  return content;
+}
 
 const encrypt: CommandModule = {
   configure(command) {
@@ -143,13 +165,17 @@ For whom, and in which of its values, the first rule for the file says, as with 
       );
   },
   async run(context, [file = ""], { inPlace, ...flags }) {
-    const content = await encryptFile(context, file, flags as EncryptFlags);
+    if (inPlace === true) await requireReplaceable(file);
+    const expected = await readNamedFile(file);
+    const content = await encryptContent(context, file, expected, flags as EncryptFlags);
     if (inPlace !== true) {
       context.output.raw(content);
-      return EXIT.ok;
+      await context.output.settle();
+      return context.output.isBroken ? EXIT.failed : EXIT.ok;
     }
-    await replaceFile(file, content, context.random);
-    context.output.print(`${file} is encrypted`);
+    const { random } = context;
+    if (!(await replaceFile(file, content, { random, expected }))) throw changedMeanwhile(file);
+    tellSecrets(context, `${file} is encrypted`, { action: "encrypt", file });
     return EXIT.ok;
   },
 };
@@ -212,10 +238,12 @@ async function newValue({ secrets }: Context, what: string): Promise<string> {
 }
 
 const check: CommandModule = {
+  stopsWithReader: true,
   configure(command) {
     command
       .argument("[paths...]", "files and directories (default: the current one)")
       .option("--require-key", "fail for files that no key here opens")
+      .option("--staged", "look at what git would commit, not at the files")
       .option("--offline", "ask no service for a key")
       .addHelpText(
         "after",
@@ -223,10 +251,11 @@ const check: CommandModule = {
 Examples:
   holdfast secrets check
   holdfast secrets check kubernetes/ --offline
+  holdfast secrets check --staged              as a pre-commit hook
 
 Looks at every file that is encrypted, or is named as if it were (*.enc.yaml, *.sops.yaml and the like): whether a key
 here opens it and which one, whether it was changed since, and whether anything stands in it in plain. Prints no value.
-The status is 1 when something is wrong, so that it can guard a commit.`,
+The status is 1 when something is wrong.`,
       );
   },
   run: checkSecrets,

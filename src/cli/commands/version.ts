@@ -6,6 +6,7 @@ import { EXIT } from "../exit-status.ts";
 import { PROGRAM_VERSION } from "../version.ts";
 
 export const versionCommand: CommandModule = {
+  stopsWithReader: true,
   configure() {},
 
   run({ output }) {
