@@ -130,9 +130,10 @@ async function checkAll(
   const snapshots = isChoice
     ? chosen
     : await loadSnapshots(repository, snapshotFiles, findings, options);
-  const listed = await indexFiles;
+  const listed = await orFailureOf(keys, indexFiles);
   const packFiles = begin((early) => repository.list("pack", early));
-  const indexes = await loadIndexes(repository, listed, findings, options);
+  const loading = loadIndexes(repository, listed, findings, options);
+  const indexes = await orFailureOf(keys, loading);
   checkKeys(await keys, findings);
   const { table } = indexes;
   const used = createEntrySetMemory(table.index.count);
@@ -159,6 +160,11 @@ async function checkAll(
       ...content,
     },
   };
+}
+
+/** What `work` comes to, or the failure of `other` as soon as there is one. */
+async function orFailureOf<T>(other: Promise<unknown>, work: Promise<T>): Promise<T> {
+  return await Promise.race([work, other.then(() => work)]);
 }
 
 interface KeyContent {
