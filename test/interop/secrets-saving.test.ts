@@ -55,7 +55,10 @@ suite("what is typed is not lost", { skip: skipWithout("age-keygen") }, () => {
     );
     writeFileSync(at("a.yaml"), PLAIN);
     const made = await secrets(["encrypt", "-i", "a.yaml", "--json"], { status: 0 });
-    assert.equal(made.stdout, '{"message_type":"secrets_file","action":"encrypt","file":"a.yaml"}\n');
+    assert.equal(
+      made.stdout,
+      '{"message_type":"secrets_file","action":"encrypt","file":"a.yaml"}\n',
+    );
   });
 
   test("no editor opens for what cannot be saved", async () => {
