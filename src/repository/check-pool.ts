@@ -33,6 +33,7 @@ export interface CheckPoolOptions {
   connections: number;
   /** The largest part of a pack that is read at once. */
   bufferBytes: number;
+  threads: CheckThreads;
 }
 
 interface Member {
@@ -128,11 +129,7 @@ export class CheckPool implements AsyncDisposable {
       buffers: this.#buffersPerWorker,
       bufferBytes,
     };
-    const worker = new Worker(workerUrl("check-worker", import.meta.url), {
-      workerData: data,
-      // A worker allocates little that lives long; a small young generation keeps its memory small.
-      resourceLimits: { maxYoungGenerationSizeMb: 2 },
-    });
+    const worker = this.#options.threads.take();
     this.#workers.push(worker);
     const ready = Promise.withResolvers<Member>();
     const waiting: Member["waiting"] = new Map();
@@ -154,6 +151,37 @@ export class CheckPool implements AsyncDisposable {
       waiting.delete(message.buffer);
       answer?.resolve(message);
     });
+    worker.postMessage(data);
     return ready.promise;
   }
+}
+
+/** Threads that load their code while it is not known yet what they will work with. */
+export class CheckThreads {
+  readonly #idle: Worker[] = [];
+
+  start(count: number): void {
+    for (let started = 0; started < count; started++) this.#idle.push(startThread());
+  }
+
+  /** A thread that waits for its data; the caller ends it. */
+  take(): Worker {
+    const idle = this.#idle.shift();
+    // One that ended has no id any more; a new one tells why.
+    return idle === undefined || idle.threadId < 0 ? startThread() : idle;
+  }
+
+  /** Ends those that were not taken. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#idle.map((worker) => worker.terminate()));
+  }
+}
+
+function startThread(): Worker {
+  const worker = new Worker(workerUrl("check-worker", import.meta.url), {
+    // A worker allocates little that lives long; a small young generation keeps its memory small.
+    resourceLimits: { maxYoungGenerationSizeMb: 2 },
+  });
+  // Until it is taken nobody else listens, and an error that nobody hears ends the program.
+  return worker.on("error", () => {});
 }

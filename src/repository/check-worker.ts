@@ -1,6 +1,6 @@
 // A worker thread of a check: opens packs and trees that the main thread has read into the worker's memory.
 
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 import { messageOf } from "../base/errors.ts";
 import { BlobOpener, OPENER_BYTES } from "../restic/blob-opener.ts";
 import { CHUNK_BYTES_MAX } from "../restic/chunker.ts";
@@ -95,15 +95,14 @@ function reply(message: CheckReply): void {
   port.postMessage(message);
 }
 
-try {
-  const worker = new CheckWorker(workerData as CheckWorkerData);
-  port.on("message", (request: CheckRequest) => {
-    try {
-      worker.handle(request);
-    } catch (error) {
-      reply({ type: "failed", message: messageOf(error) });
-    }
-  });
-} catch (error) {
-  reply({ type: "failed", message: messageOf(error) });
-}
+/** What it works with comes as the first message, so that a thread can be started before that is known. */
+let worker: CheckWorker | undefined;
+
+port.on("message", (message: CheckWorkerData | CheckRequest) => {
+  try {
+    if (worker === undefined) worker = new CheckWorker(message as CheckWorkerData);
+    else worker.handle(message as CheckRequest);
+  } catch (error) {
+    reply({ type: "failed", message: messageOf(error) });
+  }
+});

@@ -15,7 +15,7 @@ import type { ReadData, ReadablePack } from "./check-data.ts";
 import { CheckFindings } from "./check-findings.ts";
 import type { CheckFinding } from "./check-findings.ts";
 import { checkPackFiles, loadIndexes } from "./check-index.ts";
-import { CheckPool } from "./check-pool.ts";
+import { CheckPool, CheckThreads } from "./check-pool.ts";
 import { walkTrees } from "./check-trees.ts";
 import { EntrySet, createEntrySetMemory } from "./entry-set.ts";
 import { keyOf } from "./layout.ts";
@@ -122,6 +122,8 @@ async function checkAll(
 ): Promise<CheckReport> {
   const { signal } = options;
   const findings = new CheckFindings(options.onFinding);
+  await using threads = new CheckThreads();
+  threads.start(options.readData.mode === "none" ? 1 : options.workers);
   const keys = begin((early) => readKeys(repository, early));
   const isChoice = (options.snapshots?.ids ?? []).length > 0;
   const snapshotFiles = isChoice ? undefined : await repository.list("snapshot", signal);
@@ -132,16 +134,24 @@ async function checkAll(
     : await loadSnapshots(repository, snapshotFiles, findings, options);
   const listed = await orFailureOf(keys, indexFiles);
   const packFiles = begin((early) => repository.list("pack", early));
-  const loading = loadIndexes(repository, listed, findings, options);
-  const indexes = await orFailureOf(keys, loading);
+  const indexes = await orFailureOf(keys, loadIndexes(repository, listed, findings, options));
   checkKeys(await keys, findings);
   const { table } = indexes;
   const used = createEntrySetMemory(table.index.count);
-  await using pool = makePool(repository, { table, options, used });
+  await using pool = makePool(repository, { table, options, used, threads });
   pool.start(options.readData.mode === "none" ? 1 : options.workers);
   options.onPhase?.("packs", table.packs.length, 0);
   const packs = checkPackFiles(await packFiles, table, findings, options);
-  const check = { repository, options, findings, table, packs: packs.sound, snapshots, used };
+  const check = {
+    repository,
+    options,
+    findings,
+    table,
+    packs: packs.sound,
+    snapshots,
+    used,
+    threads,
+  };
   const content = await checkContent(check, pool);
   return {
     numErrors: findings.errors,
@@ -240,6 +250,7 @@ interface ContentCheck {
   snapshots: FoundSnapshot[];
   /** Memory of the EntrySet of what is used. */
   used: SharedArrayBuffer;
+  threads: CheckThreads;
 }
 
 type ContentCoverage = Omit<
@@ -251,17 +262,19 @@ interface PoolNeeds {
   table: PackTable;
   options: CheckOptions;
   used: SharedArrayBuffer;
+  threads: CheckThreads;
 }
 
 /** The threads of a check, with buffers for packs of `bytes`, by default for all but the largest that will be read. */
 function makePool(
   repository: Repository,
-  { table, options, used }: PoolNeeds,
+  { table, options, used, threads }: PoolNeeds,
   bytes: number = commonBytes(table, options),
 ): CheckPool {
   // Files of this machine come as fast from one request as from several.
   const { local, connections } = repository.storage.traits;
   return new CheckPool({
+    threads,
     key: repository.key,
     index: table.index,
     used,
