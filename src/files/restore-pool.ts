@@ -35,7 +35,7 @@ export type Written = RestoreReply & { type: "written" };
 const SLOT_BYTES = (8 << 20) + (64 << 10);
 /** Of each worker: one is being filled while another is written. What is far away is asked for earlier. */
 const SLOTS_NEAR = 2;
-const SLOTS_FAR = 3;
+const SLOTS_FAR = 4;
 
 export interface RestorePoolOptions {
   workers: number;
