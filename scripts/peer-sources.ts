@@ -1,9 +1,9 @@
-// The ways to get a peer program: a Debian package unpacked into .peers/, a Go, Rust or Python program built into it, or
-// a package of the machine's own system. Each returns the program's path or throws one line that says why not.
+// The ways to get a peer program: a Debian package unpacked into .peers/, a Go, Rust, Python or npm package put into it,
+// or a package of the machine's own system. Each returns the program's path or throws one line that says why not.
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { PEERS_FOLDER } from "../test/peers.ts";
 import { debianArchive } from "./apt-archive.ts";
 
@@ -120,6 +120,21 @@ export function pythonInstall(wanted: {
   return python;
 }
 
+/** Installs an npm package below .peers/; the path of `program` in it. */
+export function npmInstall(wanted: { name: string; version: string; program: string }): string {
+  const { name, version, program } = wanted;
+  const folder = join(PEERS_FOLDER, `npm-${name.replace(/\W+/g, "-")}-${version}`);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "package.json"), "{}\n");
+  const quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"];
+  run("npm", ["install", ...quiet, `${name}@${version}`], { cwd: folder });
+  const tree = join(folder, "node_modules", name);
+  // Packages hold no links: this one's own script makes them, and is all of it that is run.
+  const script = join(tree, "scripts", "hydrate-symlinks.js");
+  if (existsSync(script)) run(process.execPath, [script], { cwd: tree });
+  return join(tree, program);
+}
+
 /** Installs a package of the machine's own system, for programs that cannot be unpacked elsewhere; its path. */
 export function systemPackage(name: string, program: string): string {
   if (process.getuid?.() !== 0) {
@@ -128,5 +143,5 @@ export function systemPackage(name: string, program: string): string {
   const env = { DEBIAN_FRONTEND: "noninteractive" };
   run("apt-get", ["update"], { env });
   run("apt-get", ["install", "-y", "--no-install-recommends", name], { env });
-  return join("/usr/bin", program);
+  return resolve("/usr/bin", program);
 }

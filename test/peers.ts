@@ -19,6 +19,8 @@ export interface PeerNeed {
   /** Oldest version that serves, and the version from which it no longer does. */
   readonly from: string;
   readonly before?: string;
+  /** Folder where the system keeps it, when that is not on PATH. */
+  readonly folder?: string;
   /** What it is for; "benchmark" peers are never required. */
   readonly use: "interop" | "benchmark";
 }
@@ -40,6 +42,12 @@ export type PeerName =
   | "gpg"
   | "barman-oldest"
   | "barman-newest"
+  | "postgres-13"
+  | "postgres-14"
+  | "postgres-15"
+  | "postgres-16"
+  | "postgres-17"
+  | "postgres-18"
   | "rustic"
   | "kopia"
   | "borg";
@@ -53,6 +61,17 @@ const barman = {
   versionArguments: ["-c", "import barman; print(barman.__version__)"],
   use: "interop",
 } as const;
+/** The server of a major version; initdb and pg_ctl lie beside it. */
+function postgres(major: number): PeerNeed {
+  return {
+    program: "postgres",
+    folder: `/usr/lib/postgresql/${major}/bin`,
+    versionArguments: ["--version"],
+    from: `${major}.0`,
+    before: `${major + 1}.0`,
+    use: "interop",
+  };
+}
 const attr = { versionArguments: ["--version"], from: "2.4.0", use: "interop" } as const;
 const benchmark = { versionArguments: ["--version"], use: "benchmark" } as const;
 
@@ -80,6 +99,12 @@ export const PEERS: Readonly<Record<PeerName, PeerNeed>> = {
   gpg: { program: "gpg", versionArguments: ["--version"], from: "2.2.0", use: "interop" },
   "barman-oldest": { ...barman, from: "3.4.0", before: "3.5.0" },
   "barman-newest": { ...barman, from: "3.17.0" },
+  "postgres-13": postgres(13),
+  "postgres-14": postgres(14),
+  "postgres-15": postgres(15),
+  "postgres-16": postgres(16),
+  "postgres-17": postgres(17),
+  "postgres-18": postgres(18),
   rustic: { ...benchmark, program: "rustic", from: "0.9.0" },
   kopia: { ...benchmark, program: "kopia", from: "0.17.0" },
   borg: { ...benchmark, program: "borg", from: "1.2.0" },
@@ -135,17 +160,18 @@ export function probePeer(name: PeerName, path: string, source: string): PeerSta
   return { missing: `${path} is ${version}, wanted ${wanted}` };
 }
 
-/** Looks for `name` on PATH. */
+/** Looks for `name` in its own folder, if it has one, and on PATH. */
 export function locatePeer(name: PeerName): PeerStatus {
-  const { program } = PEERS[name];
-  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
+  const { program, folder: own } = PEERS[name];
+  const onPath = (process.env["PATH"] ?? "").split(delimiter);
+  for (const folder of own === undefined ? onPath : [own, ...onPath]) {
     const path = join(folder, program);
     try {
       accessSync(path, constants.X_OK);
     } catch {
       continue;
     }
-    return probePeer(name, path, "PATH");
+    return probePeer(name, path, folder === own ? "the system" : "PATH");
   }
   return { missing: `no ${program} on PATH` };
 }
