@@ -55,5 +55,5 @@ export interface CommandFamily {
 export interface CommandMember {
   readonly name: string;
   readonly summary: string;
-  readonly module: CommandModule;
+  load(): Promise<CommandModule>;
 }

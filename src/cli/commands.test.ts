@@ -17,14 +17,22 @@ function helpOf(module: CommandModule): string {
   return text;
 }
 
-function leaves(name: string, loaded: CommandModule | CommandFamily): [string, CommandModule][] {
+async function leaves(
+  name: string,
+  loaded: CommandModule | CommandFamily,
+): Promise<[string, CommandModule][]> {
   if (!("members" in loaded)) return [[name, loaded]];
-  return loaded.members.map((member) => [`${name} ${member.name}`, member.module]);
+  return await Promise.all(
+    loaded.members.map(async (member): Promise<[string, CommandModule]> => [
+      `${name} ${member.name}`,
+      await member.load(),
+    ]),
+  );
 }
 
 test("every command that takes something has examples, which call it by its name", async () => {
   for (const { name, load } of COMMANDS) {
-    for (const [words, module] of leaves(name, await load())) {
+    for (const [words, module] of await leaves(name, await load())) {
       const help = helpOf(module);
       if (!/^Arguments:|^ {2}--/m.test(help)) continue;
       assert.match(help, /^Examples?:\n/m, `${words} has no examples`);
@@ -36,7 +44,7 @@ test("every command that takes something has examples, which call it by its name
 test("commands that only print end with their reader, all others go on", async () => {
   const stopping: string[] = [];
   for (const { name, load } of COMMANDS) {
-    for (const [words, module] of leaves(name, await load())) {
+    for (const [words, module] of await leaves(name, await load())) {
       if (module.stopsWithReader === true) stopping.push(words);
     }
   }
@@ -72,7 +80,7 @@ test("docs/compatibility.md has a section for every command and names every opti
   addGlobalOptions(program);
   look("Everywhere", program);
   for (const { name, load } of COMMANDS) {
-    for (const [, module] of leaves(name, await load())) {
+    for (const [, module] of await leaves(name, await load())) {
       const command = new Command(name);
       module.configure(command);
       look(name, command);

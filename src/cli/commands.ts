@@ -70,6 +70,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/secrets.ts")).secretsCommand,
   },
   {
+    name: "pg",
+    summary: "Archive a PostgreSQL server, and bring it back to any moment",
+    load: async () => (await import("./commands/pg.ts")).pgCommand,
+  },
+  {
     name: "doctor",
     summary: "Look for what would keep backups from working",
     load: async () => (await import("./commands/doctor.ts")).doctorCommand,

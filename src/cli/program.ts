@@ -102,7 +102,7 @@ async function parse(
   for (const { name, summary, load } of COMMANDS) {
     const command = program.command(name).description(summary);
     // Only those whose name was typed are loaded.
-    if (words.includes(name)) addCommand(command, await load(), add);
+    if (words.includes(name)) await addCommand(command, await load(), { words, add });
   }
   if (words.length === 0) {
     program.outputHelp();
@@ -118,17 +118,18 @@ async function parse(
   return calls[0];
 }
 
-function addCommand(
+async function addCommand(
   command: Command,
   loaded: CommandModule | CommandFamily,
-  add: (command: Command, module: CommandModule) => void,
-): void {
+  { words, add }: { words: readonly string[]; add: (to: Command, module: CommandModule) => void },
+): Promise<void> {
   if (!("members" in loaded)) {
     add(command, loaded);
     return;
   }
-  for (const { name, summary, module } of loaded.members) {
-    add(command.command(name).description(summary), module);
+  for (const { name, summary, load } of loaded.members) {
+    const member = command.command(name).description(summary);
+    if (words.includes(name)) add(member, await load());
   }
 }
 

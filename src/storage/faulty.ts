@@ -79,6 +79,10 @@ class RuledStorage implements FaultyStorage {
     return this.#call("put", key, () => this.#storage.put(key, body, options));
   }
 
+  replace(key: string, body: Uint8Array, options: CallOptions = {}): Promise<void> {
+    return this.#call("replace", key, () => this.#storage.replace!(key, body, options));
+  }
+
   get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
     return this.#call("get", key, (fault) => this.#get(key, options, fault));
   }

@@ -15,6 +15,9 @@ export function forwarding(storage: Storage, changed: Partial<Storage>): Storage
     deleteMany: (keys, options) => storage.deleteMany(keys, options),
     close: () => storage.close(),
   };
+  if (storage.replace) {
+    passed.replace = (key, body, options) => storage.replace!(key, body, options);
+  }
   if (storage.startUpload) {
     passed.startUpload = (key, options) => storage.startUpload!(key, options);
   }

@@ -102,6 +102,23 @@ class GcsStorage implements Storage {
   }
 
   async put(key: string, body: Uint8Array, { signal }: CallOptions = {}): Promise<void> {
+    const isStored = await this.#write(key, body, { signal, query: this.#creation });
+    // Something of that name exists: another content, or this one, when the reply to an earlier attempt was lost.
+    if (!isStored) await this.#compare(key, body, signal);
+  }
+
+  async replace(key: string, body: Uint8Array, { signal }: CallOptions = {}): Promise<void> {
+    const { ifGenerationMatch: _, ...query } = this.#creation;
+    await this.#write(key, body, { signal, query });
+  }
+
+  /** Stores an object; false when a condition in `query` forbids it. */
+  async #write(
+    key: string,
+    body: Uint8Array,
+    options: { signal: AbortSignal | undefined; query: Record<string, string | undefined> },
+  ): Promise<boolean> {
+    const { signal, query } = options;
     checkKey(key);
     throwIfCancelled(signal);
     const checksum = crc32cText(crc32c(body));
@@ -111,17 +128,17 @@ class GcsStorage implements Storage {
       kind: "put",
       method: "POST",
       path: `/upload${this.#objects}`,
-      query: { uploadType: "multipart", ...this.#creation },
+      query: { uploadType: "multipart", ...query },
       headers: { "content-type": contentType },
       body: parts,
       what: `write ${key}`,
       expect: [412],
       signal,
     });
-    // Something of that name exists: another content, or this one, when the reply to an earlier attempt was lost.
-    if (answer.status === 412) return await this.#compare(key, body, signal);
+    if (answer.status === 412) return false;
     const stored = resourceOf(answer, `write ${key}`);
     await this.#accept(key, stored, { checksum, size: body.length, again: true });
+    return true;
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {

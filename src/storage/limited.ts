@@ -14,6 +14,9 @@ export function withConnections(storage: Storage, connections: number): Storage 
   return forwarding(storage, {
     traits: { ...storage.traits, connections },
     put: (key, body, options) => hold(() => storage.put(key, body, options), options),
+    ...(storage.replace && {
+      replace: (key, body, options) => hold(() => storage.replace!(key, body, options), options),
+    }),
     get: (key, options) => hold(() => storage.get(key, options), options),
     stat: (key, options) => hold(() => storage.stat(key, options), options),
     delete: (key, options) => hold(() => storage.delete(key, options), options),
@@ -43,6 +46,12 @@ export function withRates(storage: Storage, rates: Rates): Storage {
       await upload?.take(body.length, options?.signal);
       await storage.put(key, body, options);
     },
+    ...(storage.replace && {
+      replace: async (key, body, options) => {
+        await upload?.take(body.length, options?.signal);
+        await storage.replace!(key, body, options);
+      },
+    }),
     get: async (key, options) => {
       const bytes = await storage.get(key, options);
       await download?.take(bytes.length, options?.signal);

@@ -3,7 +3,7 @@
 // (docs/decisions/storage.md). It never replaces a file and never follows a key out of the root by its name.
 
 import { constants } from "node:fs";
-import { open, stat, unlink } from "node:fs/promises";
+import { open, rename, stat, unlink } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { toHex } from "../base/bytes.ts";
@@ -125,6 +125,27 @@ class LocalStorage implements Storage {
     }
   }
 
+  async replace(key: string, body: Uint8Array, options: CallOptions = {}): Promise<void> {
+    checkKey(key);
+    throwIfCancelled(options.signal);
+    const path = join(this.#root, key);
+    const temporary = this.#temporaryFor(path);
+    try {
+      const handle = await this.#createFile(temporary);
+      try {
+        await this.#write(handle, temporary, body, options.signal);
+        await rename(temporary, path);
+      } catch (error) {
+        await unlink(temporary).catch(() => undefined);
+        throw error;
+      }
+      await syncDirectory(dirname(path));
+      await this.#directories.settled(dirname(path));
+    } catch (error) {
+      throw putError(error, key);
+    }
+  }
+
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
     checkKey(key);
     const range = rangeOf(key, options);
@@ -169,7 +190,7 @@ class LocalStorage implements Storage {
   async *list(prefix: string, options: CallOptions = {}): AsyncGenerator<StoredObject> {
     const walk = { wanted: isKey, signal: options.signal };
     for await (const { key, stats } of walkFiles(this.#root, normalPrefix(prefix), walk)) {
-      yield { key, size: stats.size };
+      yield { key, size: stats.size, modified: stats.mtimeMs };
     }
   }
 

@@ -4,6 +4,7 @@
 
 import { setImmediate as turn } from "node:timers/promises";
 import { concatBytes, equalBytes } from "../base/bytes.ts";
+import { systemClock, type Clock } from "../base/clock.ts";
 import { throwIfCancelled } from "../base/cancellation.ts";
 import { HoldfastError } from "../base/errors.ts";
 import { checkKey, normalPrefix } from "./keys.ts";
@@ -25,6 +26,8 @@ export interface MemoryStorageOptions {
   objects?: Map<string, Uint8Array>;
   /** Name shown to people; "memory" by default. */
   location?: string;
+  /** Tells when an object was stored; the machine's clock by default. */
+  clock?: Clock;
 }
 
 /** A storage whose objects live in a Map. */
@@ -36,20 +39,29 @@ class MemoryStorage implements Storage {
   readonly location: string;
   readonly traits: StorageTraits = { local: true, strongLists: true, connections: 16 };
   readonly #objects: Map<string, Uint8Array>;
+  readonly #times = new Map<string, number>();
+  readonly #clock: Clock;
 
   constructor(options: MemoryStorageOptions) {
     this.location = options.location ?? "memory";
     this.#objects = options.objects ?? new Map<string, Uint8Array>();
+    this.#clock = options.clock ?? systemClock;
   }
 
   async put(key: string, body: Uint8Array, options: CallOptions = {}): Promise<void> {
     checkKey(key);
     await settle(options);
     const existing = this.#objects.get(key);
-    if (existing === undefined) this.#objects.set(key, Uint8Array.from(body));
+    if (existing === undefined) this.#keep(key, Uint8Array.from(body));
     else if (!equalBytes(existing, body)) {
       throw new HoldfastError("STORAGE_EXISTS", `${key} exists with different content`);
     }
+  }
+
+  async replace(key: string, body: Uint8Array, options: CallOptions = {}): Promise<void> {
+    checkKey(key);
+    await settle(options);
+    this.#keep(key, Uint8Array.from(body));
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
@@ -75,7 +87,7 @@ class MemoryStorage implements Storage {
     await settle(options);
     for (const [key, body] of Array.from(this.#objects)) {
       throwIfCancelled(options.signal);
-      if (key.startsWith(start)) yield { key, size: body.length };
+      if (key.startsWith(start)) yield { key, size: body.length, modified: this.#times.get(key) };
     }
   }
 
@@ -110,7 +122,7 @@ class MemoryStorage implements Storage {
         // The same finish again, because its reply was lost.
         if (stored !== undefined && equalBytes(stored, body)) return;
         this.#refuseTaken(key);
-        this.#objects.set(key, body);
+        this.#keep(key, body);
       },
       abort: () => Promise.resolve(),
     };
@@ -118,6 +130,11 @@ class MemoryStorage implements Storage {
 
   close(): Promise<void> {
     return Promise.resolve();
+  }
+
+  #keep(key: string, body: Uint8Array): void {
+    this.#objects.set(key, body);
+    this.#times.set(key, this.#clock.now());
   }
 
   #refuseTaken(key: string): void {

@@ -17,6 +17,7 @@ import type {
 
 export type StorageOperation =
   | "put"
+  | "replace"
   | "get"
   | "stat"
   | "list"
@@ -50,6 +51,7 @@ export function retrying(storage: Storage, options: RetryingOptions): Storage {
 class RetryingStorage implements Storage {
   readonly location: string;
   readonly traits: StorageTraits;
+  readonly replace?: NonNullable<Storage["replace"]>;
   readonly startUpload?: NonNullable<Storage["startUpload"]>;
   readonly inspect?: NonNullable<Storage["inspect"]>;
   readonly #storage: Storage;
@@ -57,6 +59,7 @@ class RetryingStorage implements Storage {
 
   constructor(storage: Storage, options: RetryingOptions) {
     // What the storage below cannot do, this one cannot either.
+    if (storage.replace) this.replace = (key, body, call) => this.#replace(key, body, call);
     if (storage.startUpload) this.startUpload = (key, call) => this.#startUpload(key, call);
     if (storage.inspect) this.inspect = (call) => this.#inspect(call);
     this.location = storage.location;
@@ -112,6 +115,11 @@ class RetryingStorage implements Storage {
 
   close(): Promise<void> {
     return this.#storage.close();
+  }
+
+  #replace(key: string, body: Uint8Array, options: CallOptions = {}): Promise<void> {
+    const work = (): Promise<void> => this.#storage.replace!(key, body, options);
+    return retry(work, this.#retryOptions("replace", key, options));
   }
 
   #inspect(options: CallOptions = {}): Promise<StorageFact[]> {

@@ -6,7 +6,7 @@ import type { BackendContext } from "./backend.ts";
 import { checkKey } from "./keys.ts";
 import { Bucket, CONNECTIONS } from "./s3/bucket.ts";
 import { openClient } from "./s3/client.ts";
-import { putObject } from "./s3/create-only.ts";
+import { putObject, replaceObject } from "./s3/create-only.ts";
 import { inspectBucket, makeBucket } from "./s3/inspect.ts";
 import { deleteObject, Deletions, listObjects } from "./s3/listing.ts";
 import { startUpload } from "./s3/upload.ts";
@@ -106,6 +106,11 @@ class S3Storage implements Storage {
   async put(key: string, body: Uint8Array, options: CallOptions = {}): Promise<void> {
     begin(key, options);
     await putObject(this.#bucket, { key, body }, options);
+  }
+
+  async replace(key: string, body: Uint8Array, options: CallOptions = {}): Promise<void> {
+    begin(key, options);
+    await replaceObject(this.#bucket, { key, body }, options);
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {

@@ -22,6 +22,9 @@
 //         not one and keep a later one (docs/decisions/storage.md#deletions).
 // deleteMany deletes all of the keys, in any order and many in one request where the backend can; it resolves when none of
 //         them exists any more. After a failure some are gone: the same call may be repeated.
+// replace makes the body the content of a key, whatever stood there: atomic and durable like put, the last one wins. For the
+//         few objects that grow, such as partial segments of WAL; whoever calls it owns the key. Backends that store restic
+//         repositories alone have none.
 // startUpload is for bodies too large to hold, or of unknown length; backends that store restic repositories alone have
 //         none. Pieces are numbered from 0 and all but the last have pieceBytes; at most `parallel` writes run at once, and
 //         with parallel 1 they come in order. Writing a piece again with the same content is harmless. `finish` takes the
@@ -37,6 +40,8 @@ export interface StoredObject {
   readonly key: string;
   /** Bytes. */
   readonly size: number;
+  /** When it was stored, in milliseconds since 1970; told by lists, where the backend knows. */
+  readonly modified?: number | undefined;
 }
 
 export interface StorageTraits {
@@ -95,6 +100,7 @@ export interface Storage {
   list(prefix: string, options?: CallOptions): AsyncIterable<StoredObject>;
   delete(key: string, options?: CallOptions): Promise<void>;
   deleteMany(keys: readonly string[], options?: CallOptions): Promise<void>;
+  replace?(key: string, body: Uint8Array, options?: CallOptions): Promise<void>;
   startUpload?(key: string, options?: CallOptions): Promise<Upload>;
   inspect?(options?: CallOptions): Promise<StorageFact[]>;
   close(): Promise<void>;

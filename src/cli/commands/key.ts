@@ -102,10 +102,14 @@ const remove: CommandModule = {
 
 export const keyCommand: CommandFamily = {
   members: [
-    { name: "list", summary: "List the keys", module: list },
-    { name: "add", summary: "Add a password", module: add },
-    { name: "passwd", summary: "Change the password that opened the repository", module: passwd },
-    { name: "remove", summary: "Remove a key", module: remove },
+    { name: "list", summary: "List the keys", load: async () => list },
+    { name: "add", summary: "Add a password", load: async () => add },
+    {
+      name: "passwd",
+      summary: "Change the password that opened the repository",
+      load: async () => passwd,
+    },
+    { name: "remove", summary: "Remove a key", load: async () => remove },
   ],
 };
 

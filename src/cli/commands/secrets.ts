@@ -263,20 +263,24 @@ The status is 1 when something is wrong.`,
 
 export const secretsCommand: CommandFamily = {
   members: [
-    { name: "decrypt", summary: "Print a SOPS file in plain", module: decrypt },
-    { name: "get", summary: "Print one value of a SOPS file", module: get },
-    { name: "init", summary: "Make the encrypted Secret of a new repository", module: init },
+    { name: "decrypt", summary: "Print a SOPS file in plain", load: async () => decrypt },
+    { name: "get", summary: "Print one value of a SOPS file", load: async () => get },
+    {
+      name: "init",
+      summary: "Make the encrypted Secret of a new repository",
+      load: async () => init,
+    },
     {
       name: "encrypt",
       summary: "Encrypt a plain file by the rules of .sops.yaml",
-      module: encrypt,
+      load: async () => encrypt,
     },
-    { name: "edit", summary: "Open a SOPS file in an editor", module: edit },
-    { name: "set", summary: "Replace one value of a SOPS file", module: set },
+    { name: "edit", summary: "Open a SOPS file in an editor", load: async () => edit },
+    { name: "set", summary: "Replace one value of a SOPS file", load: async () => set },
     {
       name: "check",
       summary: "Tell which files are sound, and which key opens them",
-      module: check,
+      load: async () => check,
     },
   ],
 };

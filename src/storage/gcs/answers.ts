@@ -14,9 +14,16 @@ export interface ObjectResource {
   readonly kmsKeyName?: string | undefined;
 }
 
+export interface PageItem {
+  readonly name: string;
+  readonly size: number;
+  /** When it was stored, in milliseconds since 1970. */
+  readonly modified: number | undefined;
+}
+
 /** One page of a list. */
 export interface Page {
-  readonly items: readonly { readonly name: string; readonly size: number }[];
+  readonly items: readonly PageItem[];
   readonly nextPageToken: string | undefined;
 }
 
@@ -67,7 +74,7 @@ export function pageOf(answer: WireAnswer, what: string): Page {
     const name = isRecord(item) ? item["name"] : undefined;
     const size = isRecord(item) ? sizeOf(item["size"]) : undefined;
     if (typeof name !== "string" || size === undefined) throw wrong();
-    return { name, size };
+    return { name, size, modified: timeOf((item as Record<string, unknown>)["updated"]) };
   });
   return { items: objects, nextPageToken: nextPageToken === "" ? undefined : nextPageToken };
 }
@@ -80,6 +87,12 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 function sizeOf(value: unknown): number | undefined {
   const size = typeof value === "string" && /^\d+$/.test(value) ? Number(value) : undefined;
   return size !== undefined && Number.isSafeInteger(size) ? size : undefined;
+}
+
+/** Undefined where the service, or what stands in for it, does not tell. */
+function timeOf(value: unknown): number | undefined {
+  const time = typeof value === "string" ? Date.parse(value) : NaN;
+  return Number.isNaN(time) ? undefined : time;
 }
 
 function misshapen(what: string, why: string): HoldfastError {

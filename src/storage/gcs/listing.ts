@@ -143,7 +143,7 @@ async function fetchPage(
       prefix: root + prefix,
       startOffset: start,
       endOffset: end,
-      fields: "kind,items(name,size),nextPageToken",
+      fields: "kind,items(name,size,updated),nextPageToken",
       pageToken,
     },
     what,
@@ -154,8 +154,8 @@ async function fetchPage(
 
 /** The objects of a page that have names of ours, without the one called `except`: it was told before. */
 function* objectsOf(page: Page, { root }: ListOptions, except?: string): Generator<StoredObject> {
-  for (const { name, size } of page.items) {
+  for (const { name, size, modified } of page.items) {
     const key = name.slice(root.length);
-    if (name !== except && name.startsWith(root) && isKey(key)) yield { key, size };
+    if (name !== except && name.startsWith(root) && isKey(key)) yield { key, size, modified };
   }
 }

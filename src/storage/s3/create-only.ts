@@ -94,6 +94,16 @@ export async function putObject(
   if (!isStored) throw new HoldfastError("STORAGE_EXISTS", `${key} exists with different content`);
 }
 
+/** Stores an object in place of whatever has its name. */
+export async function replaceObject(
+  bucket: Bucket,
+  creation: Creation,
+  options: CallOptions,
+): Promise<void> {
+  const hashed = { ...creation, sha256: hashOf(creation.body) };
+  await bucket.conditions.inTurn(creation.key, () => write(bucket, hashed, options, false));
+}
+
 /** SHA-256 of `body` in base 64, as S3 tells checksums. */
 export function hashOf(body: Uint8Array): string {
   return createHash("sha256").update(body).digest("base64");

@@ -40,12 +40,13 @@ export async function* listObjects(
       signal,
     });
     const isEncoded = output.EncodingType === "url";
-    for (const { Key = "", Size } of output.Contents ?? []) {
+    for (const { Key = "", Size, LastModified } of output.Contents ?? []) {
       throwIfCancelled(signal);
       const full = isEncoded ? decoded(Key) : Key;
       if (!full.startsWith(`${root}${below}`)) continue;
       const key = full.slice(root.length);
-      if (isKey(key) && Size !== undefined) yield { key, size: Size };
+      if (isKey(key) && Size !== undefined)
+        yield { key, size: Size, modified: LastModified?.getTime() };
     }
     token = output.IsTruncated ? nextOf(output.NextContinuationToken, token, below) : undefined;
   } while (token !== undefined);

@@ -1,0 +1,47 @@
+// A folder of a storage as a storage of its own: keys are relative to it, and nothing outside can be named.
+
+import { HoldfastError } from "../base/errors.ts";
+import { checkKey, normalPrefix } from "./keys.ts";
+import { forwarding } from "./forwarding.ts";
+import type { CallOptions, Storage, StoredObject } from "./storage.ts";
+
+/** The objects of `storage` below `folder` (whole segments, without a slash at its end). Closing it closes `storage`. */
+export function below(storage: Storage, folder: string): Storage {
+  checkKey(folder);
+  const root = `${folder}/`;
+  const inside = (key: string): string => {
+    checkKey(key);
+    return root + key;
+  };
+  const { replace, startUpload } = storage;
+  return forwarding(storage, {
+    location: `${storage.location.replace(/\/$/, "")}/${folder}`,
+    put: (key, body, options) => storage.put(inside(key), body, options),
+    get: (key, options) => storage.get(inside(key), options),
+    stat: async (key, options) => relative(await storage.stat(inside(key), options), root),
+    list: (prefix, options) => listBelow(storage, { root, prefix }, options),
+    delete: (key, options) => storage.delete(inside(key), options),
+    deleteMany: (keys, options) => storage.deleteMany(keys.map(inside), options),
+    ...(replace && {
+      replace: (key, body, options) => replace.call(storage, inside(key), body, options),
+    }),
+    ...(startUpload && {
+      startUpload: (key, options) => startUpload.call(storage, inside(key), options),
+    }),
+  });
+}
+
+async function* listBelow(
+  storage: Storage,
+  { root, prefix }: { readonly root: string; readonly prefix: string },
+  options: CallOptions = {},
+): AsyncGenerator<StoredObject> {
+  for await (const object of storage.list(root + normalPrefix(prefix), options)) {
+    yield relative(object, root);
+  }
+}
+
+function relative(object: StoredObject, root: string): StoredObject {
+  if (object.key.startsWith(root)) return { ...object, key: object.key.slice(root.length) };
+  throw new HoldfastError("BUG", `${object.key} does not lie below ${root}`);
+}
