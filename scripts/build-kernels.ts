@@ -26,7 +26,7 @@ export const KERNEL_MODULES: readonly KernelModule[] = [
   },
   {
     entry: "kernels/crc32c.ts",
-    path: join(ROOT, "src/storage/gcs/crc32c-wasm.ts"),
+    path: join(ROOT, "src/base/crc32c-wasm.ts"),
     constant: "CRC32C_WASM",
   },
 ];

@@ -2,10 +2,10 @@
 // have written, and a request carries our token: nothing but a key's name gets into the address, and the token leaves
 // this machine over TLS only. Both directions are checked by CRC-32C, as Google advises.
 
+import { crc32c } from "../../base/crc32c.ts";
 import { objectIn } from "../../base/json-object.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { GivenKey, KeyAttempt, KeyContext, WrappedKey } from "../key-source.ts";
-import { crc32c } from "./crc32c.ts";
 import { givenPlaces } from "./given.ts";
 import { plain, tryPlaces, whyNot } from "./places.ts";
 

@@ -2,10 +2,10 @@
 // has, so a piece is sent again only as far as it is missing. The session's address is all it takes to write the object:
 // it is as secret as a token and appears in no message.
 
+import { crc32c, crc32cText } from "../../base/crc32c.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { WireAnswer } from "../http/transport.ts";
 import type { CallOptions, Upload } from "../storage.ts";
-import { crc32c, crc32cText } from "./crc32c.ts";
 import { resourceOf } from "./answers.ts";
 import type { ObjectResource } from "./answers.ts";
 import { GOOGLE_ENDPOINT } from "./service.ts";

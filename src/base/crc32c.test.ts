@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { crc32c as plainText } from "../../../test/gcs/crc32c.ts";
-import { seededBytes } from "../../../test/seeded-bytes.ts";
+import { crc32c as plainText } from "../../test/gcs/crc32c.ts";
+import { seededBytes } from "../../test/seeded-bytes.ts";
 import { crc32c, crc32cText } from "./crc32c.ts";
 
 test("published vectors", () => {

@@ -1,8 +1,8 @@
-// CRC-32C, the checksum by which Cloud Storage judges an upload, as a WASM kernel: Node has none, and MD5, which the service
-// takes as well, costs three times as much (docs/decisions/storage.md#gcs). Source: kernels/crc32c.ts. Its plain twin is in
-// the tests.
+// CRC-32C, by which Cloud Storage judges an upload (MD5, which it takes as well, costs three times as much:
+// docs/decisions/storage.md#gcs), Cloud KMS a wrapped key, and PostgreSQL the files of a backup. A WASM kernel, since Node has
+// none. Source: kernels/crc32c.ts. Its plain twin is in the tests.
 
-import { HoldfastError } from "../../base/errors.ts";
+import { HoldfastError } from "./errors.ts";
 import { CRC32C_WASM } from "./crc32c-wasm.ts";
 
 /** The part of the WebAssembly API used here; the types of Node do not declare it. */
@@ -58,7 +58,7 @@ export function crc32c(bytes: Uint8Array, crc = 0): number {
   return value >>> 0;
 }
 
-/** A CRC-32C as Cloud Storage writes it: base64 of the big-endian number. */
+/** A CRC-32C as Google's services write it: base64 of the big-endian number. */
 export function crc32cText(value: number): string {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(value);
