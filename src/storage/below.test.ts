@@ -6,10 +6,9 @@ import { openMemoryStorage } from "./memory.ts";
 
 const nothing = (): Promise<void> => Promise.resolve();
 
-storageConformance("a folder", async () => ({
-  storage: below(openMemoryStorage(), "backups/odoo"),
-  cleanup: nothing,
-}));
+storageConformance("a folder", () =>
+  Promise.resolve({ storage: below(openMemoryStorage(), "backups/odoo"), cleanup: nothing }),
+);
 
 test("what lies beside a folder is not seen in it", async () => {
   const whole = openMemoryStorage();

@@ -16,17 +16,18 @@ export function below(storage: Storage, folder: string): Storage {
   const { replace, startUpload } = storage;
   return forwarding(storage, {
     location: `${storage.location.replace(/\/$/, "")}/${folder}`,
-    put: (key, body, options) => storage.put(inside(key), body, options),
-    get: (key, options) => storage.get(inside(key), options),
+    put: async (key, body, options) => await storage.put(inside(key), body, options),
+    get: async (key, options) => await storage.get(inside(key), options),
     stat: async (key, options) => relative(await storage.stat(inside(key), options), root),
     list: (prefix, options) => listBelow(storage, { root, prefix }, options),
-    delete: (key, options) => storage.delete(inside(key), options),
-    deleteMany: (keys, options) => storage.deleteMany(keys.map(inside), options),
+    delete: async (key, options) => await storage.delete(inside(key), options),
+    deleteMany: async (keys, options) => await storage.deleteMany(keys.map(inside), options),
     ...(replace && {
-      replace: (key, body, options) => replace.call(storage, inside(key), body, options),
+      replace: async (key, body, options) =>
+        await replace.call(storage, inside(key), body, options),
     }),
     ...(startUpload && {
-      startUpload: (key, options) => startUpload.call(storage, inside(key), options),
+      startUpload: async (key, options) => await startUpload.call(storage, inside(key), options),
     }),
   });
 }

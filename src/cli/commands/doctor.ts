@@ -56,7 +56,7 @@ export const doctorCommand: CommandFamily = {
     {
       name: "storage",
       summary: "Try what a storage lets us do, and show how it is set up",
-      load: async () => storageCommand,
+      load: () => Promise.resolve(storageCommand),
     },
   ],
 };

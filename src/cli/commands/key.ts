@@ -102,14 +102,14 @@ const remove: CommandModule = {
 
 export const keyCommand: CommandFamily = {
   members: [
-    { name: "list", summary: "List the keys", load: async () => list },
-    { name: "add", summary: "Add a password", load: async () => add },
+    { name: "list", summary: "List the keys", load: () => Promise.resolve(list) },
+    { name: "add", summary: "Add a password", load: () => Promise.resolve(add) },
     {
       name: "passwd",
       summary: "Change the password that opened the repository",
-      load: async () => passwd,
+      load: () => Promise.resolve(passwd),
     },
-    { name: "remove", summary: "Remove a key", load: async () => remove },
+    { name: "remove", summary: "Remove a key", load: () => Promise.resolve(remove) },
   ],
 };
 

@@ -263,24 +263,28 @@ The status is 1 when something is wrong.`,
 
 export const secretsCommand: CommandFamily = {
   members: [
-    { name: "decrypt", summary: "Print a SOPS file in plain", load: async () => decrypt },
-    { name: "get", summary: "Print one value of a SOPS file", load: async () => get },
+    {
+      name: "decrypt",
+      summary: "Print a SOPS file in plain",
+      load: () => Promise.resolve(decrypt),
+    },
+    { name: "get", summary: "Print one value of a SOPS file", load: () => Promise.resolve(get) },
     {
       name: "init",
       summary: "Make the encrypted Secret of a new repository",
-      load: async () => init,
+      load: () => Promise.resolve(init),
     },
     {
       name: "encrypt",
       summary: "Encrypt a plain file by the rules of .sops.yaml",
-      load: async () => encrypt,
+      load: () => Promise.resolve(encrypt),
     },
-    { name: "edit", summary: "Open a SOPS file in an editor", load: async () => edit },
-    { name: "set", summary: "Replace one value of a SOPS file", load: async () => set },
+    { name: "edit", summary: "Open a SOPS file in an editor", load: () => Promise.resolve(edit) },
+    { name: "set", summary: "Replace one value of a SOPS file", load: () => Promise.resolve(set) },
     {
       name: "check",
       summary: "Tell which files are sound, and which key opens them",
-      load: async () => check,
+      load: () => Promise.resolve(check),
     },
   ],
 };
