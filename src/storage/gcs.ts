@@ -13,6 +13,7 @@ import { HoldfastError } from "../base/errors.ts";
 import type { BackendContext } from "./backend.ts";
 import { resourceOf } from "./gcs/answers.ts";
 import type { ObjectResource } from "./gcs/answers.ts";
+import { EncryptionKeys } from "./gcs/encryption-keys.ts";
 import { inspectBucket } from "./gcs/inspection.ts";
 import { listObjects } from "./gcs/listing.ts";
 import { batchBody, parseBatchAnswer, relatedBody } from "./gcs/multipart.ts";
@@ -87,8 +88,7 @@ class GcsStorage implements Storage {
   readonly #options: GcsOptions;
   readonly #service: Service;
   readonly #context: BackendContext;
-  /** Key names that objects written by us came to lie under, and how many; "" for Google's own keys. */
-  readonly #keysSeen = new Map<string, number>();
+  readonly #keys: EncryptionKeys;
   /** Turns false when the service knows no batches. */
   #batches = true;
 
@@ -97,6 +97,7 @@ class GcsStorage implements Storage {
     this.location = location ?? `gs:${bucket}:/${prefix.replace(/\/$/, "")}`;
     this.traits = { local: false, strongLists: true, connections };
     this.#options = options;
+    this.#keys = new EncryptionKeys(options.kmsKeyName);
     this.#service = service;
     this.#context = context;
   }
@@ -228,7 +229,7 @@ class GcsStorage implements Storage {
 
   inspect({ signal }: CallOptions = {}): Promise<StorageFact[]> {
     const required = this.#options.kmsKeyName;
-    return inspectBucket({ service: this.#service, required, keysSeen: this.#keysSeen, signal });
+    return inspectBucket({ service: this.#service, required, keysSeen: this.#keys.seen, signal });
   }
 
   close(): Promise<void> {
@@ -311,7 +312,7 @@ class GcsStorage implements Storage {
         ? equalBytes(await this.get(key, { signal }), body)
         : found.md5Hash === createHash("md5").update(body).digest("base64"));
     if (!same) throw new HoldfastError("STORAGE_EXISTS", `${key} exists with different content`);
-    this.#checkKeyOf(key, found);
+    this.#keys.accept(key, found);
   }
 
   /**
@@ -330,7 +331,7 @@ class GcsStorage implements Storage {
         const code = again ? "STORAGE_UNAVAILABLE" : "STORAGE_FAILED";
         throw new HoldfastError(code, `${key} was damaged on its way`, { retryable: again });
       }
-      this.#checkKeyOf(key, stored);
+      this.#keys.accept(key, stored);
     } catch (error) {
       await this.#discard(key, stored);
       throw error;
@@ -350,17 +351,6 @@ class GcsStorage implements Storage {
       expect: [404, 412],
     };
     await this.#service.call(call).catch(() => undefined);
-  }
-
-  #checkKeyOf(key: string, { kmsKeyName = "" }: ObjectResource): void {
-    const required = this.#options.kmsKeyName;
-    const used = kmsKeyName.replace(/\/cryptoKeyVersions\/\d+$/, "");
-    this.#keysSeen.set(kmsKeyName, (this.#keysSeen.get(kmsKeyName) ?? 0) + 1);
-    if (required === undefined || used === required) return;
-    const which = used === "" ? "no customer-managed key" : `the key ${used}`;
-    throw new HoldfastError("STORAGE_WRONG_KEY", `${key} is encrypted with ${which}`, {
-      hint: `Required is ${required}. An object that existed before must be rewritten with that key, or the requirement dropped.`,
-    });
   }
 
   async #deleteBatch(keys: readonly string[], signal: AbortSignal): Promise<void> {

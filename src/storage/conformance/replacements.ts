@@ -1,6 +1,7 @@
 // What replace has to do, where a backend has it; and what lists tell of times.
 
 import assert from "node:assert/strict";
+import { systemClock } from "../../base/clock.ts";
 import { collect, keysOf, pattern, sameBytes, storageTest, type Open } from "./expectations.ts";
 
 /** Clocks of services differ from ours, but not by as much. */
@@ -20,7 +21,10 @@ export function replacements(open: Open): void {
     const sizes = listed.map(({ key, size }) => `${key} ${size}`).toSorted();
     assert.deepEqual(sizes, ["data/grows 5000", "data/made 8"]);
     for (const { modified } of listed) {
-      assert.ok(modified !== undefined && Math.abs(modified - Date.now()) < DAY, String(modified));
+      assert.ok(
+        modified !== undefined && Math.abs(modified - systemClock.now()) < DAY,
+        String(modified),
+      );
     }
     await storage.delete("data/grows");
     assert.deepEqual(await keysOf(storage, "data/"), ["data/made"]);
