@@ -11,17 +11,23 @@ export interface CatalogueBackup {
   readonly id: string;
   /** `unfinished` is under way, or was left; `unreadable` has a backup.info that cannot be understood. */
   readonly state: "done" | "failed" | "unfinished" | "unreadable";
+  /** `snapshot` has its data in snapshots of disks; `increment` holds only what changed since `parent`. */
+  readonly type: "full" | "increment" | "snapshot";
+  /** The id of the backup that this one is an increment of. */
+  readonly parent: string | undefined;
   readonly info: BackupInfo | undefined;
   readonly keep: Keep | undefined;
   /** Of its tars, as they are stored. */
   readonly bytes: number;
+  /** Everything in its folder, and what we keep beside it below `meta/`. */
+  readonly objects: readonly ListedObject[];
   /** The segments from its beginning to its end; undefined when its backup.info does not name them. */
   readonly segments: { readonly first: number; readonly last: number } | undefined;
   /** Why it cannot be restored, one reason a line; empty when it can. */
   readonly flaws: readonly string[];
 }
 
-/** What was found in the folder of one backup. */
+/** What was found in the folder of one backup, and below `meta/`. */
 export interface BackupFolder {
   readonly objects: ListedObject[];
   readonly tars: { readonly name: TarName; readonly object: ListedObject }[];
@@ -43,11 +49,13 @@ export function examineBackup(
   folder: BackupFolder,
   archive: ArchiveIdentity & { readonly wal: ReadonlyMap<number, TimelineWal> },
 ): CatalogueBackup {
-  const { info, keep, unreadable } = folder;
+  const { info, keep, unreadable, objects } = folder;
   const bytes = folder.tars.reduce((sum, { object }) => sum + object.size, 0);
   if (info === undefined) {
     const flaws = [unreadable ?? "it has no backup.info"];
-    return { id, state: "unreadable", info, keep, bytes, segments: undefined, flaws };
+    const [state, type] = ["unreadable", "full"] as const;
+    const nothing = { info, parent: undefined, segments: undefined };
+    return { id, state, type, keep, bytes, objects, flaws, ...nothing };
   }
   const state =
     info.status === "DONE" ? "done" : info.status === "FAILED" ? "failed" : "unfinished";
@@ -64,7 +72,15 @@ export function examineBackup(
           ...walFlaws(info, segments, archive),
         ]
       : [`it is ${info.status}${info.error === null ? "" : `: ${info.error}`}`];
-  return { id, state, info, keep, bytes, segments, flaws };
+  const parent = parentOf(info);
+  const type =
+    info.snapshotsInfo !== null ? "snapshot" : parent === undefined ? "full" : "increment";
+  return { id, state, type, parent, info, keep, bytes, objects, segments, flaws };
+}
+
+function parentOf({ extra }: BackupInfo): string | undefined {
+  const parent = extra.get("parent_backup_id") ?? "None";
+  return parent === "None" ? undefined : parent;
 }
 
 function identityFlaws(info: BackupInfo, archive: ArchiveIdentity): string[] {
@@ -80,8 +96,9 @@ function identityFlaws(info: BackupInfo, archive: ArchiveIdentity): string[] {
 
 function tarFlaws(info: BackupInfo, { tars }: BackupFolder): string[] {
   if (info.snapshotsInfo !== null) return ["its data are snapshots of disks, not objects"];
-  const parent = info.extra.get("parent_backup_id") ?? "None";
-  const flaws = parent === "None" ? [] : [`it is an increment of ${parent}, to be combined first`];
+  const parent = parentOf(info);
+  const flaws =
+    parent === undefined ? [] : [`it is an increment of ${parent}, to be combined first`];
   for (const oid of [null, ...(info.tablespaces ?? []).map((one) => one.oid)]) {
     const parts = new Set(tars.filter(({ name }) => name.oid === oid).map(({ name }) => name.part));
     const called = oid === null ? "data" : `${oid}`;

@@ -77,9 +77,11 @@ export function readCatalogue(options: Options): Catalogue {
 
   const backups: CatalogueBackup[] = [];
   for (const [id, folder] of [...folders].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-    if (folder.info === undefined && folder.unreadable === undefined)
-      orphans.push(...folder.objects.map((object) => ({ ...object, why: "no-info" as const })));
-    else backups.push(examineBackup(id, folder, { ...archive, wal }));
+    if (folder.info === undefined && folder.unreadable === undefined) {
+      const isThere = folder.objects.some(({ path }) => path.startsWith("base/"));
+      const why = isThere ? "no-info" : "no-backup";
+      orphans.push(...folder.objects.map((object) => ({ ...object, why }) as const));
+    } else backups.push(examineBackup(id, folder, { ...archive, wal }));
   }
   return {
     segmentSize,

@@ -3,8 +3,10 @@
 
 import type { Catalogue } from "./catalogue.ts";
 import { isReleasable, walHolders } from "./needed-wal.ts";
+import { readObjectName } from "./layout.ts";
 import { judgeBackups, type Judgement, type RetentionPolicy } from "./retention.ts";
 import type { ListedObject } from "./wal-listing.ts";
+import { segmentNumber } from "./wal-name.ts";
 import { millisecondsOf } from "./zoned-time.ts";
 
 export interface ExpiryPlan {
@@ -14,38 +16,44 @@ export interface ExpiryPlan {
   readonly blocked: string | undefined;
   /** The first segment that each backup which stays needs, by its id. */
   readonly firstWal: ReadonlyMap<string, string>;
-  /** Segments, partial ones and labels that no backup which stays needs; none when deletion is blocked. */
+  /**
+   * Segments, partial ones and labels that no backup which stays needs, and what else lies there under their names. In
+   * the order of timelines and positions; none when deletion is blocked.
+   */
   readonly releasable: readonly ListedObject[];
 }
 
-/** Plans what `policy` lets go of at `now`, in milliseconds since 1970. */
+/**
+ * Plans what `policy` lets go of at `now`, in milliseconds since 1970. `stays` are backups that could not be deleted,
+ * whatever the policy says: their WAL is needed.
+ */
 export function planExpiry(options: {
   readonly catalogue: Catalogue;
   readonly policy: RetentionPolicy;
   readonly now: number;
   readonly minimum?: number;
+  readonly stays?: ReadonlySet<string>;
 }): ExpiryPlan {
-  const { catalogue, policy, now, minimum = 0 } = options;
-  const readable = catalogue.backups.flatMap(({ id, info, keep, flaws }) =>
-    info === undefined ? [] : [{ id, info, keep, isSound: flaws.length === 0 }],
+  const { catalogue, policy, now, minimum = 0, stays } = options;
+  const readable = catalogue.backups.flatMap(({ id, info, keep, parent, flaws }) =>
+    info === undefined ? [] : [{ id, info, keep, parent, isSound: flaws.length === 0 }],
   );
   const judged = judgeBackups({
-    backups: readable.map(({ id, info, keep, isSound }) => {
-      const parent = info.extra.get("parent_backup_id") ?? "None";
-      return {
-        id,
-        isDone: info.status === "DONE",
-        endTime: info.endTime === null ? undefined : millisecondsOf(info.endTime),
-        keep,
-        // An increment is sound when it is whole; that it has to be combined first is no flaw here.
-        isSound: isSound || parent !== "None",
-        parent: parent === "None" ? undefined : parent,
-      };
-    }),
+    backups: readable.map(({ id, info, keep, parent, isSound }) => ({
+      id,
+      isDone: info.status === "DONE",
+      endTime: info.endTime === null ? undefined : millisecondsOf(info.endTime),
+      keep,
+      // An increment is sound when it is whole; that it has to be combined first is no flaw here.
+      isSound: isSound || parent !== undefined,
+      parent,
+    })),
     policy,
     now,
     minimum,
   });
+  for (const [id, { wal }] of judged)
+    if (stays?.has(id) && wal !== "all") judged.set(id, { verdict: "extra", wal: "all" });
   const firstWal = readable.flatMap(({ id, info }) =>
     judged.get(id)!.wal === "none" ? [] : [[id, info.beginWal!] as const],
   );
@@ -64,12 +72,24 @@ function whyBlocked({ readOnly, backups, problems }: Catalogue): string | undefi
 }
 
 function releasableWal(
-  { wal, timelines, segmentSize }: Catalogue,
+  { wal, timelines, segmentSize, orphans }: Catalogue,
   holders: ReturnType<typeof walHolders>,
 ): ListedObject[] {
-  return [...wal].flatMap(([timeline, { segments, partials, labels }]) =>
-    [...segments, ...partials, ...labels]
-      .filter(([segment]) => isReleasable({ holders, timelines, segmentSize, timeline, segment }))
-      .map(([, object]) => object),
+  const counted = [...wal].flatMap(([timeline, { segments, partials, labels }]) =>
+    [...segments, ...partials, ...labels].map(
+      ([segment, object]) => [timeline, segment, object] as const,
+    ),
   );
+  // What does not count as a segment is litter once the segment itself is not needed.
+  const uncounted = orphans.flatMap((object) => {
+    const name = readObjectName(object.path);
+    if (object.why === "foreign" || name.kind !== "wal" || name.wal.kind === "history") return [];
+    return [[name.wal.timeline, segmentNumber(name.wal.name, segmentSize), object] as const];
+  });
+  return [...counted, ...uncounted]
+    .filter(([timeline, segment]) =>
+      isReleasable({ holders, timelines, segmentSize, timeline, segment }),
+    )
+    .toSorted(([timelineA, a], [timelineB, b]) => timelineA - timelineB || a - b)
+    .map(([, , object]) => object);
 }

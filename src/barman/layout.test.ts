@@ -39,6 +39,8 @@ test("objects of every kind", () => {
     [`base/${ID}/16385_0002.tar.snappy`, tar(16385, 2, "snappy")],
     [`base/${ID}/annotations/keep`, { kind: "annotation", backupId: ID, key: "keep" }],
     [`base/${ID}/backup_manifest`, { kind: "sidecar", backupId: ID, name: "backup_manifest" }],
+    [`meta/${ID}/backup_manifest`, { kind: "meta", backupId: ID, name: "backup_manifest" }],
+    [`meta/${ID}/a/b`, { kind: "meta", backupId: ID, name: "a/b" }],
     [`base/${ID}/a/b/c`, { kind: "sidecar", backupId: ID, name: "a/b/c" }],
     [
       "wals/0000000A.history",

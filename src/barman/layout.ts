@@ -24,6 +24,8 @@ export type ObjectName =
   | { readonly kind: "annotation"; readonly backupId: string; readonly key: string }
   /** Anything else in a backup's folder; Barman's tools skip it. */
   | { readonly kind: "sidecar"; readonly backupId: string; readonly name: string }
+  /** Ours of a backup, outside its folder: Barman, which would leave it behind there, never meets it. */
+  | { readonly kind: "meta"; readonly backupId: string; readonly name: string }
   | { readonly kind: "wal"; readonly wal: WalName }
   /** Not of the layout. */
   | { readonly kind: "foreign" };
@@ -71,8 +73,9 @@ export function readObjectName(path: string): ObjectName {
   const [area, ...parts] = path.split("/");
   if (area === "wals") return walObject(parts);
   const [backupId, name, key, ...more] = parts;
-  if (area !== "base" || backupId === undefined || !isBackupId(backupId) || !name)
-    return { kind: "foreign" };
+  if (backupId === undefined || !isBackupId(backupId) || !name) return { kind: "foreign" };
+  if (area === "meta") return { kind: "meta", backupId, name: parts.slice(1).join("/") };
+  if (area !== "base") return { kind: "foreign" };
   if (key !== undefined) {
     if (name === "annotations" && key !== "" && more.length === 0)
       return { kind: "annotation", backupId, key };
@@ -117,10 +120,11 @@ export function objectPath(name: Exclude<ObjectName, { kind: "foreign" }>): stri
       .filter((part) => part !== "")
       .join("/");
   }
+  if (name.kind === "meta") return `meta/${name.backupId}/${name.name}`;
   return `base/${name.backupId}/${nameInBackup(name)}`;
 }
 
-function nameInBackup(name: Exclude<ObjectName, { kind: "foreign" | "wal" }>): string {
+function nameInBackup(name: Exclude<ObjectName, { kind: "foreign" | "wal" | "meta" }>): string {
   switch (name.kind) {
     case "info":
       return "backup.info";

@@ -34,15 +34,15 @@ const DAY = 86_400_000;
 const UNIT_DAYS: Readonly<Record<WindowUnit, number>> = { DAYS: 1, WEEKS: 7, MONTHS: 31 };
 const REDUNDANCY = /^\s*redundancy\s+(\d{1,9})\s*$/i;
 const WINDOW = /^\s*recovery\s+window\s+of\s+(\d{1,9})\s+(day|week|month)s?\s*$/i;
-const SHORT = /^([1-9]\d{0,8})([dwm])$/;
+const SHORT = /^\s*([1-9]\d{0,8})(?:([dwm])|\s*(day|week|month)s?)\s*$/;
 
 /**
- * Reads `REDUNDANCY 3`, `RECOVERY WINDOW OF 30 DAYS`, or CloudNativePG's `30d`. Throws USAGE naming `source` for
+ * Reads `REDUNDANCY 3`, `RECOVERY WINDOW OF 30 DAYS`, `30 days`, or CloudNativePG's `30d`. Throws USAGE naming `source` for
  * anything else, and for a policy that keeps nothing.
  */
 export function parseRetentionPolicy(text: string, source: string): RetentionPolicy {
   const redundancy = REDUNDANCY.exec(text)?.[1];
-  const [, size, unit] = WINDOW.exec(text) ?? SHORT.exec(text) ?? [];
+  const [, size, letters, word] = WINDOW.exec(text) ?? SHORT.exec(text) ?? [];
   const count = Number(redundancy ?? size ?? 0);
   if (count === 0) {
     throw new HoldfastError("USAGE", `${source}: "${text}" is not a retention policy`, {
@@ -50,7 +50,7 @@ export function parseRetentionPolicy(text: string, source: string): RetentionPol
     });
   }
   if (redundancy !== undefined) return { kind: "redundancy", count };
-  const letter = unit![0]!.toLowerCase();
+  const letter = (letters ?? word)![0]!.toLowerCase();
   return {
     kind: "window",
     count,

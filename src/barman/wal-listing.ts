@@ -16,8 +16,10 @@ export interface ListedObject {
 export interface Orphan extends ListedObject {
   readonly why:
     | "foreign"
-    /** In the folder of a backup without a backup.info. */
+    /** Of a backup without a backup.info, which is under way or was cut off. */
     | "no-info"
+    /** What we keep beside a backup that is not there any more. */
+    | "no-backup"
     /** A partial segment whose whole one is there; Barman may serve it instead of that one. */
     | "leftover-partial"
     /** The same segment once more, compressed in another way. */
