@@ -52,8 +52,8 @@ export function planExpiry(options: {
     now,
     minimum,
   });
-  for (const [id, { wal }] of judged)
-    if (stays?.has(id) && wal !== "all") judged.set(id, { verdict: "extra", wal: "all" });
+  for (const [id, { verdict }] of judged)
+    if (stays?.has(id) && verdict === "obsolete") judged.set(id, { verdict: "extra", wal: "all" });
   const firstWal = readable.flatMap(({ id, info }) =>
     judged.get(id)!.wal === "none" ? [] : [[id, info.beginWal!] as const],
   );
