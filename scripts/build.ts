@@ -27,7 +27,14 @@ await build({
   entryNames: "[name]",
   bundle: true,
   // Large, wanted by few, and loaded by those alone.
-  external: ["./program.js", "@aws-sdk/*", "google-auth-library", "openpgp", "age-encryption"],
+  external: [
+    "./program.js",
+    "@aws-sdk/*",
+    "google-auth-library",
+    "openpgp",
+    "age-encryption",
+    "xz-decompress",
+  ],
   // For Node the package offers CommonJS, which cannot be part of a module.
   alias: { yaml: join(root, "node_modules", "yaml", "browser", "index.js") },
   platform: "node",
