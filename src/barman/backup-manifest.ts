@@ -51,7 +51,7 @@ export interface BackupManifest {
 
 /** The path of a file as the keys of `BackupManifest.files` have it; of text it is that of its UTF-8. */
 export function manifestPath(path: string | Uint8Array): string {
-  return (typeof path === "string" ? Buffer.from(path) : asBuffer(path)).latin1Slice();
+  return (typeof path === "string" ? Buffer.from(path) : asBuffer(path)).toString("latin1");
 }
 
 const LINE_FEED = 0x0a;
@@ -98,7 +98,7 @@ function verifiedChecksum(bytes: Uint8Array, source: string): string {
   const content = asBuffer(bytes);
   const end = content.length - 1;
   const start = content.lastIndexOf(LINE_FEED, end - 1) + 1;
-  const last = content.latin1Slice(start, Math.min(end, start + LINE_MAX));
+  const last = content.toString("latin1", start, Math.min(end, start + LINE_MAX));
   const checksum = CHECKSUM_LINE.exec(last)?.[1];
   if (checksum === undefined || content[end] !== LINE_FEED)
     throw damagedManifest(source, "it does not end with its checksum: it was cut off");
@@ -154,7 +154,7 @@ class Lines {
     if (end - this.#at > LINE_MAX) throw this.damaged("the line is too long");
     const bytes = this.#content.subarray(this.#at, end);
     this.#at = end + 1;
-    const line = bytes.utf8Slice();
+    const line = bytes.toString("utf8");
     // Names that are not UTF-8 are written as digits: nothing here may be replaced in reading.
     if (line.includes("\ufffd") && !equalBytes(Buffer.from(line), bytes))
       throw this.damaged("the line is not UTF-8");
@@ -204,7 +204,7 @@ function readPath(path: unknown, encoded: unknown, lines: Lines): string {
   let bytes: string;
   if (typeof path === "string" && path.isWellFormed()) bytes = manifestPath(path);
   else if (typeof encoded === "string" && /^(?:[0-9a-f]{2})+$/i.test(encoded))
-    bytes = Buffer.from(encoded, "hex").latin1Slice();
+    bytes = Buffer.from(encoded, "hex").toString("latin1");
   else throw lines.damaged("the path of the file cannot be read");
   const isInside =
     !bytes.includes("\0") &&

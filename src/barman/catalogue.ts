@@ -22,6 +22,8 @@ export interface Catalogue {
   /** In the order of their ids. */
   readonly backups: readonly CatalogueBackup[];
   readonly timelines: Timelines;
+  /** When the history of a timeline was stored, in milliseconds since 1970: about when the timeline began. */
+  readonly historyTimes: ReadonlyMap<number, number>;
   readonly wal: ReadonlyMap<number, TimelineWal>;
   readonly gaps: readonly WalGap[];
   readonly windows: readonly RecoveryWindow[];
@@ -87,6 +89,7 @@ export function readCatalogue(options: Options): Catalogue {
     segmentSize,
     backups,
     timelines,
+    historyTimes,
     wal,
     gaps: findGaps({ backups, wal, timelines, segmentSize, now, grace }),
     windows: findWindows({ backups, wal, timelines, historyTimes, segmentSize }),

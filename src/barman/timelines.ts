@@ -17,6 +17,8 @@ export interface Stretch {
 export interface Timelines {
   /** The stretches that lead to a timeline, oldest first; undefined when its descent is not known. */
   get(timeline: number): readonly Stretch[] | undefined;
+  /** Where a timeline left its parent, as histories tell it; undefined for one without a parent, and for one not known. */
+  forkOf(timeline: number): Fork | undefined;
 }
 
 /** Where a timeline comes from; undefined for one that comes from nowhere. */
@@ -49,6 +51,7 @@ export function drawTimelines(histories: readonly History[]): Timelines {
         drawn.set(timeline, stretches(timeline, forksTo(timeline, origins)));
       return drawn.get(timeline);
     },
+    forkOf: (timeline) => origins.get(timeline)?.fork,
   };
 }
 

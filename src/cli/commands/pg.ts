@@ -4,5 +4,16 @@
 import type { CommandFamily } from "../command.ts";
 
 export const pgCommand: CommandFamily = {
-  members: [],
+  members: [
+    {
+      name: "list",
+      summary: "List the base backups of an archive",
+      load: async () => (await import("./pg-list.ts")).pgListCommand,
+    },
+    {
+      name: "info",
+      summary: "Show what an archive holds, and which moments can be recovered",
+      load: async () => (await import("./pg-info.ts")).pgInfoCommand,
+    },
+  ],
 };
