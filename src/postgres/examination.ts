@@ -78,7 +78,8 @@ async function attempt<T>(
     return await work();
   } catch (error) {
     if (!isHoldfastError(error) || error.code === "CANCELLED" || error.code === "BUG") throw error;
-    findings.push({ name, outcome: "failed", value: error.message, hint: error.hint });
+    const hint = [error.message, error.hint].filter((part) => part !== undefined).join(". ");
+    findings.push({ name, outcome: "failed", value: "not possible", hint });
     return undefined;
   }
 }
@@ -178,7 +179,7 @@ function settingFindings(facts: Row): Finding[] {
         hint: "ALTER SYSTEM SET full_page_writes = on: a backup that was taken without it may not come back.",
       },
     ),
-    judged("fsync", facts["fsync"] ?? "", facts["fsync"] !== "on" && "failed", {
+    judged("fsync", facts["fsync"] ?? "", facts["fsync"] !== "on" && "limited", {
       hint: "ALTER SYSTEM SET fsync = on: a crash of the machine destroys a cluster that runs without it.",
     }),
     judged("data_checksums", facts["checksums"] ?? "", facts["checksums"] !== "on" && "limited", {

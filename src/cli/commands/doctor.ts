@@ -58,6 +58,11 @@ export const doctorCommand: CommandFamily = {
       summary: "Try what a storage lets us do, and show how it is set up",
       load: () => Promise.resolve(storageCommand),
     },
+    {
+      name: "postgres",
+      summary: "See what a PostgreSQL server lets us do, and what mends the rest",
+      load: async () => (await import("../doctor-postgres.ts")).doctorPostgres,
+    },
   ],
 };
 
