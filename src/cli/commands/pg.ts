@@ -15,5 +15,10 @@ export const pgCommand: CommandFamily = {
       summary: "Show what an archive holds, and which moments can be recovered",
       load: async () => (await import("./pg-info.ts")).pgInfoCommand,
     },
+    {
+      name: "wal-push",
+      summary: "Archive a file of WAL, for archive_command",
+      load: async () => (await import("./pg-wal-push.ts")).pgWalPushCommand,
+    },
   ],
 };

@@ -1,0 +1,51 @@
+// `pg wal-push`: what an archive_command runs for every file of WAL. The status is 0 only when the file is durable in the
+// archive: the server recycles it then.
+
+import { systemIdOfDirectory } from "../../postgres/data-directory.ts";
+import { pushWal } from "../../postgres/wal-push.ts";
+import { GZIP_FAST, parseWalCompression } from "../../postgres/wal-codec.ts";
+import { addArchiveOptions, openNamedArchive } from "../archive-session.ts";
+import type { ArchiveFlags } from "../archive-session.ts";
+import type { CommandModule } from "../command.ts";
+import { EXIT } from "../exit-status.ts";
+
+interface PushFlags extends ArchiveFlags {
+  walCompression?: string;
+}
+
+export const pgWalPushCommand: CommandModule = {
+  configure(command) {
+    addArchiveOptions(command);
+    command
+      .argument("<path>", "the file: %p in archive_command")
+      .option("--wal-compression <kind>", "gzip[:1-9], zstd[:1-19] or none (default: gzip:1)")
+      .addHelpText(
+        "after",
+        `
+Examples:
+  archive_command = 'holdfast pg wal-push %p --archive gs://bucket/base --server odoo'
+
+Stores a file of WAL once: the same content again is success, other content under its name is an error, and the archive of
+another server is one too. Barman reads zstd from version 3.12 on. See docs/operations/wal.md.`,
+      );
+  },
+
+  async run(context, [path = ""], options) {
+    const flags = options as PushFlags;
+    const { output, signal, environment } = context;
+    const chosen = flags.walCompression ?? environment["HOLDFAST_WAL_COMPRESSION"];
+    const compression = chosen ? parseWalCompression(chosen, "--wal-compression") : GZIP_FAST;
+    // PostgreSQL runs the command in its data directory.
+    const systemId = await systemIdOfDirectory(".");
+    const archive = await openNamedArchive(context, flags, { create: true });
+    const pushed = await pushWal({ archive, path, compression, systemId, signal });
+    for (const each of pushed.left)
+      output.warn(`${each} stays beside the whole segment: the storage does not delete it`);
+    if (output.isJson) output.json({ message_type: "wal_push", ...pushed });
+    else {
+      const what = pushed.isNew ? "stored" : "already there";
+      output.verbose(`${pushed.name}: ${what} as ${pushed.object} in ${archive.location}`);
+    }
+    return EXIT.ok;
+  },
+};
