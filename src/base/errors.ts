@@ -50,6 +50,7 @@ export const ERROR_CODES = {
   WAL_MISSING: "WAL that is needed is not in the archive",
   BACKUP_NOT_FOUND: "no base backup matches",
   BACKUP_DAMAGED: "a base backup is incomplete, or does not match its manifest",
+  PAGES_DAMAGED: "the database itself has pages that do not match their checksums",
   TARGET_UNREACHABLE: "the archive cannot bring the database to that moment",
   POSTGRES_UNREACHABLE: "the PostgreSQL server did not answer",
   POSTGRES_DENIED: "the PostgreSQL server refused the user, or what the user may do",

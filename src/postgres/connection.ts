@@ -45,7 +45,13 @@ export interface ConnectOptions {
 export interface CommandOptions {
   signal?: AbortSignal | undefined;
   /** Gets what the server remarks by the way. */
-  onNotice?: (text: string) => void;
+  onNotice?: ((notice: Notice) => void) | undefined;
+}
+
+export interface Notice {
+  /** "WARNING", "NOTICE", "INFO", …, in English whatever the server speaks. */
+  readonly severity: string;
+  readonly text: string;
 }
 
 /** What a server is. */
@@ -181,7 +187,7 @@ export class Connection {
             yield { kind: "copy-done" };
             break;
           case "N":
-            onNotice?.(readFields(body).get("M") ?? "");
+            onNotice?.(noticeOf(readFields(body)));
             break;
           case "E":
             failure ??= readFields(body);
@@ -249,4 +255,8 @@ export class Connection {
   #refused(fields: ServerFields): HoldfastError {
     return serverError(fields, this.#asker);
   }
+}
+
+function noticeOf(fields: ServerFields): Notice {
+  return { severity: fields.get("V") ?? "", text: fields.get("M") ?? "" };
 }

@@ -76,7 +76,7 @@ const ERRNO: Readonly<Record<string, string>> = {
 
 function reason(error: unknown, text: string): string {
   // Several addresses of one name fail together.
-  const first = error instanceof AggregateError ? error.errors[0] : error;
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
   const errno = errnoOf(first);
   if (errno !== undefined && ERRNO[errno] !== undefined) return ERRNO[errno];
   if (text === "timeout expired") return "no answer in time";
