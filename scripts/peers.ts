@@ -44,7 +44,9 @@ function go(module: string, version: string): Source {
 
 function barman(version: string): Source {
   // The compiled form of the database driver: with it, no compiler is needed.
-  const needs = ["argcomplete", "psycopg2-binary", "python-dateutil", "setuptools"];
+  const driver = ["argcomplete", "psycopg2-binary", "python-dateutil", "setuptools"];
+  // What its cloud tools need for S3, and for every compression of WAL that they know.
+  const needs = [...driver, "boto3", "python-snappy", "zstandard", "lz4"];
   return {
     name: `PyPI ${version}`,
     install: () => pythonInstall({ name: "barman", version, needs }),
