@@ -1,7 +1,6 @@
 // From what a person typed to a connection: --dbname or HOLDFAST_DATABASE, the PG* variables and ~/.pgpass, as every program
 // of PostgreSQL takes them.
 
-import { userInfo } from "node:os";
 import type { Command } from "commander";
 import { HoldfastError } from "../base/errors.ts";
 import { connect } from "../postgres/connection.ts";
@@ -32,9 +31,8 @@ export async function namedDatabase(
   flags: DatabaseFlags,
   { replication = false }: OpenOptions = {},
 ): Promise<ConnectionSettings> {
-  const { environment, output } = context;
+  const { environment, output, machine } = context;
   const conninfo = flags.dbname ?? environment["HOLDFAST_DATABASE"];
-  const settings = { environment, account: accountName(environment), replication };
   if (flags.dbname !== undefined && /\bpassword\s*=|:\/\/[^/@]*:[^/@]*@/.test(flags.dbname)) {
     throw new HoldfastError(
       "USAGE",
@@ -44,7 +42,13 @@ export async function namedDatabase(
       },
     );
   }
-  return await readConninfo({ ...settings, conninfo, warn: (text) => output.warn(text) });
+  return await readConninfo({
+    conninfo,
+    environment,
+    account: machine.username,
+    replication,
+    warn: (text) => output.warn(text),
+  });
 }
 
 /** A connection to the named server, closed when the run ends. */
@@ -56,13 +60,4 @@ export async function openNamedConnection(
   const settings = await namedDatabase(context, flags, options);
   const { replication = false } = options;
   return context.closers.add(await connect({ settings, replication, signal: context.signal }));
-}
-
-function accountName(environment: Context["environment"]): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // A pod may run under a number without a name.
-    return environment["USER"] ?? "postgres";
-  }
 }

@@ -89,6 +89,28 @@ export const restoreView: ProgressView = {
   }),
 };
 
+/** Of an operation that moves bytes and is told beforehand how many, as by a database server: an estimate. */
+export const bytesView: ProgressView = {
+  lines: (state, columns) => [transferLine(state, columns)],
+  plain(state) {
+    const { counters, secondsLeft } = state;
+    const { bytesDone, bytesTotal } = counters;
+    const eta = secondsLeft > 0 ? `, ETA ${formatDuration(secondsLeft)}` : "";
+    const percent = formatPercent(bytesDone, bytesTotal);
+    const whole = bytesTotal > 0 ? ` of ${formatBytes(bytesTotal)}` : "";
+    return `[${formatDuration(state.seconds)}] ${percent}  ${formatBytes(bytesDone)}${whole}${eta}`;
+  },
+  message: ({ counters, seconds, secondsLeft }) => ({
+    message_type: "status",
+    seconds_elapsed: Math.trunc(seconds) || undefined,
+    seconds_remaining: secondsLeft || undefined,
+    percent_done: Math.min(1, fraction(counters.bytesDone, counters.bytesTotal)),
+    total_bytes: counters.bytesTotal || undefined,
+    bytes_done: counters.bytesDone || undefined,
+    files_done: counters.filesDone || undefined,
+  }),
+};
+
 /** Of an operation that goes through `unit`s, "snapshots" or "packs", counted as files. */
 export function countView(unit: string): ProgressView {
   const plain = ({ counters, seconds }: ProgressState): string => {
@@ -140,12 +162,14 @@ export function itemsTotal({ filesTotal, directoriesTotal }: ProgressCounters): 
 }
 
 /** The one line that matters: how much, how fast, how long; the bar gets what room is left. */
-function transferLine(state: ProgressState, columns: number, unit: string): string {
+function transferLine(state: ProgressState, columns: number, unit?: string): string {
   const { counters } = state;
   const done = unit === "files" ? counters.filesDone : itemsDone(counters);
   const whole = wholeOf(counters, unit);
   const parts = [
-    whole ? `${done} / ${whole.mark}${whole.files} ${unit}` : `${done} ${unit}`,
+    ...(unit === undefined
+      ? []
+      : [whole ? `${done} / ${whole.mark}${whole.files} ${unit}` : `${done} ${unit}`]),
     whole
       ? `${formatBytes(counters.bytesDone)} / ${whole.mark}${formatBytes(whole.bytes)}`
       : formatBytes(counters.bytesDone),
@@ -164,7 +188,7 @@ function transferLine(state: ProgressState, columns: number, unit: string): stri
 /** What there is to do: as it is known, or else as it is expected, marked by "~". */
 function wholeOf(
   counters: ProgressCounters,
-  unit: string,
+  unit?: string,
 ): { files: number; bytes: number; mark: "" | "~" } | undefined {
   const { totalKnown, filesTotal, bytesTotal, filesExpected, bytesExpected } = counters;
   if (totalKnown) {

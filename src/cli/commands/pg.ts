@@ -6,6 +6,11 @@ import type { CommandFamily } from "../command.ts";
 export const pgCommand: CommandFamily = {
   members: [
     {
+      name: "backup",
+      summary: "Make a base backup of a running server",
+      load: async () => (await import("./pg-backup.ts")).pgBackupCommand,
+    },
+    {
       name: "list",
       summary: "List the base backups of an archive",
       load: async () => (await import("./pg-list.ts")).pgListCommand,
