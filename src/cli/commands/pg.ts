@@ -25,5 +25,10 @@ export const pgCommand: CommandFamily = {
       summary: "Archive a file of WAL, for archive_command",
       load: async () => (await import("./pg-wal-push.ts")).pgWalPushCommand,
     },
+    {
+      name: "verify",
+      summary: "Read an archive and say whether it can be restored",
+      load: async () => (await import("./pg-verify.ts")).pgVerifyCommand,
+    },
   ],
 };
