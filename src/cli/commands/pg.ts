@@ -2,8 +2,11 @@
 // segment.
 
 import type { CommandFamily } from "../command.ts";
+import { EXIT } from "../exit-status.ts";
 
 export const pgCommand: CommandFamily = {
+  // A restore_command with a misspelt verb must not end a recovery: see docs/operations/wal.md#exit-statuses.
+  failsFrom: EXIT.noSuchCommand,
   members: [
     {
       name: "backup",
@@ -24,6 +27,16 @@ export const pgCommand: CommandFamily = {
       name: "wal-push",
       summary: "Archive a file of WAL, for archive_command",
       load: async () => (await import("./pg-wal-push.ts")).pgWalPushCommand,
+    },
+    {
+      name: "wal-fetch",
+      summary: "Bring a file of WAL back, for restore_command",
+      load: async () => (await import("./pg-wal-fetch.ts")).pgWalFetchCommand,
+    },
+    {
+      name: "receive",
+      summary: "Archive a server's WAL as it is written",
+      load: async () => (await import("./pg-receive.ts")).pgReceiveCommand,
     },
     {
       name: "verify",
