@@ -12,7 +12,7 @@ import { compileExcluder } from "../files/excludes.ts";
 import type { ExcludeOptions } from "../files/excludes.ts";
 import { readFileStart } from "../files/file-start.ts";
 import { localZone, readOwnerNames } from "../files/metadata.ts";
-import { parseGroupBy } from "../files/snapshot-groups.ts";
+import { parseGroupBy } from "../repository/snapshot-groups.ts";
 import type { Repository } from "../repository/repository.ts";
 import { findFile } from "../repository/snapshots.ts";
 import { textToByteString } from "../restic/byte-string.ts";

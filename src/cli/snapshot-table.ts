@@ -1,5 +1,6 @@
 // The table of `snapshots` and `forget`, letter by letter as restic 0.19 prints it: scripts cut it into columns.
 
+import type { SnapshotGroup } from "../repository/snapshot-groups.ts";
 import type { Snapshot } from "../restic/snapshot.ts";
 import { parseTime } from "../restic/go-time.ts";
 import { formatAge, formatBytes, formatLocalTime, shortId, zoneName } from "./format.ts";
@@ -67,15 +68,12 @@ export function formatSnapshots(
   });
 }
 
-/** What the snapshots of a group have in common; undefined (or an empty host) where they were not grouped by it. */
-export interface SnapshotGroup {
-  readonly hostname?: string | undefined;
-  readonly tags?: readonly string[] | undefined;
-  readonly paths?: readonly string[] | undefined;
-}
-
 /** "snapshots for (host [x], paths [y]):", or undefined when nothing was grouped. */
-export function formatGroupHeader({ hostname, tags, paths }: SnapshotGroup): string | undefined {
+export function formatGroupHeader({
+  hostname,
+  tags,
+  paths,
+}: Partial<SnapshotGroup>): string | undefined {
   const list = (texts: readonly string[]): string => texts.map(quoteUnprintable).join(", ");
   const parts: string[] = [];
   if (hostname) parts.push(`host [${quoteUnprintable(hostname)}]`);

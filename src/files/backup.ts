@@ -30,8 +30,8 @@ import type { Excluder } from "./excludes.ts";
 import type { MetadataContext } from "./metadata.ts";
 import { loadScanCache, scanCacheName } from "./scan-cache.ts";
 import type { ScanCache } from "./scan-cache.ts";
-import { groupKey } from "./snapshot-groups.ts";
-import type { GroupBy } from "./snapshot-groups.ts";
+import { groupKey } from "../repository/snapshot-groups.ts";
+import type { GroupBy } from "../repository/snapshot-groups.ts";
 
 export interface BackupOptions {
   /** The repository, possibly still opening. */

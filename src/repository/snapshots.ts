@@ -127,7 +127,14 @@ function passes(snapshot: Snapshot, filter: SnapshotFilter | undefined): boolean
   const { hosts = [], tags = [], paths = [] } = filter ?? {};
   if (hosts.length > 0 && !hosts.includes(snapshot.hostname)) return false;
   if (!paths.every((path) => snapshot.paths.includes(path))) return false;
-  const hasAll = (wanted: readonly string[]): boolean =>
-    wanted.every((tag) => (tag === "" ? snapshot.tags.length === 0 : snapshot.tags.includes(tag)));
-  return tags.length === 0 || tags.some(hasAll);
+  return tags.length === 0 || tags.some((wanted) => hasTags(snapshot.tags, wanted));
+}
+
+/** Whether all wanted tags are there. "" stands for having none, and then nothing behind it counts. */
+export function hasTags(tags: readonly string[], wanted: readonly string[]): boolean {
+  for (const tag of wanted) {
+    if (tag === "" && tags.length === 0) return true;
+    if (!tags.includes(tag)) return false;
+  }
+  return true;
 }

@@ -108,15 +108,15 @@ export function parseTime(text: string): bigint {
   }
   const [, year, month, day, hour, minute, second, fraction = "", sign, zoneHour, zoneMinute] =
     match;
-  const days = dayNumber(Number(year), Number(month), Number(day));
+  const days = daysSinceEpoch(Number(year), Number(month), Number(day));
   const zone = (sign === "-" ? -60 : 60) * (Number(zoneHour ?? 0) * 60 + Number(zoneMinute ?? 0));
   const time = Number(hour) * 3600 + Number(minute) * 60 + Number(second);
   const nanoseconds = BigInt(fraction.slice(0, 9).padEnd(9, "0"));
   return BigInt(days * DAY_SECONDS + time - zone) * SECOND + nanoseconds;
 }
 
-/** Days from 1970-01-01 to a date. */
-function dayNumber(year: number, month: number, day: number): number {
+/** Days from 1970-01-01 to a date; negative before it. */
+export function daysSinceEpoch(year: number, month: number, day: number): number {
   const shiftedYear = month > 2 ? year : year - 1;
   const era = Math.floor(shiftedYear / 400);
   const yearOfEra = shiftedYear - era * 400;

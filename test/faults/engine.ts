@@ -13,7 +13,7 @@ import { RestorePool } from "../../src/files/restore-pool.ts";
 import type { RestorePoolOptions } from "../../src/files/restore-pool.ts";
 import { restore } from "../../src/files/restore.ts";
 import type { RestoreOptions, RestoreResult } from "../../src/files/restore.ts";
-import { GROUP_BY_DEFAULT } from "../../src/files/snapshot-groups.ts";
+import { GROUP_BY_DEFAULT } from "../../src/repository/snapshot-groups.ts";
 import { BlobReader } from "../../src/repository/blob-reader.ts";
 import { checkRepository } from "../../src/repository/check.ts";
 import type { CheckReport } from "../../src/repository/check.ts";
