@@ -45,11 +45,15 @@ export interface CommandModule {
    * a backup must not fail for the sake of its report.
    */
   readonly stopsWithReader?: boolean;
+  /** Every failure, also of the words on the command line, has at least this exit status. */
+  readonly failsFrom?: number;
 }
 
 /** A verb that has verbs of its own and does nothing by itself. */
 export interface CommandFamily {
   readonly members: readonly CommandMember[];
+  /** As of a command: for words that are none of its members. */
+  readonly failsFrom?: number;
 }
 
 export interface CommandMember {

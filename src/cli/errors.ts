@@ -13,6 +13,8 @@ export interface ReportOptions {
   debug?: boolean;
   /** Where the repository is, without credentials: told when it is missing. */
   location?: string | undefined;
+  /** The least exit status of the command that failed. */
+  failsFrom?: number | undefined;
 }
 
 /** Words that must be in the message of a code; put before it when they are not. */
@@ -29,7 +31,9 @@ const REPORT_HINT =
 
 /** Tells the error on stderr, with --json as an exit_error message. Returns the exit status. */
 export function reportError(error: unknown, output: Output, options: ReportOptions = {}): number {
-  const status = exitStatus(error);
+  const usual = exitStatus(error);
+  const { failsFrom = 0 } = options;
+  const status = usual < failsFrom ? failsFrom : usual;
   const { message: told, hint } = describe(error, options);
   const message = withoutKeys(told);
   if (output.isJson) {

@@ -11,6 +11,12 @@ export const EXIT: {
   readonly noRepository: 10;
   readonly locked: 11;
   readonly wrongPassword: 12;
+  /** Of `pg wal-fetch` alone, and only to bin/holdfast, which makes 1 of it: the archive surely does not hold it. */
+  readonly absent: 94;
+  /** The least status of a failing `pg wal-fetch`: PostgreSQL takes lower ones for "there is no more WAL". */
+  readonly noAnswer: 126;
+  /** As shells say it. */
+  readonly noSuchCommand: 127;
   readonly cancelled: 130;
   readonly unread: 141;
   /** SOPS's own: an editor that left a file as it was. */
@@ -22,6 +28,9 @@ export const EXIT: {
   noRepository: 10,
   locked: 11,
   wrongPassword: 12,
+  absent: 94,
+  noAnswer: 126,
+  noSuchCommand: 127,
   cancelled: 130,
   unread: 141,
   unchanged: 200,
@@ -45,6 +54,8 @@ export const EXIT_MEANINGS: readonly (readonly [status: number, meaning: string]
   [EXIT.wrongPassword, "the password is wrong"],
   [25, "a value of a SOPS document does not open"],
   [51, "a SOPS document was changed after it was encrypted"],
+  [EXIT.noAnswer, "pg wal-fetch failed; that the archive does not hold the file is 1"],
+  [EXIT.noSuchCommand, "the program could not be started, or pg has no such command"],
   [128, "no key on this machine opens the SOPS document"],
   [EXIT.cancelled, "the command was stopped by a signal"],
   [EXIT.unread, "nobody read the output to its end"],

@@ -33,16 +33,25 @@ interface Call {
   globals: GlobalOptions;
 }
 
+/** What becomes known of the words before they are understood. */
+interface Parsing {
+  /** What was asked for: help, or the version. */
+  help: string;
+  /** Least exit status, as the command that was typed wants it. */
+  failsFrom: number | undefined;
+}
+
 /** Runs the command that `words` name; resolves with the exit status. */
 export async function runProgram(words: readonly string[]): Promise<number> {
-  let help = "";
+  const parsing: Parsing = { help: "", failsFrom: undefined };
   try {
-    const call = await parse(words, (text) => (help += text));
+    const call = await parse(words, parsing);
     if (call !== undefined) return await runCall(call);
   } catch (error) {
     const output = createOutput({ json: words.includes("--json") });
-    return reportFailure(asUsage(error, words), output);
+    return reportFailure(asUsage(error, words), output, parsing.failsFrom);
   }
+  const { help } = parsing;
   const output = createOutput({});
   output.raw(Buffer.from(help));
   output.flush();
@@ -69,7 +78,7 @@ async function runCall(call: Call): Promise<number> {
     tellCost(context);
   } catch (error) {
     const silent = stops && unread.signal.aborted;
-    status = silent ? EXIT.failed : reportFailure(error, output);
+    status = silent ? EXIT.failed : reportFailure(error, output, module.failsFrom);
   } finally {
     output.flush();
     await closers.close();
@@ -80,13 +89,10 @@ async function runCall(call: Call): Promise<number> {
   return errnoOf(unread.signal.reason) === "EPIPE" ? EXIT.unread : EXIT.failed;
 }
 
-/** The command that was typed; undefined when help or the version was asked for, which `print` gets. */
-async function parse(
-  words: readonly string[],
-  print: (text: string) => void,
-): Promise<Call | undefined> {
+/** The command that was typed; undefined when help or the version was asked for, which is in `parsing` then. */
+async function parse(words: readonly string[], parsing: Parsing): Promise<Call | undefined> {
   const calls: Call[] = [];
-  const program = createProgram(print);
+  const program = createProgram((text) => (parsing.help += text));
   const loaded = [program];
   const add = (command: Command, module: CommandModule): void => {
     module.configure(command);
@@ -102,7 +108,10 @@ async function parse(
   for (const { name, summary, load } of COMMANDS) {
     const command = program.command(name).description(summary);
     // Only those whose name was typed are loaded.
-    if (words.includes(name)) await addCommand(command, await load(), { words, add });
+    if (!words.includes(name)) continue;
+    const isVerb = name === verbOf(words);
+    const addTo = { words, add, ...(isVerb && { parsing }) };
+    await addCommand(command, await load(), addTo);
   }
   if (words.length === 0) {
     program.outputHelp();
@@ -118,18 +127,29 @@ async function parse(
   return calls[0];
 }
 
+interface AddTo {
+  words: readonly string[];
+  add: (to: Command, module: CommandModule) => void;
+  /** For the command that was typed; others are loaded because a word is spelt as they are. */
+  parsing?: Parsing;
+}
+
 async function addCommand(
   command: Command,
   loaded: CommandModule | CommandFamily,
-  { words, add }: { words: readonly string[]; add: (to: Command, module: CommandModule) => void },
+  { words, add, parsing }: AddTo,
 ): Promise<void> {
+  if (parsing) parsing.failsFrom = loaded.failsFrom;
   if (!("members" in loaded)) {
     add(command, loaded);
     return;
   }
   for (const { name, summary, load } of loaded.members) {
     const member = command.command(name).description(summary);
-    if (words.includes(name)) add(member, await load());
+    if (!words.includes(name)) continue;
+    const module = await load();
+    if (parsing) parsing.failsFrom = module.failsFrom;
+    add(member, module);
   }
 }
 
@@ -162,13 +182,18 @@ function exitStatuses(): string {
   );
 }
 
+/** The first word that is the name of a command. */
+function verbOf(words: readonly string[]): string | undefined {
+  return words.find((word) => COMMANDS.some(({ name }) => name === word));
+}
+
 /** What commander complains about, as one of our errors. */
 function asUsage(error: unknown, words: readonly string[]): unknown {
   if (!(error instanceof CommanderError)) return error;
   // What was given too much may be a secret that was typed in the wrong place.
   const message = error.message.replace(/( but got \d+): .*/s, "$1");
   const [what = "", suggestion] = message.replace(/^error: /, "").split("\n");
-  const verb = words.find((word) => COMMANDS.some(({ name }) => name === word));
+  const verb = verbOf(words);
   const see = `See \`holdfast help${verb === undefined ? "" : ` ${verb}`}\`.`;
   const guess = suggestion === undefined ? "" : `${suggestion.replace(/^\(|\)$/g, "")} `;
   return new HoldfastError("USAGE", what, { hint: guess + see });
@@ -222,6 +247,7 @@ function createContext(
   };
 }
 
-function reportFailure(error: unknown, output: Output): number {
-  return reportError(error, output, { debug: (process.env["HOLDFAST_DEBUG"] || "0") !== "0" });
+function reportFailure(error: unknown, output: Output, failsFrom: number | undefined): number {
+  const debug = (process.env["HOLDFAST_DEBUG"] || "0") !== "0";
+  return reportError(error, output, { debug, failsFrom });
 }
