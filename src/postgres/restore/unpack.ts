@@ -1,0 +1,222 @@
+// One tar of a base backup, unpacked as it comes. Only regular files and directories are made, below the folder that was
+// claimed, and none twice; nothing is written through a link. Other members are left out and told.
+
+import { chmod, chown, mkdir, open, type FileHandle } from "node:fs/promises";
+import { constants } from "node:fs";
+import { join } from "node:path";
+import { memberParts, TarReader, type TarMember } from "../../barman/tar-reader.ts";
+import { damagedTar } from "../../barman/tar-header.ts";
+import { errnoOf, messageOf, type HoldfastError } from "../../base/errors.ts";
+import type { FileDigest } from "../file-digest.ts";
+import type { ServerAccount } from "../server-process.ts";
+import type { ManifestCheck } from "./manifest-check.ts";
+import { MARK, unwritable } from "./target-folders.ts";
+
+const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+
+/** What a running server or an earlier recovery leaves, and must not come back with its data. */
+const LEFT_OUT: ReadonlySet<string> = new Set([
+  "postmaster.pid",
+  "postmaster.opts",
+  "recovery.signal",
+  "standby.signal",
+  "backup_manifest",
+  // The places of tablespaces are those of the plan.
+  "tablespace_map",
+  MARK,
+]);
+
+/** Written last, when all else has proved whole: without it no server starts. */
+export const CONTROL_FILE = "global/pg_control";
+const CONTROL_BYTES_MAX = 64 * 1024;
+
+export interface UnpackOptions {
+  /** What errors call the tar. */
+  readonly source: string;
+  /** Absolute path of the folder that it is unpacked into. */
+  readonly folder: string;
+  /** How paths of manifests begin for what lies there: "" or "pg_tblspc/<oid>/". */
+  readonly prefix: string;
+  readonly account: ServerAccount | undefined;
+  readonly check: ManifestCheck;
+  readonly content: AsyncIterable<Uint8Array>;
+  readonly report: UnpackReport;
+}
+
+/** What came of all tars together. */
+export interface UnpackReport {
+  files: number;
+  bytes: number;
+  /** The content of global/pg_control, which is not written yet. */
+  control: Buffer | undefined;
+  /** Mode of the data directory. */
+  mode: number | undefined;
+  /** Members that were left out and are not usually there: links and special files. */
+  readonly leftOut: string[];
+}
+
+/** Unpacks a tar to its end. Throws BACKUP_DAMAGED, TARGET_UNWRITABLE, or what `content` throws. */
+export async function unpackTar(options: UnpackOptions): Promise<void> {
+  const reader = new TarReader(options.source);
+  const unpacking = new Unpacking(options);
+  try {
+    for await (const bytes of options.content) {
+      for (const event of reader.push(bytes)) {
+        if (event.kind === "member") await unpacking.begin(event.member);
+        else if (event.kind === "content") await unpacking.write(event.bytes);
+        else await unpacking.end(event.member);
+      }
+    }
+    reader.finish();
+  } finally {
+    await unpacking.close();
+  }
+}
+
+class Unpacking {
+  readonly #options: UnpackOptions;
+  readonly #folders = new Set<string>([""]);
+  #path = "";
+  #digest: FileDigest | undefined;
+  #file: FileHandle | undefined;
+  #control: Buffer[] | undefined;
+
+  constructor(options: UnpackOptions) {
+    this.#options = options;
+  }
+
+  async begin(member: TarMember): Promise<void> {
+    const { source, report, check, prefix } = this.#options;
+    const parts = memberParts(member.path, source);
+    const path = parts.join("/");
+    this.#path = prefix + path;
+    if (member.type === "hardlink")
+      throw damagedTar(source, `${shown(path)} is a second name of another file`);
+    if (member.type === "directory") {
+      await this.#makeFolder(parts, member.mode);
+      return;
+    }
+    if (path === "") throw damagedTar(source, "a file has no name");
+    if (member.type !== "file") {
+      // Servers that keep their WAL or log elsewhere have links in these places.
+      if (/^(?:pg_wal|log|pg_log|pg_stat_tmp)$/.test(path)) await this.#makeFolder(parts, 0o700);
+      else if (!/^pg_tblspc\/\d+$/.test(path)) report.leftOut.push(shown(path));
+      return;
+    }
+    this.#digest = check.digest(this.#path);
+    if (this.#path === CONTROL_FILE) {
+      if (report.control !== undefined) throw this.#twice();
+      if (member.size > CONTROL_BYTES_MAX) throw damagedTar(source, `${path} is too large`);
+      this.#control = [];
+    } else if (!isLeftOut(this.#path)) {
+      await this.#makeFolder(parts.slice(0, -1), undefined);
+      this.#file = await this.#create(path, member.mode);
+    }
+  }
+
+  async write(bytes: Buffer): Promise<void> {
+    this.#digest?.update(bytes);
+    this.#control?.push(Buffer.from(bytes));
+    if (this.#file === undefined) return;
+    try {
+      for (let at = 0; at < bytes.length;) {
+        const { bytesWritten } = await this.#file.write(bytes, at, bytes.length - at);
+        at += bytesWritten;
+      }
+    } catch (error) {
+      throw unwritable(join(this.#options.folder, this.#path), messageOf(error), error);
+    }
+  }
+
+  async end({ type, size }: TarMember): Promise<void> {
+    if (type !== "file") return;
+    const { check, report } = this.#options;
+    if (this.#control) {
+      report.control = Buffer.concat(this.#control);
+      this.#control = undefined;
+    }
+    check.check(this.#path, size, this.#digest!);
+    report.files++;
+    report.bytes += size;
+    await this.close();
+  }
+
+  async close(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
+  }
+
+  async #create(path: string, mode: number): Promise<FileHandle> {
+    const { folder, account } = this.#options;
+    const native = nativePath(folder, path);
+    try {
+      const file = await open(native, CREATE, 0o600);
+      this.#file = file;
+      if (account) await file.chown(account.uid, account.gid);
+      // No more than the server gives: nothing runs from a data directory.
+      await file.chmod((mode & 0o666) | 0o600);
+      return file;
+    } catch (error) {
+      if (["EEXIST", "ELOOP", "EISDIR", "ENOTDIR"].includes(errnoOf(error) ?? ""))
+        throw this.#twice();
+      throw unwritable(join(folder, path), messageOf(error), error);
+    }
+  }
+
+  /** Makes a folder and those above it. `mode` undefined: it is there only for what lies in it. */
+  async #makeFolder(parts: readonly string[], mode: number | undefined): Promise<void> {
+    const { folder, account, prefix, report } = this.#options;
+    if (parts.length === 0) {
+      if (mode !== undefined && prefix === "") report.mode ??= mode;
+      return;
+    }
+    for (let depth = 1; depth <= parts.length; depth++) {
+      const path = parts.slice(0, depth).join("/");
+      if (this.#folders.has(path)) continue;
+      const native = nativePath(folder, path);
+      try {
+        await mkdir(native, { mode: 0o700 });
+        if (account) await chown(native, account.uid, account.gid);
+      } catch (error) {
+        // Every part of a backup has the folders; another one may have been quicker.
+        if (errnoOf(error) === "ENOTDIR") throw this.#twice();
+        if (errnoOf(error) !== "EEXIST")
+          throw unwritable(join(folder, path), messageOf(error), error);
+        await this.#requireFolder(native);
+      }
+      this.#folders.add(path);
+    }
+    if (mode !== undefined && (mode & 0o050) !== 0)
+      await chmod(nativePath(folder, parts.join("/")), 0o700 | (mode & 0o050));
+  }
+
+  async #requireFolder(native: Buffer): Promise<void> {
+    try {
+      const handle = await open(
+        native,
+        constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW,
+      );
+      await handle.close();
+    } catch {
+      throw this.#twice();
+    }
+  }
+
+  #twice(): HoldfastError {
+    return damagedTar(this.#options.source, `${shown(this.#path)} is there twice`);
+  }
+}
+
+/** WAL comes from the archive alone: what stood in the data directory may be of any age. */
+function isLeftOut(path: string): boolean {
+  return LEFT_OUT.has(path) || path.startsWith("pg_wal/");
+}
+
+function nativePath(folder: string, path: string): Buffer {
+  return Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(path, "latin1")]);
+}
+
+function shown(path: string): string {
+  return JSON.stringify(Buffer.from(path, "latin1").toString());
+}
