@@ -2,8 +2,8 @@
 // or a package of the machine's own system. Each returns the program's path or throws one line that says why not.
 
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { PEERS_FOLDER } from "../test/peers.ts";
 import { debianArchive } from "./apt-archive.ts";
 
@@ -117,6 +117,34 @@ export function pythonInstall(wanted: {
   const pip = ["-m", "pip", "install", "--quiet"];
   run(python, [...pip, ...needs]);
   run(python, [...pip, "--no-deps", name + version]);
+  return python;
+}
+
+/**
+ * Puts a Python package of Debian `suite` into an environment that has an earlier version of it from `pythonInstall`, whose
+ * programs then run the newer modules. The path of that environment's Python.
+ */
+export function debianPython(wanted: {
+  suite: string;
+  name: string;
+  module: string;
+  environment: () => string;
+}): string {
+  const { suite, name, module } = wanted;
+  const python = wanted.environment();
+  const newer = debianPackage({ suite, name, program: "usr/lib/python3/dist-packages" });
+  const libraries = join(dirname(python), "..", "lib");
+  const version = readdirSync(libraries).find((entry) => entry.startsWith("python3"));
+  if (!version) throw new Error(`${libraries} has no Python`);
+  const place = join(libraries, version, "site-packages");
+  // The module, and the folder that tells its version.
+  const isOurs = (entry: string): boolean => entry === module || entry.startsWith(`${module}-`);
+  for (const entry of readdirSync(place).filter(isOurs)) {
+    rmSync(join(place, entry), { recursive: true, force: true });
+  }
+  for (const entry of readdirSync(newer).filter(isOurs)) {
+    symlinkSync(join(newer, entry), join(place, entry));
+  }
   return python;
 }
 

@@ -22,6 +22,7 @@ import {
 import {
   cargoInstall,
   debianPackage,
+  debianPython,
   goInstall,
   npmInstall,
   pythonInstall,
@@ -42,7 +43,7 @@ function go(module: string, version: string): Source {
   return { name: `Go ${version}`, install: () => goInstall({ module, version }) };
 }
 
-function barman(version: string): Source {
+function pypiBarman(version: string): Source {
   // The compiled form of the database driver: with it, no compiler is needed.
   const driver = ["argcomplete", "psycopg2-binary", "python-dateutil", "setuptools"];
   // What its cloud tools need for S3, and for every compression of WAL that they know.
@@ -50,6 +51,16 @@ function barman(version: string): Source {
   return {
     name: `PyPI ${version}`,
     install: () => pythonInstall({ name: "barman", version, needs }),
+  };
+}
+
+/** Debian is ahead of the registry with Barman. */
+function debianBarman(suite: string): Source {
+  const { install: environment } = pypiBarman(">=3.17.0");
+  const name = "python3-barman";
+  return {
+    name: `Debian ${suite}`,
+    install: () => debianPython({ suite, name, module: "barman", environment }),
   };
 }
 
@@ -89,8 +100,8 @@ const SOURCES: Readonly<Record<PeerName, readonly Source[]>> = {
   age: [debian("bookworm", "age", "usr/bin/age")],
   "age-keygen": [debian("bookworm", "age", "usr/bin/age-keygen")],
   gpg: [{ name: "apt-get install", install: () => systemPackage("gnupg", "gpg") }],
-  "barman-oldest": [barman("==3.4.0")],
-  "barman-newest": [barman(">=3.17.0")],
+  "barman-oldest": [pypiBarman("==3.4.0")],
+  "barman-newest": [debianBarman("sid"), pypiBarman(">=3.17.0")],
   "postgres-13": [postgres("13.23.0-beta.16")],
   "postgres-14": [postgres("14.23.0-beta.17")],
   // The one with all its programs, which are the oracles of tests.
