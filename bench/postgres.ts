@@ -141,7 +141,7 @@ function toolsFor(server: TestServer): Tool[] {
       "bench",
       "-d",
       connection,
-      "--compression",
+      "--base-compression",
       "gzip:1",
       "-q",
     ],
