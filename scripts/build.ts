@@ -32,6 +32,7 @@ await build({
     "@aws-sdk/*",
     "google-auth-library",
     "openpgp",
+    "pg",
     "age-encryption",
     "xz-decompress",
   ],
