@@ -34,6 +34,11 @@ export const pgCommand: CommandFamily = {
       load: async () => (await import("./pg-wal-fetch.ts")).pgWalFetchCommand,
     },
     {
+      name: "restore",
+      summary: "Bring a base backup back, to recover to any moment",
+      load: async () => (await import("./pg-restore.ts")).pgRestoreCommand,
+    },
+    {
       name: "receive",
       summary: "Archive a server's WAL as it is written",
       load: async () => (await import("./pg-receive.ts")).pgReceiveCommand,
@@ -42,6 +47,16 @@ export const pgCommand: CommandFamily = {
       name: "verify",
       summary: "Read an archive and say whether it can be restored",
       load: async () => (await import("./pg-verify.ts")).pgVerifyCommand,
+    },
+    {
+      name: "expire",
+      summary: "Delete backups and WAL that a retention policy lets go of",
+      load: async () => (await import("./pg-expire.ts")).pgExpireCommand,
+    },
+    {
+      name: "keep",
+      summary: "Mark a backup that no policy may delete",
+      load: async () => (await import("./pg-keep.ts")).pgKeepCommand,
     },
   ],
 };
