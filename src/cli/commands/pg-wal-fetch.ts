@@ -48,6 +48,7 @@ export const pgWalFetchCommand: CommandModule = {
         "after",
         `
 Examples:
+  holdfast pg wal-fetch 000000010000000000000007 /tmp/segment --archive gs://bucket/base --server odoo
   restore_command = 'holdfast pg wal-fetch %f %p --archive gs://bucket/base --server odoo'
 
 The status is 0 when the file is there, 1 when the archive surely does not hold it, and 126 or more when that could not be found

@@ -23,6 +23,7 @@ export const pgWalPushCommand: CommandModule = {
         "after",
         `
 Examples:
+  holdfast pg wal-push pg_wal/000000010000000000000007 --archive gs://bucket/base --server odoo
   archive_command = 'holdfast pg wal-push %p --archive gs://bucket/base --server odoo'
 
 Stores a file of WAL once: the same content again is success, other content under its name is an error, and the archive of
