@@ -49,7 +49,7 @@ export function chooseRecovery(options: ChoiceOptions): RecoveryChoice {
   requireTarget(target);
   const named = options.backup === undefined ? undefined : namedBackup(options.backup, catalogue);
   if (target.kind === "time" && target.micros > now * 1000)
-    throw unreachable(options, `that is in the future: it is ${isoTime(now)}`);
+    throw unreachable(options, `that is in the future: now is ${isoTime(now)}`);
   const usable = named ? [named] : catalogue.backups.filter(({ flaws }) => flaws.length === 0);
   if (usable.length === 0) throw noBackup(options);
   const routes = timelinesFor(options, usable)

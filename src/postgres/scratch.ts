@@ -38,6 +38,8 @@ export interface ScratchOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called as a recovery goes on, with the position that it has come to. */
   readonly onReplay?: (lsn: string) => void;
+  /** Called for every line of its log. */
+  readonly onLine?: (line: string) => void;
 }
 
 /** Where a server stands. */
@@ -141,6 +143,7 @@ function begin(options: ScratchOptions, sandbox: Readonly<Record<string, string>
     environment: withoutServerVariables(environment),
     onLine: (line) => {
       if (STOPPED.test(line)) hasStopped = true;
+      options.onLine?.(line);
     },
   });
   const connection: ConnectionSettings = {
@@ -249,7 +252,7 @@ function ended(process: ServerProcess, { dataDirectory }: ScratchOptions): Holdf
     );
   }
   return new HoldfastError("POSTGRES_FAILED", `PostgreSQL ended on ${dataDirectory}: ${reason}`, {
-    hint: "Look at what its log says above that: run again with -v.",
+    hint: "Look at what its log says above that: run again with -vv.",
   });
 }
 
