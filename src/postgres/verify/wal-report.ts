@@ -40,7 +40,7 @@ export function planWal(
   const { chosen, read, budget, shuffle } = options;
   const all = walObjects(catalogue);
   const wanted = chosen === undefined ? all : all.filter(isOf(chosen.flatMap(holder), catalogue));
-  const isOwn = isOf(read.flatMap(ownWal), catalogue);
+  const isOwn = isOwnOf(read);
   const first = wanted.filter(isOwn);
   for (const { object } of first) budget.take(object.size);
   const rest = shuffle(wanted.filter((one) => !isOwn(one)));
@@ -69,8 +69,13 @@ function holder({ info, segments }: CatalogueBackup): WalHolder[] {
   return [{ timeline: info.timeline, firstSegment: segments.first, lastSegment: null }];
 }
 
-function ownWal(backup: CatalogueBackup): WalHolder[] {
-  return holder(backup).map((one) => ({ ...one, lastSegment: backup.segments!.last }));
+/** True for WAL without which one of `backups` cannot be restored at all. */
+function isOwnOf(backups: readonly CatalogueBackup[]): (wal: PlacedWal) => boolean {
+  const ranges = backups.flatMap(({ info, segments }) =>
+    segments && info?.timeline ? [{ timeline: info.timeline, ...segments }] : [],
+  );
+  return ({ timeline, segment }) =>
+    ranges.some((own) => own.timeline === timeline && own.first <= segment && segment <= own.last);
 }
 
 function isOf(
