@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import fc from "fast-check";
-import { formatTime, formatTimeParts, isTime, parseTime } from "./go-time.ts";
+import { canonicalTime, formatTime, formatTimeParts, isTime, parseTime } from "./go-time.ts";
 
 const SECOND = 1_000_000_000n;
 
@@ -97,4 +97,17 @@ test("the date agrees with JavaScript's own calendar", () => {
       assert.equal(formatTimeParts(seconds, 0), expected);
     }),
   );
+});
+
+test("a time that was read is written as Go writes it", () => {
+  for (const [text, expected] of [
+    ["2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"],
+    ["2026-01-02T03:04:05+00:00", "2026-01-02T03:04:05Z"],
+    ["2026-01-02T03:04:05.120-00:00", "2026-01-02T03:04:05.12Z"],
+    ["2026-01-02T03:04:50.000+02:00", "2026-01-02T03:04:50+02:00"],
+    ["2026-01-02T03:04:05.1234567891-11:30", "2026-01-02T03:04:05.123456789-11:30"],
+    ["2026-01-02T03:04:05.0000000001Z", "2026-01-02T03:04:05Z"],
+  ] as const) {
+    assert.equal(canonicalTime(text), expected, text);
+  }
 });

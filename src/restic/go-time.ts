@@ -115,6 +115,18 @@ export function parseTime(text: string): bigint {
   return BigInt(days * DAY_SECONDS + time - zone) * SECOND + nanoseconds;
 }
 
+/**
+ * An RFC 3339 time as Go writes it after reading it: at most nine fraction digits without zeros at their end, and "Z" for
+ * every offset that is zero.
+ */
+export function canonicalTime(text: string): string {
+  const match = /^([^.]*?)(\.\d+)?(Z|[+-]\d\d:\d\d)$/.exec(text);
+  if (match === null) return text;
+  const [, seconds = "", fraction = "", zone = ""] = match;
+  const kept = fraction.slice(0, ".123456789".length).replace(/\.?0*$/, "");
+  return `${seconds}${kept}${zone.endsWith("00:00") ? "Z" : zone}`;
+}
+
 /** Days from 1970-01-01 to a date; negative before it. */
 export function daysSinceEpoch(year: number, month: number, day: number): number {
   const shiftedYear = month > 2 ? year : year - 1;

@@ -2,6 +2,7 @@
 // of other programs (rustic's label, delete, …) are kept when a snapshot is written again.
 
 import type { Id } from "../base/bytes.ts";
+import { canonicalTime } from "./go-time.ts";
 import { goJson, JsonFields, jsonBytes } from "./json-fields.ts";
 
 /** What a backup did; all are counts except the two times. */
@@ -92,7 +93,7 @@ export function encodeSnapshot(snapshot: Snapshot): Buffer {
 
 /** The members of a snapshot under restic's names and in its order, without those that it leaves out. */
 export function snapshotMembers(snapshot: Snapshot): Record<string, unknown> {
-  const members: Record<string, unknown> = { time: snapshot.time };
+  const members: Record<string, unknown> = { time: canonicalTime(snapshot.time) };
   const optional = (key: string, value: string | number | null | readonly string[]): void => {
     const zero = Array.isArray(value) ? value.length === 0 : !value;
     if (!zero) members[key] = value;
@@ -114,7 +115,10 @@ export function snapshotMembers(snapshot: Snapshot): Record<string, unknown> {
 
 function summaryMembers(summary: SnapshotSummary): Record<string, unknown> {
   const { backupStart, backupEnd } = summary;
-  const members: Record<string, unknown> = { backup_start: backupStart, backup_end: backupEnd };
+  const members: Record<string, unknown> = {
+    backup_start: canonicalTime(backupStart),
+    backup_end: canonicalTime(backupEnd),
+  };
   for (const [property, member] of SUMMARY_COUNTS) members[member] = summary[property];
   return Object.assign(members, summary.extra);
 }
