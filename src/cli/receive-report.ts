@@ -86,7 +86,8 @@ export class ReceiveReport {
         break;
       }
       case "slot":
-        output.warn(slotText(event.warning));
+        if (event.warning.kind === "created") output.print(slotText(event.warning));
+        else output.warn(slotText(event.warning));
         break;
       case "notice":
         output.warn(event.text);

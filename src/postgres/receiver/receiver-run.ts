@@ -12,7 +12,7 @@ import { describeStatus, type ReceiverStatus } from "../receiver-status.ts";
 import type { ReceiveOptions, ReceiveSummary } from "../receiver.ts";
 import { Intake } from "./intake.ts";
 import { KnownWal } from "./known-wal.ts";
-import { claimArchive, readMark, type ReceiverMark } from "./owner.ts";
+import { claimArchive, readMark, requireSameCluster, type ReceiverMark } from "./owner.ts";
 import { Session, type SessionEvent } from "./session.ts";
 import { SlotKeeper } from "./slot-keeper.ts";
 import type { SpoolClaim } from "./spool.ts";
@@ -215,11 +215,15 @@ export class ReceiverRun {
   async #stream({ mark, intake, known }: Opened, connection: Connection): Promise<void> {
     const { archive, clock, onEvent } = this.#options;
     const stop = this.#stop.signal;
+    const server = await connection.identify({ signal: stop });
+    const segmentSize = await connection.segmentSize({ signal: stop });
+    requireSameCluster(archive, mark, { systemId: server.systemId, segmentSize });
     const sql = await this.#connectSql();
     try {
       const slot = await this.#slot.prepare({ replication: connection, sql, signal: stop });
       const session = new Session({
         connection,
+        server,
         archive,
         identity: { systemId: mark.systemId, segmentSize: mark.segmentSize },
         known,
@@ -308,10 +312,12 @@ export class ReceiverRun {
   async #tellStatus(intake: Intake): Promise<void> {
     const { clock, onEvent } = this.#options;
     const { signal } = this.#end;
-    while (!signal.aborted) {
+    for (;;) {
       const status = this.#status();
-      onEvent({ kind: "status", status });
+      // What it says is for others: a disk that is full must not end what goes on.
       await intake.tell(describeStatus(status, clock.now())).catch(() => undefined);
+      if (signal.aborted) return;
+      onEvent({ kind: "status", status });
       await clock.sleep(STATUS_MS, signal).catch(() => undefined);
     }
   }

@@ -8,18 +8,19 @@ import { formatLsn, parseLsn, segmentAt, segmentStart, type Lsn } from "../../ba
 import { chooseStart, timelineOf } from "../../barman/stream-start.ts";
 import { segmentName } from "../../barman/wal-name.ts";
 import type { Archive } from "../archive.ts";
-import type { Connection } from "../connection.ts";
+import type { Connection, ServerIdentity } from "../connection.ts";
 import { sendStatus, streamWal, type StreamMessage } from "../replication-stream.ts";
 import { storeHistory, wayTo } from "./histories.ts";
 import type { Intake } from "./intake.ts";
 import type { KnownWal } from "./known-wal.ts";
-import { requireSameCluster } from "./owner.ts";
 import { slotLost, type SlotState } from "./slot.ts";
 import type { SegmentPlace, SpoolIdentity } from "./spool-file.ts";
 
 export interface SessionOptions {
   /** For replication. */
   connection: Connection;
+  /** What it says of itself. */
+  server: ServerIdentity;
   archive: Archive;
   identity: SpoolIdentity;
   known: KnownWal;
@@ -60,14 +61,9 @@ export class Session {
 
   /** Streams until the connection ends, with the reason; resolves only when asked to stop. */
   async run(): Promise<void> {
-    const { connection, archive, identity, known, intake, slot, signal } = this.#options;
+    const { connection, archive, identity, known, intake, server, slot, signal } = this.#options;
     const { segmentSize: size } = identity;
-    const server = await connection.identify({ signal });
-    const { systemId, timeline } = server;
-    requireSameCluster(archive, identity, {
-      systemId,
-      segmentSize: await connection.segmentSize(),
-    });
+    const { timeline } = server;
     const position = parseLsn(server.position, `${connection.place}, IDENTIFY_SYSTEM`);
     this.#options.onEvent({ kind: "heard", serverEnd: position });
     const path = await wayTo({ connection, archive, known, timeline, signal });

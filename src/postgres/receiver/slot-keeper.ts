@@ -48,7 +48,7 @@ interface Connections {
 const LOOK_MS = 30_000;
 const FILLING = 0.5;
 /** A server notices late that an earlier connection is gone. */
-const IN_USE_WAIT_MS = 10_000;
+const IN_USE_WAIT_MS = 5000;
 const IN_USE_LOOK_MS = 500;
 
 export class SlotKeeper {

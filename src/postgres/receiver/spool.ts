@@ -2,12 +2,27 @@
 // (docs/decisions/receiver.md#the-spool). It bounds what a receiver holds while the archive is away, and brings over a
 // kill -9 what the server may not have any more. One receiver at a time owns it.
 
-import { chmod, lstat, mkdir, readdir, rename, unlink, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  unlink,
+  writeFile,
+} from "node:fs/promises";
 import { connect as connectSocket, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { errnoOf, HoldfastError } from "../../base/errors.ts";
 import { readWalName, segmentNumber } from "../../barman/wal-name.ts";
-import { createSpoolFile, openSpoolFile, OPEN_SUFFIX, spoolError } from "./spool-file.ts";
+import {
+  createSpoolFile,
+  openSpoolFile,
+  OPEN_SUFFIX,
+  spoolError,
+  syncFolder,
+} from "./spool-file.ts";
 import type { SegmentPlace, SpoolFile, SpoolIdentity } from "./spool-file.ts";
 
 /** Shows that a receiver runs: a socket that dies with it. */
@@ -15,6 +30,8 @@ const SOCKET = "in-use";
 /** A socket's path has room for 107 bytes. */
 const SOCKET_PATH_MAX = 107;
 const STATUS = "status.json";
+const OWNER = "cluster.json";
+const SEGMENT = /^[0-9A-F]{24}(\.open)?$/;
 
 export interface Spool {
   readonly folder: string;
@@ -83,6 +100,7 @@ export class SpoolClaim {
    * segment that cannot be trusted; it is put aside under another name.
    */
   async open(identity: SpoolIdentity, onDamaged: (path: string) => void): Promise<OpenedSpool> {
+    await requireOwn(this.folder, identity);
     const complete: SpoolFile[] = [];
     const begun: SpoolFile[] = [];
     const left = await leftFiles(this.folder, identity.segmentSize);
@@ -146,6 +164,34 @@ class FolderSpool implements Spool {
   async close(): Promise<void> {
     for (const file of this.#files) await file.close();
     await this.#claim.close();
+  }
+}
+
+/** Notes whose WAL the folder holds. Throws ARCHIVE_FOREIGN when it is another cluster's. */
+async function requireOwn(folder: string, identity: SpoolIdentity): Promise<void> {
+  const path = join(folder, OWNER);
+  const text = `${JSON.stringify({ systemId: identity.systemId, segmentSize: identity.segmentSize })}\n`;
+  try {
+    const known = await readFile(path, "utf8").catch((error: unknown) => {
+      if (errnoOf(error) === "ENOENT") return undefined;
+      throw error;
+    });
+    if (known === text) return;
+    const names = await readdir(folder);
+    // Without WAL it is nobody's.
+    const isEmpty = !names.some((name) => SEGMENT.test(name));
+    if (known !== undefined && !isEmpty) {
+      throw new HoldfastError(
+        "ARCHIVE_FOREIGN",
+        `the spool ${folder} holds WAL of another cluster: ${known.trim().slice(0, 100)}`,
+        { hint: "Give each receiver a --spool folder of its own." },
+      );
+    }
+    await writeFile(`${path}.new`, text, { mode: 0o600, flush: true });
+    await rename(`${path}.new`, path);
+    await syncFolder(folder);
+  } catch (error) {
+    throw spoolError(error, path);
   }
 }
 
