@@ -38,7 +38,17 @@ export interface TreesRequest {
   entries: Uint32Array;
 }
 
-export type CheckRequest = PackRequest | TreesRequest;
+/** Prove blobs of a part of a pack that lies in a buffer; they stay as they are. */
+export interface BlobsRequest {
+  type: "blobs";
+  buffer: number;
+  length: number;
+  /** Offset in the pack of the first byte. */
+  offset: number;
+  entries: Uint32Array;
+}
+
+export type CheckRequest = PackRequest | TreesRequest | BlobsRequest;
 
 export interface PackReply {
   type: "pack";
@@ -59,9 +69,17 @@ export interface TreesReply {
   faults: TreeFault[];
 }
 
+export interface BlobsReply {
+  type: "blobs";
+  buffer: number;
+  /** Blobs that do not open. */
+  failed: Uint32Array;
+}
+
 export type CheckReply =
   | { type: "ready"; memory: SharedArrayBuffer; buffers: number[] }
   | PackReply
   | TreesReply
+  | BlobsReply
   /** A defect: the worker is of no use any more. */
   | { type: "failed"; message: string };

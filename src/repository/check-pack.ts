@@ -34,7 +34,8 @@ export function openEntry(
   return opener.open(at, index.storedLength(entry), uncompressed, index.idBytes(entry));
 }
 
-function isSound(options: PackCheckOptions, entry: number, at: number): boolean {
+/** Whether the blob of an index entry at `at` in kernel memory is what the index says. It stays as it is. */
+export function isSound(options: PackCheckOptions, entry: number, at: number): boolean {
   const { opener, scratchBytes, index } = options;
   const uncompressed = index.uncompressedLength(entry);
   if (uncompressed > scratchBytes) return openHuge(options, entry, at) !== undefined;
@@ -62,7 +63,7 @@ function openHuge(
 
 /**
  * What is wrong with the `length` bytes at `at`, which should be the pack `id` with the blobs of `entries` (index
- * entries by ascending offset). Nothing when all is well. The blobs are decrypted in place.
+ * entries by ascending offset). Nothing when all is well. They stay as they are.
  */
 export function checkPack(
   options: PackCheckOptions,

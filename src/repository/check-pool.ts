@@ -9,6 +9,8 @@ import { workerUrl } from "../base/worker-url.ts";
 import type { MasterKey } from "../restic/crypto.ts";
 import type { BlobIndex } from "./blob-index.ts";
 import type {
+  BlobsReply,
+  BlobsRequest,
   CheckReply,
   CheckRequest,
   CheckWorkerData,
@@ -36,13 +38,15 @@ export interface CheckPoolOptions {
   threads: CheckThreads;
 }
 
+type Answer = PackReply | TreesReply | BlobsReply;
+
 interface Member {
   worker: Worker;
   memory: SharedArrayBuffer;
   /** Where each buffer begins. */
   buffers: number[];
   /** Who waits for the reply about each buffer. */
-  waiting: Map<number, PromiseWithResolvers<PackReply | TreesReply>>;
+  waiting: Map<number, PromiseWithResolvers<Answer>>;
 }
 
 /** A buffer of a worker. */
@@ -71,9 +75,13 @@ export class CheckLane {
     return (await this.#ask({ ...request, type: "trees", buffer: this.#buffer })) as TreesReply;
   }
 
-  async #ask(request: CheckRequest): Promise<PackReply | TreesReply> {
+  async checkBlobs(request: Omit<BlobsRequest, "type" | "buffer">): Promise<BlobsReply> {
+    return (await this.#ask({ ...request, type: "blobs", buffer: this.#buffer })) as BlobsReply;
+  }
+
+  async #ask(request: CheckRequest): Promise<Answer> {
     const member = await this.#start();
-    const answer = Promise.withResolvers<PackReply | TreesReply>();
+    const answer = Promise.withResolvers<Answer>();
     member.waiting.set(this.#buffer, answer);
     member.worker.postMessage(request);
     return answer.promise;

@@ -175,8 +175,13 @@ class TreeWalk {
     if (!isSound(pack) || length > pool.bufferBytes) return false;
     try {
       const into = await lane.memory();
-      const key = keyOf("pack", this.#index.packs[pack]!);
-      await repository.storage.get(key, { offset, length, into, signal });
+      const id = this.#index.packs[pack]!;
+      const cached = await repository.cache?.get("pack", id);
+      if (cached !== undefined && offset + length <= cached.length) {
+        into.set(cached.subarray(offset, offset + length));
+      } else {
+        await repository.storage.get(keyOf("pack", id), { offset, length, into, signal });
+      }
       return true;
     } catch (error) {
       if (!isPermanent(error)) throw error;

@@ -7,13 +7,14 @@ import { CHUNK_BYTES_MAX } from "../restic/chunker.ts";
 import { createKernels } from "../restic/kernels.ts";
 import { BlobLookup } from "./blob-index.ts";
 import type {
+  BlobsRequest,
   CheckReply,
   CheckRequest,
   CheckWorkerData,
   PackRequest,
   TreesRequest,
 } from "./check-messages.ts";
-import { checkPack, openEntry } from "./check-pack.ts";
+import { checkPack, isSound, openEntry } from "./check-pack.ts";
 import type { PackCheckOptions } from "./check-pack.ts";
 import { TreeCheck } from "./check-tree.ts";
 import type { TreeFault } from "./check-tree.ts";
@@ -46,13 +47,25 @@ class CheckWorker {
 
   handle(request: CheckRequest): void {
     if (request.type === "pack") this.#checkPack(request);
-    else this.#checkTrees(request);
+    else if (request.type === "trees") this.#checkTrees(request);
+    else this.#checkBlobs(request);
   }
 
   #checkPack({ buffer, length, id, entries }: PackRequest): void {
     const at = this.#buffers[buffer]!;
     const problems = checkPack(this.#options, { at, length, id, entries });
     reply({ type: "pack", buffer, problems });
+  }
+
+  #checkBlobs({ buffer, length, offset, entries }: BlobsRequest): void {
+    const { index } = this.#options;
+    const at = this.#buffers[buffer]!;
+    const isDamaged = (entry: number): boolean => {
+      const begin = index.offset(entry) - offset;
+      const isHere = begin >= 0 && begin + index.storedLength(entry) <= length;
+      return !isHere || !isSound(this.#options, entry, at + begin);
+    };
+    reply({ type: "blobs", buffer, failed: entries.filter(isDamaged) });
   }
 
   #checkTrees(request: TreesRequest): void {

@@ -26,4 +26,17 @@ export class EntrySet {
     if ((Atomics.load(this.#words, word) & bit) !== 0) return false;
     return (Atomics.or(this.#words, word, bit) & bit) === 0;
   }
+
+  /** Takes an entry out; true for exactly one of all callers that take it. */
+  take(entry: number): boolean {
+    const bit = 1 << (entry & 31);
+    const word = entry >>> 5;
+    if ((Atomics.load(this.#words, word) & bit) === 0) return false;
+    return (Atomics.and(this.#words, word, ~bit) & bit) !== 0;
+  }
+
+  /** True when there is no entry in it. */
+  get isEmpty(): boolean {
+    return this.#words.every((word) => word === 0);
+  }
 }

@@ -31,6 +31,8 @@ export interface HoldOptions {
 /** A held lock. `signal` aborts when it is lost (LOCK_LOST) or when the caller's own signal does. */
 export interface HeldLock {
   readonly signal: AbortSignal;
+  /** Turns an exclusive lock into a shared one. When that cannot be stored, it stays exclusive until its next refresh. */
+  share(): Promise<void>;
   /** Removes it; later calls do nothing. Never fails: a lock that stays behind is told, and goes stale. */
   release(): Promise<void>;
 }
@@ -39,6 +41,7 @@ export class LockHolder implements HeldLock {
   readonly signal: AbortSignal;
   readonly #repository: Repository;
   readonly #options: HoldOptions;
+  #exclusive: boolean;
   readonly #lost = new AbortController();
   readonly #released = new AbortController();
   /** Files that are ours, the newest last. */
@@ -53,6 +56,7 @@ export class LockHolder implements HeldLock {
   constructor(repository: Repository, options: HoldOptions) {
     this.#repository = repository;
     this.#options = options;
+    this.#exclusive = options.exclusive;
     const signals = [this.#lost.signal, ...(options.signal ? [options.signal] : [])];
     this.signal = AbortSignal.any(signals);
   }
@@ -62,7 +66,7 @@ export class LockHolder implements HeldLock {
     const { clock, hostname, username, pid, uid, gid } = this.#repository.machine;
     const stamped = { wall: clock.now(), monotonic: clock.monotonic() };
     const time = formatTime(clock.nowNanoseconds());
-    const { exclusive } = this.#options;
+    const exclusive = this.#exclusive;
     const lock = encodeLock({ time, exclusive, hostname, username, pid, uid, gid });
     this.#doubtful.add(time);
     const id = await this.#repository.save("lock", lock, signal);
@@ -75,6 +79,15 @@ export class LockHolder implements HeldLock {
   /** Refreshes from now on until released or lost. */
   keep(): void {
     this.#keeping = this.#keep();
+  }
+
+  async share(): Promise<void> {
+    await this.#refreshing;
+    this.#exclusive = false;
+    this.#refreshing = this.#refresh().then(() => {
+      this.#refreshing = undefined;
+    });
+    await this.#refreshing;
   }
 
   release(): Promise<void> {

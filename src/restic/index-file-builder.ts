@@ -2,7 +2,9 @@
 // 50,000 blobs as objects would weigh more than the rest of a backup.
 
 import { ID_BYTES, asBuffer, toHex } from "../base/bytes.ts";
+import type { Id } from "../base/bytes.ts";
 import { HEADER_ENTRY_BYTES, HEADER_ENTRY_COMPRESSED_BYTES } from "./pack-header.ts";
+import type { PackBlob } from "./pack-header.ts";
 
 const HEAD = '{"packs":[';
 const TAIL = "]}\n";
@@ -14,6 +16,7 @@ export class IndexFileBuilder {
   #length: number = this.#buffer.write(HEAD, "latin1");
   #blobs = 0;
   #packs = 0;
+  #comma = "";
 
   /** Blobs added so far. */
   get blobs(): number {
@@ -23,23 +26,43 @@ export class IndexFileBuilder {
   /** Adds a pack: its id (32 bytes) and its plain header, which must be one of our own making. */
   addPack(id: Uint8Array, header: Uint8Array): void {
     const entries = asBuffer(header);
-    this.#write(`${this.#packs++ === 0 ? "" : ","}{"id":"${toHex(id)}","blobs":[`);
+    this.beginPack(toHex(id));
     let offset = 0;
     for (let at = 0; at < entries.length;) {
       const kind = entries[at]!;
       const size = kind >= 2 ? HEADER_ENTRY_COMPRESSED_BYTES : HEADER_ENTRY_BYTES;
       const length = entries.readUInt32LE(at + 1);
-      const blob = entries.toString("hex", at + size - ID_BYTES, at + size);
-      const type = kind % 2 === 0 ? "data" : "tree";
-      const plain = kind >= 2 ? `,"uncompressed_length":${entries.readUInt32LE(at + 5)}` : "";
-      const comma = at === 0 ? "" : ",";
-      this.#write(
-        `${comma}{"id":"${blob}","type":"${type}","offset":${offset},"length":${length}${plain}}`,
-      );
+      this.addBlob({
+        type: kind % 2 === 0 ? "data" : "tree",
+        id: entries.toString("hex", at + size - ID_BYTES, at + size),
+        offset,
+        length,
+        uncompressedLength: kind >= 2 ? entries.readUInt32LE(at + 5) : 0,
+      });
       offset += length;
       at += size;
-      this.#blobs++;
     }
+    this.endPack();
+  }
+
+  /** Begins a pack of which each blob is added by itself. */
+  beginPack(id: Id): void {
+    this.#write(`${this.#packs++ === 0 ? "" : ","}{"id":"${id}","blobs":[`);
+    this.#comma = "";
+  }
+
+  /** A blob of the pack that was begun, in ascending offsets. */
+  addBlob({ type, id, offset, length, uncompressedLength }: PackBlob): void {
+    const plain = uncompressedLength === 0 ? "" : `,"uncompressed_length":${uncompressedLength}`;
+    this.#write(
+      `${this.#comma}{"id":"${id}","type":"${type}","offset":${offset},"length":${length}${plain}}`,
+    );
+    this.#comma = ",";
+    this.#blobs++;
+  }
+
+  /** Ends the pack that was begun. */
+  endPack(): void {
     this.#write("]}");
   }
 

@@ -1,0 +1,209 @@
+// Writes the needed blobs of some packs into new packs. Each blob is proved against its id as it lies in the old pack, then
+// copied as it is: nothing is compressed or encrypted again, unless it should have been compressed and is not.
+//
+// A copy that is damaged is replaced by a sound one from any other pack. When there is none, the prune ends: nothing has been
+// removed at that point.
+
+import { eachLimit } from "../../base/concurrency.ts";
+import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
+import { compressZstd } from "../../restic/compression.ts";
+import { NONCE_BYTES, SEAL_BYTES, seal } from "../../restic/crypto.ts";
+import type { BlobPlace } from "../blob-index.ts";
+import { openBlob } from "../blob-reader.ts";
+import type { CheckLane, CheckPool } from "../check-pool.ts";
+import { isPermanent } from "../check-trees.ts";
+import type { EntrySet } from "../entry-set.ts";
+import { keyOf } from "../layout.ts";
+import type { PackTable } from "../pack-table.ts";
+import type { Repository } from "../repository.ts";
+import type { SealedPacks } from "./sealed-packs.ts";
+
+export interface RepackOptions {
+  repository: Repository;
+  table: PackTable;
+  pool: CheckPool;
+  target: SealedPacks;
+  /** First entries of the blobs to copy; each is taken out when its turn comes. */
+  copy: EntrySet;
+  firsts: Uint32Array;
+  /** Compress file content that is not. Directory listings are always compressed, where the format knows how. */
+  compressContent: boolean;
+  onPack: () => void;
+  signal?: AbortSignal | undefined;
+}
+
+/** Blobs that are read together. */
+interface Part {
+  offset: number;
+  length: number;
+  entries: number[];
+}
+
+/** Unneeded bytes between two blobs that are read along rather than asked for apart. */
+const GAP_MAX = 1 << 20;
+const CONTENT_LEVEL = 3;
+
+/** Copies what `copy` names out of `packs`. BLOB_DAMAGED when a blob opens from no copy. */
+export async function repackPacks(packs: readonly number[], options: RepackOptions): Promise<void> {
+  const { pool, signal, target } = options;
+  const waiting = packs.values();
+  const repack = new Repack(options);
+  const work = async (lane: CheckLane, _: number, own: AbortSignal): Promise<void> => {
+    for (const pack of waiting) {
+      if (own.aborted) return;
+      await repack.pack(pack, lane, own);
+      options.onPack();
+    }
+  };
+  try {
+    await eachLimit(pool.lanes, pool.lanes.length, work, { signal });
+    await target.finish();
+  } finally {
+    await target.settle();
+  }
+}
+
+class Repack {
+  readonly #options: RepackOptions;
+
+  constructor(options: RepackOptions) {
+    this.#options = options;
+  }
+
+  /** Copies what is wanted of one pack. */
+  async pack(pack: number, lane: CheckLane, signal: AbortSignal): Promise<void> {
+    const { table, copy, firsts, pool } = this.#options;
+    const wanted = [...table.entries(pack)].filter((entry) => copy.take(firsts[entry]!));
+    for (const part of partsOf(wanted, table, pool.bufferBytes)) {
+      await this.#part(pack, part, lane, signal);
+    }
+  }
+
+  async #part(pack: number, part: Part, lane: CheckLane, signal: AbortSignal): Promise<void> {
+    const { table, target } = this.#options;
+    const { index } = table;
+    const memory = await this.#read(pack, part, lane, signal);
+    let failed = new Set(part.entries);
+    if (memory !== undefined) {
+      const { offset, length } = part;
+      const entries = Uint32Array.from(part.entries);
+      failed = new Set((await lane.checkBlobs({ offset, length, entries })).failed);
+      for (const entry of part.entries) {
+        if (failed.has(entry)) continue;
+        const begin = index.offset(entry) - offset;
+        this.#add(entry, memory.subarray(begin, begin + index.storedLength(entry)));
+      }
+      await target.room();
+    }
+    for (const entry of failed) {
+      await this.#copyApart(entry, signal);
+      await target.room();
+    }
+  }
+
+  /** Reads a part into the lane's memory; undefined when that cannot be. */
+  async #read(
+    pack: number,
+    { offset, length }: Part,
+    lane: CheckLane,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    const { repository, table, pool } = this.#options;
+    if (length > pool.bufferBytes) return undefined;
+    try {
+      const into = await lane.memory();
+      const key = keyOf("pack", table.index.packs[pack]!);
+      return await repository.storage.get(key, { offset, length, into, signal });
+    } catch (error) {
+      if (!isPermanent(error)) throw error;
+      return undefined;
+    }
+  }
+
+  /** The slow way: from every place the blob is at. */
+  async #copyApart(entry: number, signal: AbortSignal): Promise<void> {
+    const { table } = this.#options;
+    const { index } = table;
+    const type = index.isTree(entry) ? "tree" : "data";
+    const id = index.idAt(entry);
+    const places = index.places(type, id);
+    for (const place of places) {
+      const sealed = await this.#readSound(id, place, signal);
+      if (sealed === undefined) continue;
+      this.#addPlaced(id, place, sealed);
+      return;
+    }
+    const packs = [...new Set(places.map(({ pack }) => pack))].join(", ");
+    throw new HoldfastError(
+      "BLOB_DAMAGED",
+      `${type} blob ${id} is needed and does not open from pack ${packs}; nothing was removed`,
+      {
+        hint: "Bring the pack back from a copy of the repository, or run `repair packs` with its id.",
+      },
+    );
+  }
+
+  async #readSound(
+    id: string,
+    place: BlobPlace,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    const { repository } = this.#options;
+    const { pack, offset, length } = place;
+    try {
+      const sealed = await repository.storage.get(keyOf("pack", pack), { offset, length, signal });
+      openBlob(repository, id, place, sealed);
+      return sealed;
+    } catch (error) {
+      if (!isPermanent(error) && !isHoldfastError(error, "FILE_DAMAGED")) throw error;
+      return undefined;
+    }
+  }
+
+  /** Adds a blob that was proved. */
+  #add(entry: number, sealed: Uint8Array): void {
+    const { index } = this.#options.table;
+    this.#addPlaced(index.idAt(entry), index.place(entry), sealed);
+  }
+
+  #addPlaced(id: string, place: BlobPlace, sealed: Uint8Array): void {
+    const { repository, target, compressContent } = this.#options;
+    const { type, uncompressedLength, length } = place;
+    const isBare = uncompressedLength === 0 && length > SEAL_BYTES;
+    if (isBare && repository.config.version === 2 && (type === "tree" || compressContent)) {
+      const plain = openBlob(repository, id, place, sealed);
+      const blob = { type, id, uncompressedLength: plain.length };
+      const again = compressAndSeal(repository, id, plain);
+      target.add(blob, again);
+    } else {
+      target.add({ type, id, uncompressedLength }, sealed);
+    }
+  }
+}
+
+/** Seals a blob compressed, whether it gets smaller or not: or else it would be written anew each time. */
+function compressAndSeal(repository: Repository, id: string, plain: Uint8Array): Uint8Array {
+  const compressed = compressZstd(plain, CONTENT_LEVEL);
+  const sealed = seal(repository.key, compressed, repository.machine.random(NONCE_BYTES));
+  const place = { length: sealed.length, uncompressedLength: plain.length };
+  openBlob(repository, id, place, sealed);
+  return sealed;
+}
+
+/** Entries of a pack, by ascending offset, in parts of at most `bytesMax` unless a blob alone is larger. */
+function partsOf(entries: readonly number[], { index }: PackTable, bytesMax: number): Part[] {
+  const parts: Part[] = [];
+  for (const entry of entries) {
+    const offset = index.offset(entry);
+    const end = offset + index.storedLength(entry);
+    const part = parts.at(-1);
+    const isNear = part !== undefined && offset <= part.offset + part.length + GAP_MAX;
+    if (part !== undefined && isNear && end - part.offset <= bytesMax) {
+      part.length = end - part.offset;
+      part.entries.push(entry);
+    } else {
+      parts.push({ offset, length: end - offset, entries: [entry] });
+    }
+  }
+  return parts;
+}
