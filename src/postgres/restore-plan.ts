@@ -73,8 +73,8 @@ async function placeTablespaces(
   tablespaces: readonly Tablespace[],
   given: ReadonlyMap<string, string> = new Map(),
 ): Promise<PlannedTablespace[]> {
+  const places = new Map<Tablespace, string>();
   const unused = new Set(given.keys());
-  const placed: PlannedTablespace[] = [];
   for (const one of tablespaces) {
     const keys = [`${one.oid}`, one.name].filter((key) => unused.delete(key));
     if (keys.length > 1)
@@ -82,15 +82,17 @@ async function placeTablespaces(
     const path = keys.length === 1 ? given.get(keys[0]!)! : one.location;
     if (!path.startsWith("/"))
       throw noTablespace(keys[0] ?? one.name, `its place ${JSON.stringify(path)} is not absolute`);
-    placed.push({ ...one, folder: await lookAtTarget(path) });
+    places.set(one, path);
   }
   const [unknown] = unused;
-  if (unknown === undefined) return placed;
-  const names = tablespaces.map(({ oid, name }) => `${oid} (${name})`).join(", ");
-  throw noTablespace(
-    unknown,
-    `the backup has ${names === "" ? "no tablespaces" : `only ${names}`}`,
-  );
+  if (unknown !== undefined) {
+    const names = tablespaces.map(({ oid, name }) => `${oid} (${name})`).join(", ");
+    const what = names === "" ? "no tablespaces" : `only ${names}`;
+    throw noTablespace(unknown, `the backup has ${what}`);
+  }
+  const placed: PlannedTablespace[] = [];
+  for (const [one, path] of places) placed.push({ ...one, folder: await lookAtTarget(path) });
+  return placed;
 }
 
 function noTablespace(key: string, why: string): HoldfastError {
