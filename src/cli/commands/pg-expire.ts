@@ -27,7 +27,7 @@ function configure(command: Command): void {
   addArchiveOptions(command);
   command
     .option(
-      "-r, --retention-policy <policy>",
+      "--retention-policy <policy>",
       "as Barman writes it: REDUNDANCY n, RECOVERY WINDOW OF n DAYS",
     )
     .option(
@@ -35,7 +35,7 @@ function configure(command: Command): void {
       'how far back any moment must be recoverable: "7 days", 30d, 4w',
     )
     .option("--redundancy <n>", "how many backups to keep", wholeNumber)
-    .option("-m, --minimum-redundancy <n>", "keep so many backups in any case", wholeNumber, 0)
+    .option("--minimum-redundancy <n>", "keep so many backups in any case", wholeNumber, 0)
     .option("--grace <duration>", "age from which what failed or was cut off goes", "168h")
     .option("-n, --dry-run", "only say what would go, and why the rest stays")
     .addHelpText(
