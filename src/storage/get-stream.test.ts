@@ -8,7 +8,9 @@ import { getStream } from "./get-stream.ts";
 import { openMemoryStorage } from "./memory.ts";
 
 async function collect(pieces: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  return Buffer.concat(await Array.fromAsync(pieces));
+  const all: Uint8Array[] = [];
+  for await (const piece of pieces) all.push(piece);
+  return Buffer.concat(all);
 }
 
 test("all bytes in their order, whatever the pieces", async () => {

@@ -191,7 +191,10 @@ for (const name of ["barman-oldest", "barman-newest"] as const) {
         const theirs = await barmanCloud(target, "backup-delete", ["-r", policy, "--dry-run"]);
         const infos = theirs.matchAll(/base\/(\d{8}T\d{6})\/backup\.info/g);
         const ours = await json<{ backups: { id: string; goes: boolean }[] }>(
-          ...["expire", "--dry-run", "--retention-policy", policy],
+          "expire",
+          "--dry-run",
+          "--retention-policy",
+          policy,
         );
         assert.deepEqual(
           ours.backups.filter(({ goes }) => goes).map(({ id }) => id),

@@ -14,18 +14,59 @@ import { segmentAt } from "../../src/barman/lsn.ts";
 import { readWalName, segmentName } from "../../src/barman/wal-name.ts";
 import { utcTime } from "../../src/barman/zoned-time.ts";
 import { doneInfo } from "../barman/archives.ts";
-import type { TestServer } from "./servers.ts";
-import { until } from "./servers.ts";
+import { serverOwnedFolder, startTestServer, until, type TestServer } from "./servers.ts";
 
 const run = promisify(execFile);
 
-export interface ServerArchive {
+/** The ids of the backups: one with CRC-32Cs, one that is not compressed with SHA-256s, one without any sums. */
+export const FIRST: string = "20261101T000000";
+export const SUMMED: string = "20261102T000000";
+export const UNSUMMED: string = "20261103T000000";
+
+export interface Scene {
+  readonly server: TestServer;
   /** By key, below the folder "pg". */
   readonly objects: Map<string, Uint8Array>;
-  readonly id: string;
+  remove: () => Promise<void>;
 }
 
-export interface BackupWishes {
+/** A server with a tablespace, three backups of it, and all its WAL. */
+export async function makeScene(): Promise<Scene> {
+  const objects = new Map<string, Uint8Array>();
+  const [spool, space] = [serverOwnedFolder("spool"), serverOwnedFolder("space")];
+  const archiveCommand = `cp %p ${spool}/%f.tmp && mv ${spool}/%f.tmp ${spool}/%f`;
+  const server = await startTestServer({ archiveCommand });
+  const remove = async (): Promise<void> => {
+    await server.stop();
+    for (const folder of [spool, space]) rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    await server.sql(`CREATE TABLESPACE elsewhere LOCATION '${space}'`);
+    await server.sql("CREATE TABLE far (id int) TABLESPACE elsewhere");
+    await server.sql("INSERT INTO far SELECT generate_series(1, 1000)");
+    await addBackup(server, objects, { id: FIRST });
+    await server.sql("CREATE TABLE more AS SELECT generate_series(1, 50000) AS id");
+    await addWal(server, objects, spool);
+    // A server that writes, so that there is something in the segment of the backup itself.
+    let isOver = false;
+    await Promise.all([
+      addBackup(server, objects, { id: SUMMED, checksums: "SHA256", gzip: false }).finally(() => {
+        isOver = true;
+      }),
+      (async () => {
+        while (!isOver) await server.sql("INSERT INTO more SELECT generate_series(1, 5000)");
+      })(),
+    ]);
+    await addBackup(server, objects, { id: UNSUMMED, checksums: "NONE" });
+    await addWal(server, objects, spool);
+    return { server, objects, remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+interface BackupWishes {
   readonly id: string;
   /** Of the manifest: CRC32C, SHA256, NONE. */
   readonly checksums?: string;
@@ -33,7 +74,7 @@ export interface BackupWishes {
 }
 
 /** Takes a base backup of `server` into `objects`, with a backup.info of ours. */
-export async function addBackup(
+async function addBackup(
   server: TestServer,
   objects: Map<string, Uint8Array>,
   { id, checksums = "CRC32C", gzip = true }: BackupWishes,
@@ -101,7 +142,7 @@ export async function addBackup(
 }
 
 /** Ends the segment that is written, waits until the server has archived it, and takes the WAL from `spool`. */
-export async function addWal(
+async function addWal(
   server: TestServer,
   objects: Map<string, Uint8Array>,
   spool: string,

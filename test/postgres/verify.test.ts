@@ -8,69 +8,41 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { formatBackupInfo, parseBackupInfo } from "../../src/barman/backup-info.ts";
 import { formatHistory } from "../../src/barman/history.ts";
 import { HoldfastError, isHoldfastError } from "../../src/base/errors.ts";
 import { verifyArchive, type VerifyOptions, type VerifyReport } from "../../src/postgres/verify.ts";
 import { forwarding } from "../../src/storage/forwarding.ts";
 import { openMemoryStorage } from "../../src/storage/memory.ts";
 import type { Storage } from "../../src/storage/storage.ts";
-import { addBackup, addWal } from "./server-archive.ts";
 import {
-  serverOwnedFolder,
-  skipWithoutServer,
-  startTestServer,
-  type TestServer,
-} from "./servers.ts";
+  cut,
+  edit,
+  flip,
+  flipInside,
+  foreign,
+  infoOf,
+  keyOf,
+  rename,
+  swapPages,
+  withoutControl,
+  type Objects,
+} from "./damage.ts";
+import { FIRST, makeScene, SUMMED, UNSUMMED, type Scene } from "./server-archive.ts";
+import { skipWithoutServer } from "./servers.ts";
 import { openStored, viewed } from "./stored-archive.ts";
-
-const [FIRST, SUMMED, UNSUMMED] = [
-  "20261101T000000",
-  "20261102T000000",
-  "20261103T000000",
-] as const;
 
 /** The archive, untouched. */
 const whole = new Map<string, Uint8Array>();
-let server: TestServer;
-let tablespace: string;
+let scene: Scene;
 
 const skip = skipWithoutServer(15);
 
 suite("verify", { skip }, () => {
   before(async () => {
-    const spool = serverOwnedFolder("spool");
-    tablespace = serverOwnedFolder("space");
-    try {
-      server = await startTestServer({
-        archiveCommand: `cp %p ${spool}/%f.tmp && mv ${spool}/%f.tmp ${spool}/%f`,
-      });
-      await server.sql(`CREATE TABLESPACE elsewhere LOCATION '${tablespace}'`);
-      await server.sql("CREATE TABLE far (id int) TABLESPACE elsewhere");
-      await server.sql("INSERT INTO far SELECT generate_series(1, 1000)");
-      await addBackup(server, whole, { id: FIRST });
-      await server.sql("CREATE TABLE more AS SELECT generate_series(1, 50000) AS id");
-      await addWal(server, whole, spool);
-      // A server that writes, so that there is something in the segment of the backup itself.
-      let isOver = false;
-      await Promise.all([
-        addBackup(server, whole, { id: SUMMED, checksums: "SHA256", gzip: false }).finally(() => {
-          isOver = true;
-        }),
-        (async () => {
-          while (!isOver) await server.sql("INSERT INTO more SELECT generate_series(1, 5000)");
-        })(),
-      ]);
-      await addBackup(server, whole, { id: UNSUMMED, checksums: "NONE" });
-      await addWal(server, whole, spool);
-    } finally {
-      rmSync(spool, { recursive: true, force: true });
-    }
+    scene = await makeScene();
+    for (const [key, content] of scene.objects) whole.set(key, content);
   });
-  after(async () => {
-    await server.stop();
-    rmSync(tablespace, { recursive: true, force: true });
-  });
+  after(() => scene.remove());
 
   test("a whole archive, with a viewer's rights", async () => {
     const report = await verify(whole);
@@ -367,7 +339,7 @@ suite("verify", { skip }, () => {
         unpack(space(FIRST), join(folder, "pg_tblspc", oid));
         writeFileSync(join(folder, "backup_manifest"), all.get(manifest(FIRST))!);
         const { status, stderr } = spawnSync(
-          join(server.programs, "pg_verifybackup"),
+          join(scene.server.programs, "pg_verifybackup"),
           ["-n", folder],
           { encoding: "utf8" },
         );
@@ -378,8 +350,6 @@ suite("verify", { skip }, () => {
     }
   });
 });
-
-type Objects = Map<string, Uint8Array>;
 
 async function verify(
   objects: Objects | Storage,
@@ -398,80 +368,4 @@ async function verify(
 /** Of the backups in the order of their ids, and of the WAL. */
 function verdicts({ backups, wal }: VerifyReport): string[] {
   return [...backups.map(({ verdict }) => verdict), wal.verdict];
-}
-
-function keyOf(path: string): string {
-  return `pg/${path}`;
-}
-
-function infoOf(all: Objects, id: string): ReturnType<typeof parseBackupInfo> {
-  return parseBackupInfo(all.get(keyOf(`base/${id}/backup.info`))!, "backup.info");
-}
-
-function edit(all: Objects, id: string, change: object): void {
-  all.set(keyOf(`base/${id}/backup.info`), formatBackupInfo({ ...infoOf(all, id), ...change }));
-}
-
-function flip(all: Objects, key: string, place: number): void {
-  const content = Buffer.from(all.get(key)!);
-  content[Math.floor(content.length * place)]! ^= 1;
-  all.set(key, content);
-}
-
-function cut(all: Objects, key: string, part: number): void {
-  const content = all.get(key)!;
-  all.set(key, content.slice(0, Math.floor(content.length * part)));
-}
-
-/** Changes the tar at `key`, compressed or not. */
-function inTar(all: Objects, key: string, change: (tar: Buffer) => Buffer): void {
-  const isZipped = key.endsWith(".gz");
-  const tar = Buffer.from(isZipped ? gunzipSync(all.get(key)!) : all.get(key)!);
-  const changed = change(tar);
-  all.set(key, isZipped ? gzipSync(changed, { level: 1 }) : changed);
-}
-
-/** Where the header of the first member whose name begins with `name`, and that has content, lies. */
-function memberAt(tar: Buffer, name: string): number {
-  for (let at = 0; at < tar.length; at += 512) {
-    const size = Number.parseInt(tar.toString("latin1", at + 124, at + 135), 8);
-    if (tar.toString("latin1", at, at + name.length) === name && size > 0) return at;
-    at += Math.ceil((Number.isNaN(size) ? 0 : size) / 512) * 512;
-  }
-  throw new Error(`no ${name} in the tar`);
-}
-
-function flipInside(all: Objects, key: string, name: string): void {
-  inTar(all, key, (tar) => {
-    tar[memberAt(tar, name) + 512 + 100]! ^= 1;
-    return tar;
-  });
-}
-
-function rename(all: Objects, key: string, from: string, to: string): void {
-  inTar(all, key, (tar) => {
-    const at = memberAt(tar, from);
-    tar.fill(0, at, at + 100).write(to, at, "latin1");
-    tar.write("        ", at + 148, "latin1");
-    let sum = 0;
-    for (const byte of tar.subarray(at, at + 512)) sum += byte;
-    tar.write(`${sum.toString(8).padStart(6, "0")}\0 `, at + 148, "latin1");
-    return tar;
-  });
-}
-
-function withoutControl(all: Objects, key: string): void {
-  inTar(all, key, (tar) => tar.subarray(0, memberAt(tar, "global/pg_control")));
-}
-
-function swapPages(segment: Buffer): Buffer {
-  const [a, b] = [Buffer.from(segment.subarray(8192, 16_384)), segment.subarray(16_384, 24_576)];
-  segment.set(b, 8192);
-  segment.set(a, 16_384);
-  return segment;
-}
-
-function foreign(segment: Buffer): Buffer {
-  segment.writeBigUInt64LE(123n, 24);
-  return segment;
 }

@@ -94,7 +94,8 @@ async function checkObject({ path }: ListedObject, check: WalCheck): Promise<voi
       compression === null
         ? stored
         : await decompressWhole(stored, { compression, limit: LABEL_MAX, source: path });
-    if (!/^START WAL LOCATION: /.test(Buffer.from(content.subarray(0, 100)).toString("latin1"))) {
+    const beginning = Buffer.from(content.subarray(0, 100)).toString("latin1");
+    if (!beginning.startsWith("START WAL LOCATION: ")) {
       throw new HoldfastError("WAL_INVALID", `${path} is not the label of a backup`);
     }
   }
