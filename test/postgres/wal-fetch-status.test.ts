@@ -300,9 +300,9 @@ test("126 and more: the program does not even start", async () => {
   );
   for (const [title, main] of [
     ["syntax", "this is no program"],
-    ["import", 'import "./none.ts";'],
+    ["import", 'import "holdfast-none";'],
     ["throw", 'throw new Error("x");'],
-    ["reject", 'await import("./none.ts");'],
+    ["reject", 'await import("holdfast-none");'],
     ["failure", "process.exitCode = 1;"],
     ["late", "process.exitCode = 94; setTimeout(() => { throw new Error(); });"],
   ] as const) {

@@ -2,11 +2,10 @@
 // in, no partial segment beside a whole one; whatever is repeated, raced or killed.
 
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { gunzipSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { formatBackupInfo } from "../../src/barman/backup-info.ts";
 import { archiveOf, type Archive } from "../../src/postgres/archive.ts";
@@ -14,12 +13,9 @@ import { IDENTITY_PATH } from "../../src/postgres/archive-identity.ts";
 import { fetchWal, requireWalName } from "../../src/postgres/wal-fetch.ts";
 import { pushWal, type PushedWal } from "../../src/postgres/wal-push.ts";
 import { parseWalCompression } from "../../src/postgres/wal-codec.ts";
-import { faulty } from "../../src/storage/faulty.ts";
-import { openLocalStorage } from "../../src/storage/local.ts";
 import { openMemoryStorage } from "../../src/storage/memory.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { doneInfo } from "../barman/archives.ts";
-import { runProgram, startProgram } from "./program.ts";
 import { makeSegment, MADE_SIZE, MADE_SYSTEM_ID } from "./segments.ts";
 import { retaining } from "./stored-archive.ts";
 
@@ -283,121 +279,3 @@ suite("a partial segment", () => {
     }
   });
 });
-
-suite("a push that dies or is repeated", () => {
-  /** Runs `work` with the storage dying at every call in turn, before it or after it took effect. */
-  async function dyingEverywhere(
-    work: (archive: Archive, storage: Storage) => Promise<void>,
-    prepare: (archive: Archive) => Promise<void>,
-    check: (archive: Archive) => Promise<void>,
-  ): Promise<void> {
-    for (const when of ["before", "after"] as const) {
-      let deaths = 0;
-      for (let skip = 0; skip < 9; skip++) {
-        const storage = openMemoryStorage();
-        await prepare(open(storage));
-        const dying = faulty(storage, [{ skip, fault: { kind: "kill", when } }]);
-        const died = await work(open(dying), storage).then(
-          () => false,
-          () => true,
-        );
-        if (died) deaths += 1;
-        await check(open(storage));
-        await work(open(storage), storage);
-        await check(open(storage));
-        assert.deepEqual(await paths(open(storage)), [`${IN_FOLDER}/${NAME}.gz`]);
-      }
-      assert.ok(deaths >= 4, `${deaths} deaths`);
-    }
-  }
-
-  test("leaves the beginning until the whole is there", async () => {
-    const begun = makeSegment({ name: NAME, pages: 4 });
-    await dyingEverywhere(
-      async (archive) => void (await push(archive, SEGMENT)),
-      async ({ storage }) => await storage.put(`${IN_FOLDER}/${NAME}.partial.gz`, gzipSync(begun)),
-      async (archive) => {
-        const found = await served(archive);
-        assert.ok(found?.equals(begun) || found?.equals(SEGMENT));
-      },
-    );
-  });
-
-  test("in real processes, killed anywhere: what was acknowledged is there, and a retry succeeds", async () => {
-    const at = join(folder, "killed");
-    mkdirSync(at);
-    const names = Array.from({ length: 8 }, (_, i) => `00000001000000000000000${i}`);
-    for (const [i, name] of names.entries()) {
-      const path = file(name, makeSegment({ name, size: 16 << 20 }));
-      const words = ["pg", "wal-push", path, "--archive", at, "--server", "one"];
-      const { child, ended } = startProgram(words);
-      // The times of a push are spread over the kills: starting, reading, storing.
-      await Promise.race([ended, sleep(40 + 30 * i)]);
-      for (const each of processesBelow(child.pid!)) process.kill(each, "SIGKILL");
-      const { status } = await ended;
-      const archive = open(await openLocalStorage({ root: at }));
-      if (status === 0) assert.ok(await served(archive, name));
-      const again = await runProgram(words);
-      assert.deepEqual([again.status, again.stderr], [0, ""]);
-      assert.deepEqual(await served(archive, name), readFileSync(path));
-    }
-    const archive = open(await openLocalStorage({ root: at }));
-    assert.equal((await paths(archive)).length, names.length);
-  });
-
-  test("racing processes with the same content all succeed, with other content only one", async () => {
-    const at = join(folder, "raced");
-    mkdirSync(at);
-    const words = (path: string): string[] => [
-      "pg",
-      "wal-push",
-      path,
-      "--archive",
-      at,
-      "--server",
-      "one",
-    ];
-    const same = Array.from({ length: 4 }, () => file(NAME, SEGMENT));
-    const runs = await Promise.all(same.map((path) => runProgram(words(path))));
-    assert.deepEqual(
-      runs.map(({ status, stderr }) => [status, stderr]),
-      same.map(() => [0, ""]),
-    );
-    const next = "0000000200000001000000AC";
-    const others = [0, 1, 2, 3].map((seed) => file(next, makeSegment({ name: next, seed })));
-    const statuses = await Promise.all(others.map((path) => runProgram(words(path))));
-    assert.deepEqual(statuses.map(({ status }) => status).toSorted(), [0, 1, 1, 1]);
-    const archive = open(await openLocalStorage({ root: at }));
-    const winner = others[statuses.findIndex(({ status }) => status === 0)]!;
-    assert.deepEqual(await served(archive, next), readFileSync(winner));
-    for (const { status, stderr } of statuses)
-      if (status === 1) assert.match(stderr, /holds other content/);
-  });
-
-  test("a partial and the whole one, racing, leave the whole one alone", async () => {
-    for (let hold = 0; hold < 8; hold++) {
-      const storage = openMemoryStorage();
-      let release = (): void => {};
-      const until = new Promise<void>((resolve) => (release = resolve));
-      const slow = faulty(storage, [{ skip: hold, fault: { kind: "hold", until } }]);
-      const begun = makeSegment({ name: NAME, pages: 4 });
-      const partly = push(open(slow), begun, `${NAME}.partial`);
-      await push(open(storage), SEGMENT);
-      release();
-      await partly;
-      assert.deepEqual(await paths(open(storage)), [`${IN_FOLDER}/${NAME}.gz`], `held at ${hold}`);
-    }
-  });
-});
-
-/** A process and all that it started. */
-function processesBelow(pid: number): number[] {
-  let children: string;
-  try {
-    children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
-  } catch {
-    return [];
-  }
-  const below = children.split(" ").filter((text) => text.trim() !== "");
-  return [pid, ...below.flatMap((text) => processesBelow(Number(text)))];
-}

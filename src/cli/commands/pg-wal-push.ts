@@ -42,8 +42,10 @@ another server is one too. Barman reads zstd from version 3.12 on. See docs/oper
     const pushed = await pushWal({ archive, path, compression, systemId, signal });
     for (const each of pushed.left)
       output.warn(`${each} stays beside the whole segment: the storage does not delete it`);
-    if (output.isJson) output.json({ message_type: "wal_push", ...pushed });
-    else {
+    if (output.isJson) {
+      const { isNew, ...facts } = pushed;
+      output.json({ message_type: "wal_push", is_new: isNew, ...facts });
+    } else {
       const what = pushed.isNew ? "stored" : "already there";
       output.verbose(`${pushed.name}: ${what} as ${pushed.object} in ${archive.location}`);
     }
