@@ -41,7 +41,6 @@ const SANDBOX: Readonly<Record<string, Setting>> = {
   synchronized_standby_slots: { value: "", from: 17 },
   sync_replication_slots: { value: "off", from: 17 },
   // Files.
-  external_pid_file: { value: "" },
   logging_collector: { value: "off" },
   log_destination: { value: "stderr" },
   event_source: { value: "PostgreSQL" },

@@ -136,6 +136,7 @@ function begin(options: ScratchOptions, sandbox: Readonly<Record<string, string>
       ident_file: place("pg_ident.conf", ""),
       ...sandbox,
       unix_socket_directories: folder,
+      external_pid_file: join(folder, "pid"),
       ...settings,
     },
     account,

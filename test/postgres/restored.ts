@@ -75,6 +75,7 @@ export async function recover(
     temporary: tmpdir(),
     account: serverAccount(),
     environment,
+    settings: { fsync: "off" },
     until: "recovered",
     clock: systemClock,
   });

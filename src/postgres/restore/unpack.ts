@@ -1,8 +1,18 @@
 // One tar of a base backup, unpacked as it comes. Only regular files and directories are made, below the folder that was
-// claimed, and none twice; nothing is written through a link. Other members are left out and told.
+// claimed, and none twice; nothing is written through a link. Other members are left out and told. Files are written by calls
+// that wait: most of them are small, and handing each call to another thread costs more than the call.
 
-import { chmod, chown, mkdir, open, type FileHandle } from "node:fs/promises";
-import { constants } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  mkdirSync,
+  openSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { memberParts, TarReader, type TarMember } from "../../barman/tar-reader.ts";
 import { damagedTar } from "../../barman/tar-header.ts";
@@ -62,14 +72,14 @@ export async function unpackTar(options: UnpackOptions): Promise<void> {
   try {
     for await (const bytes of options.content) {
       for (const event of reader.push(bytes)) {
-        if (event.kind === "member") await unpacking.begin(event.member);
-        else if (event.kind === "content") await unpacking.write(event.bytes);
-        else await unpacking.end(event.member);
+        if (event.kind === "member") unpacking.begin(event.member);
+        else if (event.kind === "content") unpacking.write(event.bytes);
+        else unpacking.end(event.member);
       }
     }
     reader.finish();
   } finally {
-    await unpacking.close();
+    unpacking.close();
   }
 }
 
@@ -78,14 +88,14 @@ class Unpacking {
   readonly #folders = new Set<string>([""]);
   #path = "";
   #digest: FileDigest | undefined;
-  #file: FileHandle | undefined;
+  #file: number | undefined;
   #control: Buffer[] | undefined;
 
   constructor(options: UnpackOptions) {
     this.#options = options;
   }
 
-  async begin(member: TarMember): Promise<void> {
+  begin(member: TarMember): void {
     const { source, report, check, prefix } = this.#options;
     const parts = memberParts(member.path, source);
     const path = parts.join("/");
@@ -93,13 +103,13 @@ class Unpacking {
     if (member.type === "hardlink")
       throw damagedTar(source, `${shown(path)} is a second name of another file`);
     if (member.type === "directory") {
-      await this.#makeFolder(parts, member.mode);
+      this.#makeFolder(parts, member.mode);
       return;
     }
     if (path === "") throw damagedTar(source, "a file has no name");
     if (member.type !== "file") {
       // Servers that keep their WAL or log elsewhere have links in these places.
-      if (/^(?:pg_wal|log|pg_log|pg_stat_tmp)$/.test(path)) await this.#makeFolder(parts, 0o700);
+      if (/^(?:pg_wal|log|pg_log|pg_stat_tmp)$/.test(path)) this.#makeFolder(parts, 0o700);
       else if (!/^pg_tblspc\/\d+$/.test(path)) report.leftOut.push(shown(path));
       return;
     }
@@ -109,26 +119,24 @@ class Unpacking {
       if (member.size > CONTROL_BYTES_MAX) throw damagedTar(source, `${path} is too large`);
       this.#control = [];
     } else if (!isLeftOut(this.#path)) {
-      await this.#makeFolder(parts.slice(0, -1), undefined);
-      this.#file = await this.#create(path, member.mode);
+      this.#makeFolder(parts.slice(0, -1), undefined);
+      this.#create(path, member.mode);
     }
   }
 
-  async write(bytes: Buffer): Promise<void> {
+  write(bytes: Buffer): void {
     this.#digest?.update(bytes);
     this.#control?.push(Buffer.from(bytes));
     if (this.#file === undefined) return;
     try {
-      for (let at = 0; at < bytes.length;) {
-        const { bytesWritten } = await this.#file.write(bytes, at, bytes.length - at);
-        at += bytesWritten;
-      }
+      for (let at = 0; at < bytes.length;)
+        at += writeSync(this.#file, bytes, at, bytes.length - at);
     } catch (error) {
       throw unwritable(join(this.#options.folder, this.#path), messageOf(error), error);
     }
   }
 
-  async end({ type, size }: TarMember): Promise<void> {
+  end({ type, size }: TarMember): void {
     if (type !== "file") return;
     const { check, report } = this.#options;
     if (this.#control) {
@@ -138,34 +146,33 @@ class Unpacking {
     check.check(this.#path, size, this.#digest!);
     report.files++;
     report.bytes += size;
-    await this.close();
+    this.close();
   }
 
-  async close(): Promise<void> {
+  close(): void {
     const file = this.#file;
     this.#file = undefined;
-    await file?.close();
+    if (file !== undefined) closeSync(file);
   }
 
-  async #create(path: string, mode: number): Promise<FileHandle> {
+  #create(path: string, mode: number): void {
     const { folder, account } = this.#options;
-    const native = nativePath(folder, path);
+    // No more than a server gives: nothing runs from a data directory.
+    const permissions = (mode & 0o666) | 0o600;
     try {
-      const file = await open(native, CREATE, 0o600);
-      this.#file = file;
-      if (account) await file.chown(account.uid, account.gid);
-      // No more than the server gives: nothing runs from a data directory.
-      await file.chmod((mode & 0o666) | 0o600);
-      return file;
+      this.#file = openSync(nativePath(folder, path), CREATE, permissions);
+      if (account) fchownSync(this.#file, account.uid, account.gid);
+      // What our umask may have taken.
+      if ((permissions & 0o077) !== 0) fchmodSync(this.#file, permissions);
     } catch (error) {
-      if (["EEXIST", "ELOOP", "EISDIR", "ENOTDIR"].includes(errnoOf(error) ?? ""))
-        throw this.#twice();
+      const isThere = ["EEXIST", "ELOOP", "EISDIR", "ENOTDIR"].includes(errnoOf(error) ?? "");
+      if (isThere) throw this.#twice();
       throw unwritable(join(folder, path), messageOf(error), error);
     }
   }
 
   /** Makes a folder and those above it. `mode` undefined: it is there only for what lies in it. */
-  async #makeFolder(parts: readonly string[], mode: number | undefined): Promise<void> {
+  #makeFolder(parts: readonly string[], mode: number | undefined): void {
     const { folder, account, prefix, report } = this.#options;
     if (parts.length === 0) {
       if (mode !== undefined && prefix === "") report.mode ??= mode;
@@ -176,28 +183,26 @@ class Unpacking {
       if (this.#folders.has(path)) continue;
       const native = nativePath(folder, path);
       try {
-        await mkdir(native, { mode: 0o700 });
-        if (account) await chown(native, account.uid, account.gid);
+        mkdirSync(native, { mode: 0o700 });
+        if (account) chownSync(native, account.uid, account.gid);
       } catch (error) {
         // Every part of a backup has the folders; another one may have been quicker.
         if (errnoOf(error) === "ENOTDIR") throw this.#twice();
         if (errnoOf(error) !== "EEXIST")
           throw unwritable(join(folder, path), messageOf(error), error);
-        await this.#requireFolder(native);
+        this.#requireFolder(native);
       }
       this.#folders.add(path);
     }
     if (mode !== undefined && (mode & 0o050) !== 0)
-      await chmod(nativePath(folder, parts.join("/")), 0o700 | (mode & 0o050));
+      chmodSync(nativePath(folder, parts.join("/")), 0o700 | (mode & 0o050));
   }
 
-  async #requireFolder(native: Buffer): Promise<void> {
+  #requireFolder(native: Buffer): void {
     try {
-      const handle = await open(
-        native,
-        constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW,
+      closeSync(
+        openSync(native, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW),
       );
-      await handle.close();
     } catch {
       throw this.#twice();
     }
