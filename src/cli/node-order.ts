@@ -3,6 +3,8 @@
 import type { WalkedEntry } from "../files/snapshot-walk.ts";
 import { parseTime } from "../restic/go-time.ts";
 
+type ComparedEntry = Pick<WalkedEntry, "path" | "node">;
+
 export type EntryOrder = "name" | "size" | "mtime" | "atime" | "ctime" | "extension";
 
 /** The values of --sort. By name is the order of the walk, which costs nothing. */
@@ -19,11 +21,11 @@ export const ENTRY_ORDERS: Readonly<Record<string, EntryOrder>> = {
 /** Compares two entries, by their paths where the order makes no difference. */
 export function compareEntries(
   order: Exclude<EntryOrder, "name">,
-): (a: WalkedEntry, b: WalkedEntry) => number {
+): (a: ComparedEntry, b: ComparedEntry) => number {
   return (a, b) => compare(keyOf(order, a), keyOf(order, b)) || compare(a.path, b.path);
 }
 
-function keyOf(order: Exclude<EntryOrder, "name">, { path, node }: WalkedEntry): string | bigint {
+function keyOf(order: Exclude<EntryOrder, "name">, { path, node }: ComparedEntry): string | bigint {
   // Only a file has a size worth the name.
   if (order === "size") return node.type === "file" ? BigInt(node.size) : 0n;
   if (order === "extension") return /\.[^./]*$/.exec(path)?.[0] ?? "";

@@ -1,5 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
+import { HoldfastError } from "../base/errors.ts";
 import { encodeTree } from "../restic/tree.ts";
 import { createNode } from "../restic/tree-node.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
@@ -51,4 +52,20 @@ test("a directory that is not entered is listed but not read", async () => {
 
 test("an aborted signal ends the walk", async () => {
   await assert.rejects(walk({ signal: AbortSignal.abort() }), { code: "CANCELLED" });
+});
+
+test("a listing that cannot be read is told, and the rest goes on", async () => {
+  const damaged: string[] = [];
+  const broken = {
+    read: async (type: string, tree: string): Promise<Uint8Array> => {
+      if (tree === id("1")) throw new HoldfastError("BLOB_MISSING", "gone");
+      const bytes = Buffer.from(await reader.read(type, tree));
+      // Cut off behind its second node.
+      return tree === id("0") ? bytes.subarray(0, bytes.lastIndexOf(",{")) : bytes;
+    },
+  };
+  const options = { reader: broken, onDamage: (tree: string) => void damaged.push(tree[0]!) };
+  assert.deepEqual(await walk(options), ["/a", "/b"]);
+  assert.deepEqual(damaged, ["1", "0"]);
+  await assert.rejects(walk({ reader: broken }), { code: "BLOB_MISSING" });
 });

@@ -3,6 +3,8 @@
 
 import type { Id } from "../base/bytes.ts";
 import { throwIfCancelled } from "../base/cancellation.ts";
+import { isHoldfastError } from "../base/errors.ts";
+import type { HoldfastError } from "../base/errors.ts";
 import type { BlobReader } from "../repository/blob-reader.ts";
 import { iterateTree } from "../restic/tree.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
@@ -12,6 +14,8 @@ export interface WalkedEntry {
   /** Path inside the walked tree, a byte string that begins with "/". */
   readonly path: string;
   readonly node: TreeNode;
+  /** The listing that it is in. */
+  readonly tree: Id;
 }
 
 export interface SnapshotWalkOptions {
@@ -19,26 +23,43 @@ export interface SnapshotWalkOptions {
   tree: Id;
   /** Asked for every directory: false leaves out what is in it. */
   enters?: (path: string) => boolean;
+  /** Takes what is wrong with a listing, whose entries (from there on) are left out; without it, that ends the walk. */
+  onDamage?: (tree: Id, error: HoldfastError) => void;
   signal?: AbortSignal | undefined;
 }
 
-/** All entries below a tree. BLOB_MISSING, BLOB_DAMAGED, TREE_DAMAGED or TREE_HOSTILE end it. */
+/** What can be wrong with a listing, apart from the storage that it lies in. */
+const DAMAGE = ["BLOB_MISSING", "BLOB_DAMAGED", "TREE_DAMAGED", "TREE_HOSTILE"] as const;
+
+/** All entries below a tree. BLOB_MISSING, BLOB_DAMAGED, TREE_DAMAGED or TREE_HOSTILE end it, but see `onDamage`. */
 export async function* walkSnapshot(options: SnapshotWalkOptions): AsyncGenerator<WalkedEntry> {
-  const { reader, tree, enters = () => true, signal } = options;
-  const open = async (path: string, id: Id) => {
-    throwIfCancelled(signal);
-    return { path, nodes: iterateTree(await reader.read("tree", id, signal)) };
+  const { reader, tree: root, enters = () => true, onDamage, signal } = options;
+  const levels: { path: string; tree: Id; nodes: Iterator<TreeNode, void> }[] = [];
+  const attempt = async <T>(tree: Id, work: () => T | Promise<T>): Promise<T | undefined> => {
+    try {
+      return await work();
+    } catch (error) {
+      if (onDamage === undefined || !isHoldfastError(error, ...DAMAGE)) throw error;
+      onDamage(tree, error);
+      return undefined;
+    }
   };
-  const levels = [await open("/", tree)];
+  const enter = async (path: string, tree: Id): Promise<void> => {
+    throwIfCancelled(signal);
+    const bytes = await attempt(tree, () => reader.read("tree", tree, signal));
+    if (bytes !== undefined) levels.push({ path, tree, nodes: iterateTree(bytes) });
+  };
+  await enter("/", root);
   for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
-    const next = level.nodes.next();
-    if (next.done) {
+    const { tree, nodes } = level;
+    const next = onDamage ? await attempt(tree, () => nodes.next()) : nodes.next();
+    if (next === undefined || next.done) {
       levels.pop();
       continue;
     }
     const node = next.value;
     const path = joinPath(level.path, node.name);
-    yield { path, node };
-    if (node.subtree !== null && enters(path)) levels.push(await open(path, node.subtree));
+    yield { path, node, tree };
+    if (node.subtree !== null && enters(path)) await enter(path, node.subtree);
   }
 }
