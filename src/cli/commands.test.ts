@@ -58,6 +58,8 @@ test("commands that only print end with their reader, all others go on", async (
     "secrets decrypt",
     "secrets get",
     "secrets check",
+    "pg list",
+    "pg info",
     "version",
   ]);
 });
