@@ -150,7 +150,7 @@ export class Connection {
     throwIfCancelled(signal);
     if (this.#isBusy) throw new HoldfastError("BUG", "two commands at once on one connection");
     this.#isBusy = true;
-    const onAbort = (): void => void this.#stream.destroy(cancelled(signal!));
+    const onAbort = (): void => this.destroy();
     signal?.addEventListener("abort", onAbort, { once: true });
     let isReady = false;
     try {

@@ -3,7 +3,7 @@
 // process is never looked at: what is not in the settings does not exist.
 
 import type { Duplex } from "node:stream";
-import { cancelled } from "../../base/cancellation.ts";
+import { cancelled, throwIfCancelled } from "../../base/cancellation.ts";
 import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
 import { attemptError } from "./attempt-error.ts";
 import { sqlStateOf } from "./server-error.ts";
@@ -102,6 +102,7 @@ async function dial(
   { settings, replication, signal }: OpenOptions,
 ): Promise<Duplex> {
   const { default: pg } = await import("pg");
+  throwIfCancelled(signal);
   const { user, database, tls, applicationName = "holdfast", options } = settings;
   const client = new pg.Client({
     host,
