@@ -55,6 +55,7 @@ export class ReceiverBench {
   readonly segmentSize: number;
   server: TestServer;
   #spools = 0;
+  readonly #running: { stop: AbortController; done: Promise<unknown> }[] = [];
 
   constructor(server: TestServer, segmentSize: number) {
     this.server = server;
@@ -113,6 +114,7 @@ export class ReceiverBench {
       ...given,
     });
     done.catch(() => undefined);
+    this.#running.push({ stop, done });
     return {
       events,
       done,
@@ -254,7 +256,12 @@ export class ReceiverBench {
     return await startStandby({ primary, dataDirectory });
   }
 
+  /** Ends everything, also what a test that failed left. */
   async close(): Promise<void> {
+    for (const { stop, done } of this.#running) {
+      stop.abort();
+      await done.catch(() => undefined);
+    }
     await this.server.stop();
     rmSync(this.folder, { recursive: true, force: true });
   }
@@ -282,6 +289,7 @@ async function startStandby(options: {
   writeFileSync(join(dataDirectory, "standby.signal"), "");
   const { account } = primary;
   if (account !== undefined) {
+    chmodSync(dataDirectory, 0o700);
     // Folders on the way have to let the server pass.
     chmodSync(join(dataDirectory, "../.."), 0o755);
     chmodSync(join(dataDirectory, ".."), 0o755);

@@ -196,6 +196,7 @@ export class ReceiverRun {
         try {
           await this.#backoff.pause(error);
         } catch (final) {
+          if (stop.aborted) break;
           this.#stop.abort(final);
           // What arrived is stored all the same.
           await opened.intake.finish().catch(() => undefined);
