@@ -54,8 +54,12 @@ for (const [name, major] of [
     const words = (more: readonly string[]): string[] => [
       "pg",
       "backup",
-      ...["--archive", target.url, "--server", SERVER, "-o", `s3.endpoint=${s3.endpoint}`],
-      ...["-d", `host=${server.host} user=postgres dbname=postgres`, "--json", "--part-size", "6M"],
+      `--archive=${target.url}`,
+      `--server=${SERVER}`,
+      `--option=s3.endpoint=${s3.endpoint}`,
+      `--dbname=host=${server.host} user=postgres dbname=postgres`,
+      "--json",
+      "--part-size=6M",
       ...more,
     ];
 

@@ -1,5 +1,4 @@
-// Base backups of real servers, restored by nothing but `tar` and PostgreSQL itself; and everything that can go wrong on the
-// way, after which no backup may look as if it were one.
+// Base backups of real servers of every major version, restored by nothing but `tar` and PostgreSQL itself.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -13,7 +12,6 @@ import {
   rmSync,
   statSync,
 } from "node:fs";
-import { createServer, connect as dial, type AddressInfo, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Progress } from "../../src/base/progress.ts";
@@ -204,129 +202,6 @@ for (const major of MAJORS) {
   });
 }
 
-describe("a backup that cannot be made", { skip: skipWithoutServer(15) }, () => {
-  let server: TestServer;
-  before(async () => {
-    server = await startTestServer({ tcp: true });
-    await server.sql(
-      "CREATE TABLE kept AS SELECT i, md5(i::text) AS t FROM generate_series(1, 200000) i",
-    );
-  });
-  after(async () => await server.stop());
-
-  test("because no WAL comes: it fails in time and says why", async () => {
-    const archive = await folderArchive();
-    const waits: string[] = [];
-    const events = { waiting: (missing: string) => void waits.push(missing) };
-    await assert.rejects(backUpServer(server, archive, { walPatience: 300, events }), {
-      code: "WAL_MISSING",
-      message: /archive_mode is off/,
-    });
-    const info = readInfo(archive);
-    assert.deepEqual([info.status, info.endTime, info.endWal], ["FAILED", null, waits[0]]);
-    assert.match(info.error ?? "", /archive_mode is off/);
-  });
-
-  test("because the connection breaks in the middle: what was begun is taken back", async () => {
-    const archive = await folderArchive();
-    const cutting = await startCutter(server.port, 8_000_000);
-    try {
-      await assert.rejects(
-        backUpServer({ host: "127.0.0.1", port: cutting.port }, archive, { partBytes: 2 ** 21 }),
-        { code: "POSTGRES_UNREACHABLE", retryable: true },
-      );
-    } finally {
-      cutting.close();
-    }
-    const info = readInfo(archive);
-    assert.deepEqual([info.status, info.endTime, info.endLsn], ["FAILED", null, null]);
-    assert.match(info.error ?? "", /connection/);
-    // The parts that are there are whole.
-    const [id] = (await loadCatalogue(archive.archive, { now: Date.now() })).backups.map(
-      (backup) => backup.id,
-    );
-    for (const name of objectsOf(archive, id!).filter((each) => each.endsWith(".tar.gz")))
-      execFileSync("tar", ["-tf", join(archive.folder, "pg", "base", id!, name)]);
-  });
-
-  test("because it is stopped: the archive says so, and the server is left alone", async () => {
-    const archive = await folderArchive();
-    const stop = new AbortController();
-    const events = { started: (): void => stop.abort() };
-    await assert.rejects(backUpServer(server, archive, { signal: stop.signal, events }), {
-      code: "CANCELLED",
-    });
-    assert.equal(readInfo(archive).status, "FAILED");
-    await until("the server to end its side", async () => {
-      const rows = await server.sql("SELECT 1 FROM pg_stat_replication");
-      return rows.length === 0;
-    });
-  });
-
-  test("because the archive is another cluster's: nothing is written", async () => {
-    const archive = await folderArchive();
-    await using other = await startTestServer({ archiveCommand: archive.archiveCommand });
-    await backUpServer(other, archive);
-    const before = objectsBelow(archive);
-    await assert.rejects(backUpServer(server, archive), { code: "ARCHIVE_FOREIGN" });
-    assert.deepEqual(objectsBelow(archive), before);
-  });
-
-  test("because the WAL there is another cluster's, also without any backup", async () => {
-    const archive = await folderArchive();
-    await using other = await startTestServer({ archiveCommand: archive.archiveCommand });
-    await other.sql("CREATE TABLE t AS SELECT 1");
-    await other.sql("SELECT pg_switch_wal()");
-    await until("WAL in the archive", async () =>
-      objectsBelow(archive).some((name) => name.includes("wals/")),
-    );
-    await assert.rejects(backUpServer(server, archive), { code: "ARCHIVE_FOREIGN" });
-  });
-
-  test("because the storage refuses: that is what is told", async () => {
-    const archive = await folderArchive();
-    const { storage } = archive.archive;
-    const full = new Error("no space");
-    const failing = {
-      ...archive.archive,
-      storage: Object.assign(Object.create(storage) as typeof storage, {
-        startUpload: async () => await Promise.reject(full),
-        list: storage.list.bind(storage),
-        put: storage.put.bind(storage),
-        get: storage.get.bind(storage),
-      }),
-    };
-    await assert.rejects(backUpServer(server, { archive: failing }), full);
-    assert.equal(readInfo(archive).status, "FAILED");
-  });
-});
-
-describe(
-  "a database on which the server's settings leave no room",
-  { skip: skipWithoutServer(15) },
-  () => {
-    const cases = [
-      {
-        name: "wal_level",
-        settings: { wal_level: "minimal", max_wal_senders: 0 },
-        code: "POSTGRES_SETTING",
-      },
-      { name: "max_wal_senders", settings: { max_wal_senders: 0 }, code: "POSTGRES_SETTING" },
-    ];
-    for (const { name, settings, code } of cases) {
-      test(`${name}: one error that names it`, async () => {
-        await using server = await startTestServer({ settings });
-        await assert.rejects(
-          backUpServer(server, await folderArchive()),
-          (error: Error & { code: string; hint: string }) =>
-            error.code === code &&
-            `${error.message} ${error.hint}`.includes(name === "wal_level" ? "wal_senders" : name),
-        );
-      });
-    }
-  },
-);
-
 async function startStandby(primary: TestServer): Promise<TestServer> {
   const folder = serverOwnedFolder("standby");
   folders.push(folder);
@@ -365,18 +240,6 @@ function objectsIn(folder: string): string[] {
   return execFileSync("ls", [folder], { encoding: "utf8" }).split("\n").filter(Boolean);
 }
 
-function objectsBelow({ folder }: FolderArchive): string[] {
-  return execFileSync("find", [folder, "-type", "f"], { encoding: "utf8" })
-    .split("\n")
-    .filter((name) => name !== "" && !name.includes("/wals/"))
-    .concat(
-      execFileSync("find", [folder, "-path", "*wals/*", "-type", "f"], { encoding: "utf8" })
-        .split("\n")
-        .filter(Boolean),
-    )
-    .toSorted();
-}
-
 /** Turns one byte of a file into another one, or back. */
 function flip(path: string, at: number): void {
   const file = openSync(path, "r+");
@@ -385,41 +248,4 @@ function flip(path: string, at: number): void {
   byte[0]! ^= 0xff;
   writeSync(file, byte, 0, 1, at);
   closeSync(file);
-}
-
-/** Passes on to a port of this machine, and hangs up after so many bytes of what comes back on one connection. */
-async function startCutter(
-  port: number,
-  bytes: number,
-): Promise<{ port: number; close: () => void }> {
-  const sockets = new Set<Socket>();
-  const listener = createServer((client) => {
-    const upstream = dial(port, "127.0.0.1");
-    let passed = 0;
-    for (const socket of [client, upstream]) {
-      sockets.add(socket);
-      socket.on("error", () => {});
-      socket.on("close", () => {
-        client.destroy();
-        upstream.destroy();
-      });
-    }
-    client.pipe(upstream);
-    upstream.on("data", (chunk) => {
-      passed += chunk.length;
-      if (passed > bytes) client.destroy();
-      else if (!client.write(chunk)) {
-        upstream.pause();
-        client.once("drain", () => upstream.resume());
-      }
-    });
-  });
-  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
-  return {
-    port: (listener.address() as AddressInfo).port,
-    close: () => {
-      for (const socket of sockets) socket.destroy();
-      listener.close();
-    },
-  };
 }

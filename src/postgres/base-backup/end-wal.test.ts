@@ -46,7 +46,7 @@ function scene(
         patience: 60_000,
         signal: new AbortController().signal,
         onWaiting: (missing, count) => said.push(`${missing} ${count}`),
-        nudge: async () => void said.push("nudge"),
+        nudge: async () => await Promise.resolve(void said.push("nudge")),
         explain: async () => await Promise.resolve("archive_mode is off"),
         ...more,
       }),

@@ -7,7 +7,8 @@ import { seededBytes } from "../../../test/seeded-bytes.ts";
 import { gzipBlocks } from "./gzip-blocks.ts";
 
 async function* pieces(content: Buffer, length: number): AsyncGenerator<Uint8Array, void> {
-  for (let at = 0; at < content.length; at += length) yield content.subarray(at, at + length);
+  for (let at = 0; at < content.length; at += length)
+    yield await Promise.resolve(content.subarray(at, at + length));
 }
 
 async function compressed(

@@ -28,7 +28,7 @@ async function write(members: readonly TarMember[], partBytes = 1 << 20): Promis
       made[part] = bytes;
       running++;
       return {
-        write: async (piece) => void bytes.push(Buffer.from(piece)),
+        write: async (piece) => await Promise.resolve(void bytes.push(Buffer.from(piece))),
         end: async () => {
           assert.ok(running <= 2, "at most one part is ending while another one is written");
           await Promise.resolve();
