@@ -17,7 +17,7 @@ test("objects of every kind", () => {
   const tar = (
     oid: number | null,
     part: number,
-    compression: "gzip" | "bzip2" | "snappy" | "lz4" | null,
+    compression: "gzip" | "bzip2" | "snappy" | "lz4" | "zstd" | null,
   ): TarName => ({
     kind: "tar",
     backupId: ID,
@@ -33,6 +33,7 @@ test("objects of every kind", () => {
     [`base/${ID}/data.tar.bz2`, tar(null, 0, "bzip2")],
     [`base/${ID}/data.tar.snappy`, tar(null, 0, "snappy")],
     [`base/${ID}/data.tar.lz4`, tar(null, 0, "lz4")],
+    [`base/${ID}/data.tar.zst`, tar(null, 0, "zstd")],
     [`base/${ID}/data_0001.tar.gz`, tar(null, 1, "gzip")],
     [`base/${ID}/data_12345.tar`, tar(null, 12345, null)],
     [`base/${ID}/16385.tar`, tar(16385, 0, null)],
@@ -68,7 +69,7 @@ test("objects of every kind", () => {
 test("what is almost a tar is a sidecar, and what is not of the layout is foreign", () => {
   for (const name of [
     "data_x.json",
-    "data.tar.zst",
+    "data.tar.xz",
     "data.tar.gz.gz",
     "data_1.tar",
     "data_00001.tar",

@@ -32,8 +32,8 @@ export type ObjectName =
 
 const TAR = /^(?:data|([1-9]\d{0,9}))(?:_(\d{4,6}))?\.tar(\.[a-z0-9]+)?$/;
 
-/** The compressions that tars have: Barman's, and lz4 of its newer versions. */
-const TAR_COMPRESSIONS: readonly Compression[] = ["gzip", "bzip2", "snappy", "lz4"];
+/** The compressions that tars have: Barman's, and lz4 and zstd of its newer versions. */
+const TAR_COMPRESSIONS: readonly Compression[] = ["gzip", "bzip2", "snappy", "lz4", "zstd"];
 
 export function isBackupId(text: string): boolean {
   return BACKUP_ID.test(text);
