@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import fc from "fast-check";
 import {
-  Archive,
   DAY,
   doneInfo,
   ID,
