@@ -3,7 +3,7 @@
 import { HoldfastError } from "../base/errors.ts";
 import { checkKey, normalPrefix } from "./keys.ts";
 import { forwarding } from "./forwarding.ts";
-import type { CallOptions, Storage, StoredObject } from "./storage.ts";
+import type { ListOptions, Storage, StoredObject } from "./storage.ts";
 
 /** The objects of `storage` below `folder` (whole segments, without a slash at its end). Closing it closes `storage`. */
 export function below(storage: Storage, folder: string): Storage {
@@ -35,9 +35,10 @@ export function below(storage: Storage, folder: string): Storage {
 async function* listBelow(
   storage: Storage,
   { root, prefix }: { readonly root: string; readonly prefix: string },
-  options: CallOptions = {},
+  { after, ...options }: ListOptions = {},
 ): AsyncGenerator<StoredObject> {
-  for await (const object of storage.list(root + normalPrefix(prefix), options)) {
+  const within = { ...options, ...(after !== undefined && { after: root + after }) };
+  for await (const object of storage.list(root + normalPrefix(prefix), within)) {
     yield relative(object, root);
   }
 }

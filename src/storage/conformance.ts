@@ -236,6 +236,14 @@ function lists(open: Open, count: number): void {
     }
     assert.equal((await collect(storage.list("data/"))).length, count - 50);
   });
+  storageTest("what comes behind a key is listed, whatever else is", open, async ({ storage }) => {
+    const keys = ["a/1", "b/1", "b/2", "b/2.x", "b/3", "b1", "c/1"];
+    for (const key of keys) await storage.put(key, pattern(3, 3));
+    const listed = await collect(storage.list("b", { after: "b/2" }));
+    const behind = listed.map(({ key }) => key).filter((key) => key > "b/2");
+    assert.deepEqual(behind.toSorted(), ["b/2.x", "b/3"]);
+    assert.ok(listed.every(({ key }) => key.startsWith("b/")));
+  });
   storageTest("a prefix means whole segments", open, async ({ storage }) => {
     const keys = ["config", "data/ab/1", "data/ab/c/2", "data/abc/3", "data.old/4", "data/ab.5"];
     for (const key of keys) await storage.put(key, pattern(3, 3));

@@ -6,6 +6,7 @@ import type { StorageOperation } from "./retrying.ts";
 import type {
   CallOptions,
   GetOptions,
+  ListOptions,
   Storage,
   StorageTraits,
   StoredObject,
@@ -91,7 +92,7 @@ class RuledStorage implements FaultyStorage {
     return this.#call("stat", key, () => this.#storage.stat(key, options));
   }
 
-  async *list(prefix: string, options: CallOptions = {}): AsyncGenerator<StoredObject> {
+  async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<StoredObject> {
     const objects: StoredObject[] = [];
     const torn = await this.#call("list", prefix, async (fault) => {
       for await (const object of this.#storage.list(prefix, options)) objects.push(object);

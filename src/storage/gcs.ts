@@ -30,6 +30,7 @@ import type { WireAnswer } from "./http/transport.ts";
 import type {
   CallOptions,
   GetOptions,
+  ListOptions,
   Storage,
   StorageFact,
   StorageTraits,
@@ -159,13 +160,15 @@ class GcsStorage implements Storage {
     return { key, size };
   }
 
-  async *list(prefix: string, { signal }: CallOptions = {}): AsyncGenerator<StoredObject> {
+  async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<StoredObject> {
+    const { signal, after } = options;
     const start = normalPrefix(prefix);
     throwIfCancelled(signal);
     const { connections: parallel } = this.traits;
     const service = this.#service;
     const root = this.#options.prefix;
-    for await (const object of listObjects({ service, root, prefix: start, parallel, signal })) {
+    const wanted = { service, root, prefix: start, after, parallel, signal };
+    for await (const object of listObjects(wanted)) {
       throwIfCancelled(signal);
       yield object;
     }

@@ -23,6 +23,7 @@ import { lengthWithin, rangeOf } from "./ranges.ts";
 import type {
   CallOptions,
   GetOptions,
+  ListOptions,
   Storage,
   StorageTraits,
   StoredObject,
@@ -187,8 +188,10 @@ class LocalStorage implements Storage {
     }
   }
 
-  async *list(prefix: string, options: CallOptions = {}): AsyncGenerator<StoredObject> {
-    const walk = { wanted: isKey, signal: options.signal };
+  async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<StoredObject> {
+    const { after = "" } = options;
+    const wanted = (key: string): boolean => key > after && isKey(key);
+    const walk = { wanted, signal: options.signal };
     for await (const { key, stats } of walkFiles(this.#root, normalPrefix(prefix), walk)) {
       yield { key, size: stats.size, modified: stats.mtimeMs };
     }

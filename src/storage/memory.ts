@@ -12,6 +12,7 @@ import { lengthWithin, rangeOf } from "./ranges.ts";
 import type {
   CallOptions,
   GetOptions,
+  ListOptions,
   Storage,
   StorageTraits,
   StoredObject,
@@ -82,11 +83,12 @@ class MemoryStorage implements Storage {
     return { key, size: this.#find(key).length };
   }
 
-  async *list(prefix: string, options: CallOptions = {}): AsyncGenerator<StoredObject> {
+  async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<StoredObject> {
     const start = normalPrefix(prefix);
     await settle(options);
     for (const [key, body] of Array.from(this.#objects)) {
       throwIfCancelled(options.signal);
+      if (options.after !== undefined && key <= options.after) continue;
       if (key.startsWith(start)) yield { key, size: body.length, modified: this.#times.get(key) };
     }
   }

@@ -8,6 +8,7 @@ import type { RetryEvent, RetryLimits, RetryOptions } from "../base/retry.ts";
 import type {
   CallOptions,
   GetOptions,
+  ListOptions,
   Storage,
   StorageFact,
   StorageTraits,
@@ -83,7 +84,7 @@ class RetryingStorage implements Storage {
     return retry(work, this.#retryOptions("stat", key, options));
   }
 
-  async *list(prefix: string, options: CallOptions = {}): AsyncGenerator<StoredObject> {
+  async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<StoredObject> {
     const backoff = new Backoff(this.#retryOptions("list", prefix, options));
     // A new attempt starts from the beginning and in any order, so what was told is remembered.
     const told = new Set<string>();

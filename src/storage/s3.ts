@@ -13,6 +13,7 @@ import { startUpload } from "./s3/upload.ts";
 import type {
   CallOptions,
   GetOptions,
+  ListOptions,
   Storage,
   StorageFact,
   StorageTraits,
@@ -124,7 +125,7 @@ class S3Storage implements Storage {
     return { key, size };
   }
 
-  list(prefix: string, options: CallOptions = {}): AsyncIterable<StoredObject> {
+  list(prefix: string, options: ListOptions = {}): AsyncIterable<StoredObject> {
     return listObjects(this.#bucket, prefix, options);
   }
 

@@ -69,6 +69,14 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
+export interface ListOptions extends CallOptions {
+  /**
+   * The caller wants only keys that come behind this one, in the order of their characters, and looks at them itself: a
+   * backend that can asks for no others.
+   */
+  after?: string | undefined;
+}
+
 /** An object on its way: see startUpload in the contract above. */
 export interface Upload {
   /** Bytes of every piece but the last. */
@@ -97,7 +105,7 @@ export interface Storage {
   put(key: string, body: Uint8Array, options?: CallOptions): Promise<void>;
   get(key: string, options?: GetOptions): Promise<Uint8Array>;
   stat(key: string, options?: CallOptions): Promise<StoredObject>;
-  list(prefix: string, options?: CallOptions): AsyncIterable<StoredObject>;
+  list(prefix: string, options?: ListOptions): AsyncIterable<StoredObject>;
   delete(key: string, options?: CallOptions): Promise<void>;
   deleteMany(keys: readonly string[], options?: CallOptions): Promise<void>;
   replace?(key: string, body: Uint8Array, options?: CallOptions): Promise<void>;

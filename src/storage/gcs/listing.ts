@@ -18,6 +18,8 @@ export interface ListOptions {
   readonly root: string;
   /** A normal prefix of keys: "" or "data/". */
   readonly prefix: string;
+  /** Only names behind this key are wanted. */
+  readonly after?: string | undefined;
   readonly parallel: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -32,13 +34,15 @@ interface Span {
 /** Every object below the prefix once, in no particular order. */
 export async function* listObjects(options: ListOptions): AsyncGenerator<StoredObject> {
   const below = options.root + options.prefix;
-  const first = await fetchPage(options, {}, undefined);
+  const span: Span = options.after === undefined ? {} : { start: options.root + options.after };
+  const first = await fetchPage(options, span, undefined);
   yield* objectsOf(first, options);
   if (first.nextPageToken === undefined) return;
   const last = first.items.at(-1)?.name;
-  const spans = last === undefined ? undefined : spansAfter(below, last);
+  const isPart = options.after !== undefined || last === undefined;
+  const spans = isPart ? undefined : spansAfter(below, last);
   if (spans === undefined) {
-    yield* followPages(options, {}, first.nextPageToken);
+    yield* followPages(options, span, first.nextPageToken);
     return;
   }
   yield* inParallel(spans, options, last!);

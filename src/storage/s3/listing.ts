@@ -4,7 +4,7 @@ import { throwIfCancelled } from "../../base/cancellation.ts";
 import { mapLimit } from "../../base/concurrency.ts";
 import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
 import { isKey, normalPrefix } from "../keys.ts";
-import type { CallOptions, StoredObject } from "../storage.ts";
+import type { CallOptions, ListOptions, StoredObject } from "../storage.ts";
 import type { Bucket } from "./bucket.ts";
 import { failedWith, S3Failure } from "./client.ts";
 import { s3Error } from "./s3-error.ts";
@@ -17,7 +17,7 @@ const TOLD_MAX = 3;
 export async function* listObjects(
   bucket: Bucket,
   prefix: string,
-  { signal }: CallOptions,
+  { signal, after }: ListOptions,
 ): AsyncGenerator<StoredObject> {
   const below = normalPrefix(prefix);
   const { bucket: name, prefix: root } = bucket.options;
@@ -31,6 +31,7 @@ export async function* listObjects(
       // Keys of others may hold what XML cannot.
       EncodingType: "url",
       ...(token !== undefined && { ContinuationToken: token }),
+      ...(after !== undefined && { StartAfter: root + after }),
     });
     const { output } = await bucket.client.send(command, {
       kind: "list",
