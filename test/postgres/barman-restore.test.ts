@@ -108,8 +108,12 @@ async function restored(
   try {
     const messages = await holdfast(target, [
       "restore",
-      ...["--to", folder, "--backup", id, "--tablespace-map", `far=${far}`],
-      ...["--target-name", `point ${index}`, "--start", "--postgres-bin", server.programs],
+      `--to=${folder}`,
+      `--backup=${id}`,
+      `--tablespace-map=far=${far}`,
+      `--target-name=point ${index}`,
+      "--start",
+      `--postgres-bin=${server.programs}`,
     ]);
     const [plan, summary, reached] = ["plan", "summary", "reached"].map((type) =>
       messages.find((message) => message["message_type"] === type),

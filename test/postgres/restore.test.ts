@@ -143,7 +143,10 @@ for (const major of MAJORS) {
       try {
         const tablespaces = new Map([["far", join(root, "far")]]);
         const { notes } = await restore({
-          ...{ archive, folder, tablespaces, restoreCommand },
+          archive,
+          folder,
+          tablespaces,
+          restoreCommand,
           target: { kind: "lsn", lsn: readLsn(point)! },
           more: { durable: true },
         });

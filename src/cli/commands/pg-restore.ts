@@ -3,11 +3,13 @@
 import { resolve } from "node:path";
 import { tmpdir } from "node:os";
 import type { Command } from "commander";
+import { parseLsn, segmentStart } from "../../barman/lsn.ts";
+import { segmentName } from "../../barman/wal-name.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import { Progress } from "../../base/progress.ts";
 import { planRestore, type RestorePlan } from "../../postgres/restore-plan.ts";
 import { restoreBackup, type RestoreOptions, type RestoreResult } from "../../postgres/restore.ts";
-import { startScratchServer } from "../../postgres/scratch.ts";
+import { startScratchServer, type ServerState } from "../../postgres/scratch.ts";
 import { serverAccount } from "../../postgres/server-account.ts";
 import { findServerPrograms, type ServerPrograms } from "../../postgres/server-programs.ts";
 import type { ServerAccount } from "../../postgres/server-process.ts";
@@ -183,7 +185,27 @@ async function started(
     onLine: (line) => output.veryVerbose(line),
   });
   await server.stop();
+  requireEnd(plan, server.state);
   reportReached(output, plan, server.state);
+}
+
+/**
+ * A database that opened before the last WAL that the plan found had lost what follows: its server was told that a segment in
+ * the middle does not exist. Throws WAL_MISSING.
+ */
+function requireEnd({ choice, folder }: RestorePlan, { state, lsn }: ServerState): void {
+  const last = choice.wal.stretches.at(-1);
+  if (state !== "open" || choice.target.kind !== "latest" || last === undefined) return;
+  const { segmentSize } = choice.backup.info!;
+  if (parseLsn(lsn, "the server") >= segmentStart(last.last, segmentSize)) return;
+  const name = segmentName(last.timeline, last.last, segmentSize);
+  throw new HoldfastError(
+    "WAL_MISSING",
+    `the recovery ended at ${lsn}, although the archive held WAL through ${name} when it began`,
+    {
+      hint: `Remove ${folder.path}, look for what is missing with \`holdfast pg info\`, and restore again.`,
+    },
+  );
 }
 
 function commandOf(
