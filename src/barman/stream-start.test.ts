@@ -24,25 +24,25 @@ void suite("where a stream begins", () => {
     path: Stretch[],
     archived: Record<number, number[]>,
     restart?: bigint,
-  ): { timeline: number; segment: number; kept: number | undefined } =>
+  ): { timeline: number; segment: number; otherwise: readonly number[] } =>
     chooseStart({ path, archived: sets(archived), restart, position: at(12, 7), size: SIZE });
 
   void test("an empty archive begins with what the server keeps, or with what it writes", () => {
-    assert.deepEqual(choose(one, {}, at(4, 9)), { timeline: 1, segment: 4, kept: undefined });
-    assert.deepEqual(choose(one, {}), { timeline: 1, segment: 12, kept: undefined });
-    assert.deepEqual(choose(three, {}, at(7)), { timeline: 2, segment: 7, kept: undefined });
+    assert.deepEqual(choose(one, {}, at(4, 9)), { timeline: 1, segment: 4, otherwise: [] });
+    assert.deepEqual(choose(one, {}), { timeline: 1, segment: 12, otherwise: [] });
+    assert.deepEqual(choose(three, {}, at(7)), { timeline: 2, segment: 7, otherwise: [] });
   });
 
   void test("behind the last one, and not before a hole that is lost anyway", () => {
-    assert.deepEqual(choose(one, { 1: [2, 3, 5, 6] }), {
+    assert.deepEqual(choose(one, { 1: [2, 3, 4, 5, 6] }), {
       timeline: 1,
       segment: 7,
-      kept: undefined,
+      otherwise: [],
     });
     assert.deepEqual(choose(one, { 1: [2, 3, 5, 6] }, at(6)), {
       timeline: 1,
       segment: 7,
-      kept: undefined,
+      otherwise: [],
     });
   });
 
@@ -50,35 +50,47 @@ void suite("where a stream begins", () => {
     assert.deepEqual(choose(one, { 1: [2, 3, 5, 6] }, at(3, 1)), {
       timeline: 1,
       segment: 4,
-      kept: undefined,
+      otherwise: [],
     });
   });
 
+  void test("at a recent hole when nobody knows what the server keeps, and behind it if it has nothing there", () => {
+    const known = { 1: [5, 20, 21, 23] };
+    assert.deepEqual(choose(one, known), { timeline: 1, segment: 22, otherwise: [24] });
+    const old = { 1: [5, 20, 21, 22, 23, 24, 25, 26, 27, 28] };
+    assert.deepEqual(choose(one, old), { timeline: 1, segment: 29, otherwise: [] });
+    assert.deepEqual(choose(one, { 1: [6] }), { timeline: 1, segment: 7, otherwise: [] });
+  });
+
   void test("a server that keeps less than what is missing is asked all the same", () => {
-    assert.deepEqual(choose(one, { 1: [2, 3] }, at(9)), { timeline: 1, segment: 4, kept: 9 });
+    assert.deepEqual(choose(one, { 1: [2, 3] }, at(9)), {
+      timeline: 1,
+      segment: 4,
+      otherwise: [9],
+    });
   });
 
   void test("a segment with a fork is asked for on the new timeline", () => {
     assert.deepEqual(choose(three, { 1: [4, 5] }, at(5)), {
       timeline: 1,
       segment: 6,
-      kept: undefined,
+      otherwise: [],
     });
     assert.deepEqual(choose(three, { 1: [4, 5, 6] }, at(5)), {
       timeline: 2,
       segment: 7,
-      kept: undefined,
+      otherwise: [],
     });
     assert.deepEqual(choose(three, { 1: [6], 2: [7, 8] }, at(6)), {
       timeline: 3,
       segment: 9,
-      kept: undefined,
+      otherwise: [],
     });
   });
 
   void test("what the old primary wrote behind the fork is not on the way", () => {
     const known = { 1: [5, 6, 7, 8, 9, 10, 11] };
-    assert.deepEqual(choose(three, known, at(6)), { timeline: 2, segment: 7, kept: undefined });
+    assert.deepEqual(choose(three, known, at(6)), { timeline: 2, segment: 7, otherwise: [] });
   });
 
   void test("two forks within one segment leave it to the last timeline", () => {
@@ -92,7 +104,7 @@ void suite("where a stream begins", () => {
     assert.deepEqual(choose(path, { 1: [1, 2], 2: [3] }), {
       timeline: 3,
       segment: 3,
-      kept: undefined,
+      otherwise: [],
     });
   });
 
@@ -119,7 +131,8 @@ void suite("where a stream begins", () => {
           const timeline = segment < 15 ? 1 : 2;
           assert.ok(archived.get(timeline)?.has(segment), `${segment} before ${start.segment}`);
         }
-        if (start.kept !== undefined) assert.ok(start.segment < restart && start.kept === restart);
+        if (start.otherwise.length > 0)
+          assert.ok(start.segment < restart && start.otherwise.includes(restart));
         const has = archived.get(start.timeline)?.has(start.segment);
         assert.ok(!has, "what is there already is not asked for first");
       },

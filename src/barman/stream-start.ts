@@ -11,12 +11,12 @@ export interface StreamStart {
   readonly timeline: number;
   /** The segment from whose first byte on to ask. */
   readonly segment: number;
-  /**
-   * The first segment that the server keeps for us, when that is a later one: if it has removed what lies between, that is
-   * lost. Undefined when it keeps everything from `segment` on, or keeps nothing for us.
-   */
-  readonly kept: number | undefined;
+  /** Later segments from which to ask, one after the other, if the server has removed those before: they are lost. */
+  readonly otherwise: readonly number[];
 }
+
+/** How many segments a receiver may have stored out of order when it died. */
+const UNORDERED_MAX = 8;
 
 /**
  * The timeline in whose file a segment is on the way: a segment in which a timeline begins is in the new one's file, behind
@@ -40,21 +40,31 @@ export function chooseStart(options: {
   readonly size: number;
 }): StreamStart {
   const { path, archived, restart, position, size } = options;
-  const at = (segment: number, kept?: number): StreamStart => ({
+  const at = (segment: number, ...otherwise: number[]): StreamStart => ({
     timeline: timelineOf(path, segment, size),
     segment,
-    kept,
+    otherwise,
   });
+  const has = (segment: number): boolean =>
+    archived.get(timelineOf(path, segment, size))?.has(segment) ?? false;
   const kept = restart === undefined ? undefined : segmentAt(restart, size);
   const end = lastOnTheWay(path, archived, size);
   // Nothing of this server's way is there: what it keeps for us, or what it writes from now on.
   if (end === undefined) return at(kept ?? segmentAt(position, size));
-  if (kept === undefined) return at(end + 1);
-  if (kept > end + 1) return at(end + 1, kept);
-  // Several segments are stored at once: a crash may leave a hole before the last one, which the server still keeps.
-  let first = kept;
-  while (first <= end && archived.get(timelineOf(path, first, size))?.has(first)) first += 1;
-  return at(first);
+  if (kept !== undefined && kept > end + 1) return at(end + 1, kept);
+  // Several segments are stored at once: a crash may leave a hole before the last one, which the server still keeps, as
+  // nothing behind it was acknowledged.
+  let first = kept ?? firstNear(end, has);
+  while (first <= end && has(first)) first += 1;
+  return kept === undefined && first <= end ? at(first, end + 1) : at(first);
+}
+
+/** The first segment that is there of the last few. */
+function firstNear(end: number, has: (segment: number) => boolean): number {
+  let first = end;
+  for (let segment = end; segment > end - UNORDERED_MAX && segment >= 0; segment--)
+    if (has(segment)) first = segment;
+  return first;
 }
 
 /** The last segment on the way that is there; what a timeline has behind its end there does not count. */

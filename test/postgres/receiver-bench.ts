@@ -6,13 +6,18 @@ import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
   cpSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -142,8 +147,13 @@ export class ReceiverBench {
       [
         "pg",
         "receive",
-        ...["--archive", this.archiveFolder, "--server", "one", "--create-slot"],
-        ...["-d", `host=${this.server.host} user=postgres dbname=postgres`],
+        "--archive",
+        this.archiveFolder,
+        "--server",
+        "one",
+        "--create-slot",
+        "-d",
+        `host=${this.server.host} user=postgres dbname=postgres`,
         ...words,
       ],
       { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...environment } },
@@ -279,8 +289,6 @@ async function startStandby(options: {
   dataDirectory: string;
 }): Promise<TestServer> {
   const { primary, dataDirectory } = options;
-  const { appendFileSync, chmodSync, chownSync, lstatSync, writeFileSync } =
-    await import("node:fs");
   const conninfo = `host=${primary.host} port=${primary.port} user=postgres`;
   appendFileSync(
     join(dataDirectory, "postgresql.conf"),

@@ -106,12 +106,6 @@ void test(
 
       const running = bench.program([...spool, "--partial-after", "1h"]);
       const end = ended(running);
-      const status = join(spool[1]!, "status.json");
-      const isStreaming = (): Promise<boolean> =>
-        Promise.resolve(
-          existsSync(status) &&
-            (JSON.parse(readFileSync(status, "utf8")) as { streaming: boolean }).streaming,
-        );
       await until("the slot to be in use", async () => {
         const [row] = await bench.server.sql<Record<string, boolean>>(
           "SELECT active FROM pg_replication_slots",
@@ -129,6 +123,8 @@ void test(
       running.kill("SIGTERM");
       const { status: code, text } = await end;
       assert.equal(code, 0, text);
+      const snapshot = JSON.parse(readFileSync(join(spool[1]!, "status.json"), "utf8")) as object;
+      assert.deepEqual({ ...snapshot, streaming: false }, snapshot);
       bench.assertDurable(last);
       assert.ok((await bench.acknowledged())! >= last, "the last status was sent");
 

@@ -5,7 +5,7 @@ import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
 import { unlessCancelled } from "../../base/cancellation.ts";
 import type { Clock } from "../../base/clock.ts";
 import { formatLsn, parseLsn, segmentAt, segmentStart, type Lsn } from "../../barman/lsn.ts";
-import { chooseStart, timelineOf } from "../../barman/stream-start.ts";
+import { chooseStart, timelineOf, type StreamStart } from "../../barman/stream-start.ts";
 import { segmentName } from "../../barman/wal-name.ts";
 import type { Archive } from "../archive.ts";
 import type { Connection, ServerIdentity } from "../connection.ts";
@@ -99,13 +99,13 @@ export class Session {
   /** Streams from the first segment that the server still has. */
   async #begin(
     place: (segment: number) => SegmentPlace,
-    start: { readonly segment: number; readonly kept: number | undefined },
+    start: StreamStart,
     position: Lsn,
   ): Promise<NextTimeline | undefined> {
-    const { identity, onEvent, findOldest } = this.#options;
+    const { identity, findOldest } = this.#options;
     const { segmentSize: size } = identity;
     const later: (() => Promise<number | undefined>)[] = [
-      () => Promise.resolve(start.kept),
+      ...start.otherwise.map((segment) => () => Promise.resolve(segment)),
       async () => {
         const oldest = await findOldest();
         return oldest === undefined ? undefined : segmentAt(oldest, size);
@@ -113,11 +113,7 @@ export class Session {
       () => Promise.resolve(segmentAt(position, size)),
     ];
     for (let segment = start.segment; ;) {
-      const isLater = segment > start.segment;
-      const tellGap = (): void => {
-        const name = (number: number): string => segmentName(place(number).timeline, number, size);
-        if (isLater) onEvent({ kind: "gap", first: name(start.segment), last: name(segment - 1) });
-      };
+      const tellGap = (): void => this.#tellGap(place, start.segment, segment);
       try {
         return await this.#stream(place(segment), start.segment, tellGap);
       } catch (error) {
@@ -130,6 +126,17 @@ export class Session {
         }
       }
     }
+  }
+
+  /** Of the segments from `expected` up to, not including, `first`, those that nobody has. */
+  #tellGap(place: (segment: number) => SegmentPlace, expected: number, first: number): void {
+    const { identity, known, onEvent } = this.#options;
+    const isLost = (segment: number): boolean => !known.has(place(segment));
+    const name = (segment: number): string =>
+      segmentName(place(segment).timeline, segment, identity.segmentSize);
+    let last = first - 1;
+    while (last > expected && !isLost(last)) last -= 1;
+    if (first > expected) onEvent({ kind: "gap", first: name(expected), last: name(last) });
   }
 
   /** Stores the history of the next timeline first, then the end of the old one, and streams the new one. */
