@@ -43,6 +43,18 @@ suite("backups and windows", () => {
     ]);
   });
 
+  test("what we note of the server itself is no leftover, and anything else there is foreign", () => {
+    const archive = simple().put("meta/cluster.json", START, 30).put("meta/cluster.txt", START, 30);
+    archive.put("meta/a/cluster.json", START, 30);
+    assert.deepEqual(
+      read(archive).orphans.map(({ path, why }) => [path, why]),
+      [
+        ["meta/cluster.txt", "foreign"],
+        ["meta/a/cluster.json", "foreign"],
+      ],
+    );
+  });
+
   test("an empty archive, and WAL without a backup", () => {
     const empty = read(new Archive());
     assert.deepEqual([empty.backups, empty.windows, empty.gaps], [[], [], []]);

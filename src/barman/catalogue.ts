@@ -8,7 +8,7 @@ import { parseBackupInfo, type BackupInfo } from "./backup-info.ts";
 import { examineBackup } from "./catalogue-backup.ts";
 import type { ArchiveIdentity, BackupFolder, CatalogueBackup } from "./catalogue-backup.ts";
 import { parseHistory, type History } from "./history.ts";
-import { readObjectName, type ObjectName } from "./layout.ts";
+import { isServerNote, readObjectName, type ObjectName } from "./layout.ts";
 import { SEGMENT_SIZE_DEFAULT } from "./lsn.ts";
 import { findWindows, type RecoveryWindow } from "./recovery-windows.ts";
 import { readKeep } from "./retention.ts";
@@ -63,7 +63,7 @@ export function readCatalogue(options: Options): Catalogue {
   const problems: HoldfastError[] = [];
   const named = options.objects.map((object) => ({ object, name: readObjectName(object.path) }));
   const orphans: Orphan[] = named
-    .filter(({ name }) => name.kind === "foreign")
+    .filter(({ object, name }) => name.kind === "foreign" && !isServerNote(object.path))
     .map(({ object }) => ({ ...object, why: "foreign" }));
 
   const folders = backupFolders(named, contents, problems);

@@ -68,6 +68,11 @@ function idOf(time: Date): string {
   return time.toISOString().slice(0, 19).replace(/[-:]/g, "");
 }
 
+/** True for what we note of a server itself, beside the folders of its backups below `meta/`: it can be made again. */
+export function isServerNote(path: string): boolean {
+  return /^meta\/[a-z-]+\.json$/.test(path);
+}
+
 /** What the object at `path`, relative to the server's folder, is. */
 export function readObjectName(path: string): ObjectName {
   const [area, ...parts] = path.split("/");

@@ -2,8 +2,9 @@
 // one. Memory holds a few pieces of each tar that is being read, and the paths of the manifest.
 
 import { parseManifest, type BackupManifest } from "../../barman/backup-manifest.ts";
+import { manifestOf, tarsToRestore, type BackupTar } from "../../barman/backup-tars.ts";
 import type { CatalogueBackup } from "../../barman/catalogue-backup.ts";
-import { readObjectName, type TarName } from "../../barman/layout.ts";
+import { readObjectName } from "../../barman/layout.ts";
 import type { ListedObject } from "../../barman/wal-listing.ts";
 import { eachLimit } from "../../base/concurrency.ts";
 import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
@@ -37,14 +38,11 @@ export interface BackupOutcome {
   readonly denied: readonly string[];
 }
 
-interface Tar {
-  readonly name: TarName;
-  readonly object: ListedObject;
-}
-
 /** The tars of a backup, and its manifest, as they are stored. */
-export function contentOf({ objects }: CatalogueBackup): ListedObject[] {
-  return objects.filter(({ path }) => readObjectName(path).kind === "tar" || isManifest(path));
+export function contentOf(backup: CatalogueBackup): ListedObject[] {
+  const manifest = manifestOf(backup);
+  const tars = backup.objects.filter(({ path }) => readObjectName(path).kind === "tar");
+  return manifest === undefined ? tars : [manifest, ...tars];
 }
 
 /** Reads all of the content of `backup`, which has a backup.info. */
@@ -66,8 +64,7 @@ export async function checkBackup(
     }
   };
   let manifest: BackupManifest | undefined;
-  const listed = backup.objects.filter(({ path }) => isManifest(path));
-  const object = listed.find(({ path }) => path.startsWith("meta/")) ?? listed[0];
+  const object = manifestOf(backup);
   if (object) {
     await tolerant(object.path, async () => {
       manifest = await readManifest(object, check);
@@ -75,28 +72,27 @@ export async function checkBackup(
     progress.done({ files: 1, bytes: object.size });
   }
   const content = new ContentCheck({ info: backup.info!, manifest, findings });
-  const tars = tarsOf(backup);
-  let whole = 0;
-  await eachLimit(
-    tars,
-    parallel,
-    async (tar, _, within) =>
-      await tolerant(tar.object.path, async () => {
-        await readTar(tar, content, { ...check, signal: within });
-        whole++;
-      }),
-    { signal },
-  );
-  for (const part of repeated(tars)) findings.add(`there is more than one ${part}`);
+  let isWhole = false;
+  await tolerant(backup.id, async () => {
+    const tars = tarsToRestore(backup);
+    let whole = 0;
+    await eachLimit(
+      tars,
+      parallel,
+      async (tar, _, within) =>
+        await tolerant(tar.object.path, async () => {
+          await readTar(tar, content, { ...check, signal: within });
+          whole++;
+        }),
+      { signal },
+    );
+    isWhole = whole === tars.length;
+  });
   // Of a tar that stopped in the middle, everything behind it would be missing too.
-  if (whole === tars.length) content.finish();
+  if (isWhole) content.finish();
   const sums = manifest === undefined ? [] : [...manifest.files.values()];
   const isSummed = manifest !== undefined && sums.every(({ algorithm }) => algorithm !== "NONE");
   return { isSummed, files: content.files, bytes: content.bytes, denied };
-}
-
-function isManifest(path: string): boolean {
-  return /^(?:meta|base)\/[^/]+\/backup_manifest$/.test(path);
 }
 
 async function readManifest(
@@ -110,7 +106,7 @@ async function readManifest(
 }
 
 async function readTar(
-  { name, object }: Tar,
+  { name, object }: BackupTar,
   content: ContentCheck,
   { archive, progress, signal }: BackupCheck,
 ): Promise<void> {
@@ -129,22 +125,4 @@ async function readTar(
   for await (const piece of decompressStream(counted, options)) tar.push(piece);
   tar.finish();
   progress.done({ files: 1 });
-}
-
-/** In the order in which they are restored. */
-function tarsOf({ objects, info }: CatalogueBackup): Tar[] {
-  const oids = new Set<number | null>([null, ...(info?.tablespaces ?? []).map(({ oid }) => oid)]);
-  return objects
-    .flatMap((object) => {
-      const name = readObjectName(object.path);
-      // Barman restores the tars of the tablespaces that it knows, and no others.
-      return name.kind === "tar" && oids.has(name.oid) ? [{ name, object }] : [];
-    })
-    .toSorted((a, b) => (a.name.oid ?? -1) - (b.name.oid ?? -1) || a.name.part - b.name.part);
-}
-
-/** Parts that are there more than once, compressed in several ways. */
-function repeated(tars: readonly Tar[]): string[] {
-  const parts = Map.groupBy(tars, ({ name }) => `${name.oid ?? "data"}_${name.part}`);
-  return [...parts].filter(([, same]) => same.length > 1).map(([, [one]]) => one!.object.path);
 }
