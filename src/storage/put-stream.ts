@@ -6,14 +6,14 @@ import { cancelled, unlessCancelled } from "../base/cancellation.ts";
 import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
 import { HoldfastError } from "../base/errors.ts";
-import type { CallOptions, Storage, Upload } from "./storage.ts";
+import type { Storage, Upload, UploadOptions } from "./storage.ts";
 
 /** Taking back what was stored so far is a courtesy: on a dead line nobody should wait for it. */
 const TAKE_BACK_MS = 5000;
 
 type Body = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
-export interface PutStreamOptions extends CallOptions {
+export interface PutStreamOptions extends UploadOptions {
   /** Limits how long taking back may last; the machine's own by default. */
   clock?: Clock;
 }
@@ -29,7 +29,7 @@ export async function putStream(
   body: Body,
   options: PutStreamOptions = {},
 ): Promise<number> {
-  const { clock = systemClock, signal } = options;
+  const { clock = systemClock, signal, bytesMax } = options;
   if (storage.startUpload === undefined) {
     throw new HoldfastError(
       "STORAGE_FAILED",
@@ -39,7 +39,7 @@ export async function putStream(
       },
     );
   }
-  const upload = await storage.startUpload(key, { signal });
+  const upload = await storage.startUpload(key, { signal, bytesMax });
   const trouble = new Trouble(signal);
   try {
     return await send(upload, body, trouble);

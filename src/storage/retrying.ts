@@ -14,6 +14,7 @@ import type {
   StorageTraits,
   StoredObject,
   Upload,
+  UploadOptions,
 } from "./storage.ts";
 
 export type StorageOperation =
@@ -128,7 +129,7 @@ class RetryingStorage implements Storage {
     return retry(work, this.#retryOptions("inspect", "", options));
   }
 
-  async #startUpload(key: string, options: CallOptions = {}): Promise<Upload> {
+  async #startUpload(key: string, options: UploadOptions = {}): Promise<Upload> {
     const start = (): Promise<Upload> => this.#storage.startUpload!(key, options);
     const upload = await retry(start, this.#retryOptions("startUpload", key, options));
     return {

@@ -19,6 +19,7 @@ import type {
   StorageTraits,
   StoredObject,
   Upload,
+  UploadOptions,
 } from "./storage.ts";
 
 export type S3Credentials =
@@ -140,7 +141,7 @@ class S3Storage implements Storage {
     await this.#deletions.run(keys, options);
   }
 
-  async startUpload(key: string, options: CallOptions = {}): Promise<Upload> {
+  async startUpload(key: string, options: UploadOptions = {}): Promise<Upload> {
     begin(key, options);
     return await startUpload(this.#bucket, key, options);
   }

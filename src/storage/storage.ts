@@ -69,6 +69,11 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
+export interface UploadOptions extends CallOptions {
+  /** The body will have no more bytes than this: a backend may divide it into smaller pieces, which take less memory. */
+  bytesMax?: number | undefined;
+}
+
 export interface ListOptions extends CallOptions {
   /**
    * The caller wants only keys that come behind this one, in the order of their characters, and looks at them itself: a
@@ -109,7 +114,7 @@ export interface Storage {
   delete(key: string, options?: CallOptions): Promise<void>;
   deleteMany(keys: readonly string[], options?: CallOptions): Promise<void>;
   replace?(key: string, body: Uint8Array, options?: CallOptions): Promise<void>;
-  startUpload?(key: string, options?: CallOptions): Promise<Upload>;
+  startUpload?(key: string, options?: UploadOptions): Promise<Upload>;
   inspect?(options?: CallOptions): Promise<StorageFact[]>;
   close(): Promise<void>;
 }

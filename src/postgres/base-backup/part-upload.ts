@@ -10,6 +10,8 @@ import type { PartSink } from "./tar-parts.ts";
 export interface PartUploadOptions {
   readonly storage: Storage;
   readonly key: string;
+  /** More will not come, before compression. */
+  readonly bytesMax: number;
   /** gzip's level; 0 for none. */
   readonly level: number;
   readonly lanes: number;
@@ -21,10 +23,15 @@ export interface PartUploadOptions {
 
 /** Starts storing a part. Aborting `signal` takes back what was stored of it. */
 export function startPart(options: PartUploadOptions): PartSink & { stored: Promise<unknown> } {
-  const { storage, key, level, lanes, clock, signal, onStored } = options;
+  const { storage, key, bytesMax, level, lanes, clock, signal, onStored } = options;
   const channel = new ByteChannel();
   const body = level === 0 ? channel : gzipBlocks(channel, { level, lanes });
-  const stored = putStream(storage, key, body, { clock, signal });
+  const stored = putStream(storage, key, body, {
+    // What cannot be compressed grows by a few bytes in each block.
+    bytesMax: Math.ceil(bytesMax * 1.01) + 2 ** 20,
+    clock,
+    signal,
+  });
   stored.catch((error: unknown) => channel.fail(error));
   return {
     stored,

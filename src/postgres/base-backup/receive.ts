@@ -185,14 +185,14 @@ class Receiver {
     this.#seen.add(oid);
     this.#reader = new TarReader(source, { endOptional: connection.major < 15 });
     this.#parts = new TarParts({
-      open: (part) => this.#openPart(part),
+      open: (part, bytesMax) => this.#openPart(part, bytesMax),
       partBytes,
       rootMode,
       now: Math.floor(clock.now() / 1000),
     });
   }
 
-  #openPart(part: number): PartSink {
+  #openPart(part: number, bytesMax: number): PartSink {
     const { storage, backupId, level, lanes, clock } = this.#options;
     const key = objectPath({
       kind: "tar",
@@ -202,7 +202,16 @@ class Receiver {
       compression: level === 0 ? null : "gzip",
     });
     const onStored = (bytes: number): void => void (this.#storedBytes += bytes);
-    const upload = startPart({ storage, key, level, lanes, clock, signal: this.#signal, onStored });
+    const upload = startPart({
+      storage,
+      key,
+      bytesMax,
+      level,
+      lanes,
+      clock,
+      signal: this.#signal,
+      onStored,
+    });
     this.#uploads.push(upload.stored);
     return upload;
   }

@@ -13,7 +13,8 @@ export interface PartSink {
 }
 
 export interface TarPartsOptions {
-  readonly open: (part: number) => PartSink;
+  /** Begins a part, of no more than that many bytes. */
+  readonly open: (part: number, bytesMax: number) => PartSink;
   /** Bytes of a part, more only if a single file has more. */
   readonly partBytes: number;
   /** Permissions of the directory itself: 0o700. */
@@ -75,7 +76,9 @@ export class TarParts {
   }
 
   async #openPart(first: TarMember | undefined): Promise<PartSink> {
-    const part = this.#options.open(this.#parts);
+    // A single file may be larger than a part; around it there is the directory, its header and the end.
+    const bytesMax = Math.max(this.#options.partBytes, first?.size ?? 0) + 8192;
+    const part = this.#options.open(this.#parts, bytesMax);
     this.#part = part;
     this.#parts++;
     this.#bytes = 0;

@@ -58,3 +58,14 @@ void suite("lost replies", () => {
     assert.equal(failure.code, "STORAGE_EXISTS");
   });
 });
+
+test("a body that is known to be small comes in smaller pieces, as many as the service takes", async () => {
+  const { storage } = await openOn(double);
+  const pieceOf = async (bytesMax?: number): Promise<number> =>
+    (await storage.startUpload!("base/y", { bytesMax })).pieceBytes;
+  const usual = await pieceOf();
+  const small = await pieceOf(2 ** 30);
+  assert.ok(small < usual);
+  assert.equal(await pieceOf(10_000 * small), small);
+  assert.equal(await pieceOf(10_000 * small + 1), usual);
+});

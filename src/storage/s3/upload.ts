@@ -1,20 +1,22 @@
 // A body that comes in pieces, as one object: parts of a multipart upload, which nobody sees before it is completed.
 //
 // Parts of 32 MiB: the service allows ten thousand of them, so an object has 312 GiB at most, and a stream with three
-// parts under way holds 128 MiB. A body of a single piece needs no parts and is stored by one request.
+// parts under way holds 128 MiB. Where it is known that less will come, parts of 8 MiB do, and hold 32. A body of a single
+// piece needs no parts and is stored by one request.
 //
 // Each upload marks its object with a random number, so that a completion whose reply was lost is known by it: whether
 // the service repeats its success, no longer knows the upload or calls the name taken.
 
 import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
 import { toHex } from "../../base/bytes.ts";
-import type { CallOptions, Upload } from "../storage.ts";
+import type { CallOptions, Upload, UploadOptions } from "../storage.ts";
 import type { Bucket } from "./bucket.ts";
 import { failedWith, isTaken } from "./client.ts";
 import { createObject, hashOf } from "./create-only.ts";
 import { encryptionInput, otherKeyOf, refuseOtherKey, wrongKey } from "./encryption.ts";
 
 const PIECE_BYTES = 32 * 1024 * 1024;
+const PIECE_BYTES_MIN = 8 * 1024 * 1024;
 const PARALLEL = 3;
 const PARTS_MAX = 10_000;
 const MARK = "holdfast-upload";
@@ -23,10 +25,12 @@ const MARK = "holdfast-upload";
 export async function startUpload(
   bucket: Bucket,
   key: string,
-  options: CallOptions,
+  options: UploadOptions,
 ): Promise<Upload> {
   if (await bucket.find(key, options)) throw taken(key);
-  return new MultipartUpload(bucket, key);
+  const { bytesMax = Number.POSITIVE_INFINITY } = options;
+  const isSmall = bytesMax <= PIECE_BYTES_MIN * PARTS_MAX;
+  return new MultipartUpload(bucket, key, isSmall ? PIECE_BYTES_MIN : PIECE_BYTES);
 }
 
 function taken(key: string): HoldfastError {
@@ -39,7 +43,7 @@ interface StoredPart {
 }
 
 class MultipartUpload implements Upload {
-  readonly pieceBytes = PIECE_BYTES;
+  readonly pieceBytes: number;
   readonly parallel = PARALLEL;
   readonly #bucket: Bucket;
   readonly #key: string;
@@ -48,7 +52,8 @@ class MultipartUpload implements Upload {
   #begun: Promise<string> | undefined;
   #isFinished = false;
 
-  constructor(bucket: Bucket, key: string) {
+  constructor(bucket: Bucket, key: string, pieceBytes: number) {
+    this.pieceBytes = pieceBytes;
     this.#bucket = bucket;
     this.#key = key;
     this.#mark = toHex(bucket.context.random(16));
@@ -56,7 +61,7 @@ class MultipartUpload implements Upload {
 
   async write(piece: number, bytes: Uint8Array, options: CallOptions = {}): Promise<void> {
     if (piece >= PARTS_MAX) {
-      const most = `${PARTS_MAX} pieces of ${PIECE_BYTES} bytes`;
+      const most = `${PARTS_MAX} pieces of ${this.pieceBytes} bytes`;
       throw new HoldfastError("STORAGE_FAILED", `cannot write ${this.#key}: more than ${most}`, {
         hint: "Divide it: the service takes no more in one object.",
       });
