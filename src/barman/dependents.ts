@@ -24,24 +24,26 @@ export interface Dependents {
 export function findDependents(catalogue: Catalogue): Map<string, Dependents> {
   const byId = new Map(catalogue.backups.map((backup) => [backup.id, backup]));
   const parts = catalogue.windows.flatMap((window) => onlyFirst(window, catalogue, byId));
+  const partsOf = Map.groupBy(parts, ({ backup }) => backup);
+  const children = Map.groupBy(catalogue.backups, ({ parent }) => parent);
   return new Map(
     catalogue.backups.map(({ id }) => [
       id,
       {
-        increments: incrementsOf(id, catalogue.backups),
-        moments: parts.filter((part) => part.backup === id).map(({ part }) => part),
+        increments: incrementsOf(id, children),
+        moments: (partsOf.get(id) ?? []).map(({ part }) => part),
       },
     ]),
   );
 }
 
-function incrementsOf(id: string, backups: readonly CatalogueBackup[]): string[] {
+function incrementsOf(
+  id: string,
+  children: ReadonlyMap<string | undefined, readonly CatalogueBackup[]>,
+): string[] {
   const found = new Set([id]);
-  for (let before = 0; before !== found.size;) {
-    before = found.size;
-    for (const { id: one, parent } of backups)
-      if (parent !== undefined && found.has(parent)) found.add(one);
-  }
+  // A set hands out what is put in while it is gone through.
+  for (const one of found) for (const child of children.get(one) ?? []) found.add(child.id);
   return [...found].slice(1).toSorted();
 }
 

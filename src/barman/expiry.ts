@@ -52,8 +52,12 @@ export function planExpiry(options: {
     now,
     minimum,
   });
-  for (const [id, { verdict }] of judged)
-    if (stays?.has(id) && verdict === "obsolete") judged.set(id, { verdict: "extra", wal: "all" });
+  for (const { id, info } of readable) {
+    // Whoever deletes what describes a snapshot of disks leaves the snapshot itself behind, to be paid for ever.
+    const isStuck = stays?.has(id) || info.snapshotsInfo !== null;
+    if (isStuck && judged.get(id)!.verdict === "obsolete")
+      judged.set(id, { verdict: "extra", wal: "all" });
+  }
   const firstWal = readable.flatMap(({ id, info }) =>
     judged.get(id)!.wal === "none" ? [] : [[id, info.beginWal!] as const],
   );

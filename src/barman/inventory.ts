@@ -44,7 +44,8 @@ export function takeInventory(catalogue: Catalogue, now: number): Inventory {
   const lines = [...wal.values()];
   const left = [...others, ...leftovers.flatMap(({ objects }) => objects)];
   // What failed is counted as a backup: it lies in the folder of one.
-  const leftObjects = left.filter(({ path }) => !isOfBackup(path, catalogue));
+  const ids = new Set(backups.map(({ id }) => id));
+  const leftObjects = left.filter(({ path }) => !isOfBackup(path, ids));
   return {
     catalogue,
     systemId: newest.find((info) => info?.systemId)?.systemId ?? undefined,
@@ -65,9 +66,9 @@ export function takeInventory(catalogue: Catalogue, now: number): Inventory {
   };
 }
 
-function isOfBackup(path: string, { backups }: Catalogue): boolean {
-  const [area, id] = path.split("/");
-  return (area === "base" || area === "meta") && backups.some((backup) => backup.id === id);
+function isOfBackup(path: string, ids: ReadonlySet<string>): boolean {
+  const [area, id = ""] = path.split("/");
+  return (area === "base" || area === "meta") && ids.has(id);
 }
 
 function sizeOf(objects: readonly ListedObject[]): number {

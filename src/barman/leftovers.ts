@@ -65,7 +65,8 @@ export function findLeftovers(
 type Found = Pick<Leftover, "backup" | "reason" | "objects">;
 
 /** True for a backup that will not be one any more. One that waits for its WAL is whole but for that. */
-function isGivenUp({ state, info, keep }: CatalogueBackup): boolean {
-  if (keep !== undefined || info === undefined) return false;
+function isGivenUp({ state, info, keep, type }: CatalogueBackup): boolean {
+  // Snapshots of disks would be left behind without anything that names them.
+  if (keep !== undefined || info === undefined || type === "snapshot") return false;
   return state === "failed" || info.status === "EMPTY" || info.status === "STARTED";
 }

@@ -72,6 +72,8 @@ function whyOf(backup: CatalogueBackup, { policy, preview, now }: Shown): string
     case "keep-standalone":
       return `kept by hand: ${keep}`;
     case "extra":
+      if (backup.type === "snapshot")
+        return "its data are snapshots of disks: let Barman delete it, and those with it";
       return "a minimum of backups, or an increment, needs it";
     case "valid":
       if (backup.parent !== undefined) return `an increment of ${backup.parent}, which stays`;

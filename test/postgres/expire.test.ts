@@ -135,6 +135,24 @@ suite("expire", () => {
     assert.ok(paths.includes(walPath(1, 4, ".gz")) && !paths.includes(walPath(1, 3, ".gz")));
   });
 
+  test("snapshots of disks are not left without what names them", async () => {
+    const archive = new Archive().wal({ first: 0, last: LAST, time: at });
+    const snapshots = { snapshotsInfo: "{'provider': 'gcp'}" };
+    const id = archive.backup(doneInfo({ first: 4, time: at(4), more: snapshots }), { tars: [] });
+    archive.put(`base/${id}/backup_label`, at(4), 200);
+    const failed = { ...FAILED, ...snapshots };
+    archive.backup(doneInfo({ first: 3, time: at(3), more: failed }), { tars: [] });
+    archive.backup(doneInfo({ first: 15, time: at(15) }));
+    const storage = storageOf(archive);
+    const before = await pathsIn(storage);
+    const { backups } = await run(storage);
+    assert.deepEqual(backups, []);
+    assert.deepEqual(
+      before.filter((path) => !/0000000[0-3]\.gz$/.test(path)),
+      await pathsIn(storage),
+    );
+  });
+
   test("WAL under retention stays from there on", async () => {
     const storage = storageOf(example());
     const { refusals, backups } = await run(retaining(storage, /000000010000000000000007/));
