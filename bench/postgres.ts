@@ -5,7 +5,15 @@
 //
 // The data are rows of texts, numbers and dates, with indexes: they compress about as well as an Odoo's tables do.
 
-import { chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
@@ -62,6 +70,8 @@ const archiveCommand = archives
 
 const server = await startTestServer({ archiveCommand, settings: { shared_buffers: "256MB" } });
 const { account } = server;
+// The server's account archives into both, and has to get there.
+for (const folder of [base, dirname(dirname(s3.folderOf(bucket)))]) chmodSync(folder, 0o755);
 for (const archive of archives) if (account) chownSync(archive, account.uid, account.gid);
 
 try {
