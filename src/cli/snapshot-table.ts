@@ -93,7 +93,7 @@ export function describeSnapshot(
 }
 
 /** A time as Go prints it to people: in the zone it was written in. */
-function goTime(time: string): string {
+export function goTime(time: string): string {
   const [, day = "", clock = "", zone = ""] =
     /^(\d+-\d+-\d+)T([\d:.]+)(Z|[+-]\d\d:\d\d)$/.exec(time) ?? [];
   const offset = zone === "Z" ? "+0000" : zone.replace(":", "");

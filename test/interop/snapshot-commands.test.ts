@@ -172,6 +172,18 @@ const CHANGING = [
   "tag --remove full --remove nothing",
   "tag --set a --set b FIRST latest --json",
   "tag --add x --host nobody",
+  "rewrite --exclude *.bin",
+  "rewrite --exclude *.bin --forget --tag nightly",
+  "rewrite --exclude /data/sub/deep --iexclude readme* -vv --forget --host web1",
+  "rewrite --include *.txt --host web1 --forget",
+  "rewrite --include /data/sub/deep --include empty FIRST -vv",
+  "rewrite --include zzz latest",
+  "rewrite --exclude zzz --exclude data THIRD",
+  "rewrite --exclude zzz",
+  "rewrite --exclude *.txt --new-host other --dry-run --forget",
+  "rewrite --new-host other FIRST",
+  "rewrite --exclude * latest --forget",
+  "rewrite --snapshot-summary",
 ];
 
 /** Ids of new snapshots and times of progress are nobody's to foresee. */
@@ -183,7 +195,9 @@ function comparable(text: string): string[] {
     .toSorted();
 }
 
-const timeless = (text: string): string => text.replace(/^\[\d+:\d\d\]/gm, "[time]");
+/** Without times of progress; and zones by their offsets, where restic has the names of some. */
+const timeless = (text: string): string =>
+  text.replace(/^\[\d+:\d\d\]/gm, "[time]").replaceAll("+0100 CET", "+0100 +0100");
 
 async function contentOf(repository: string): Promise<string[]> {
   const { stdout } = await run(restic.path, ["snapshots", "--json"], repository);
