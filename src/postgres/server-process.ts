@@ -165,14 +165,28 @@ async function ended(child: ChildProcess): Promise<number> {
   }
 }
 
-/** What a log says of the reason why its server ended: the last fatal line and what belongs to it. "" when there is none. */
+/** Lines that a server writes itself; commands that it runs write without this. */
+const OWN_LINE =
+  /\b(?:DEBUG\d?|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|CONTEXT|STATEMENT|LOCATION|QUERY):  /;
+
+/**
+ * What a log says of the reason why its server ended: the last fatal line, what belongs to it, and what a command that the
+ * server ran said right before. The end of the log when there is no such line.
+ */
 export function fatalReason(log: string): string {
-  const lines = log.split("\n");
+  // What it answers to those who ask whether it is there yet is no reason.
+  const lines = log
+    .split("\n")
+    .filter(
+      (line) => !/\bFATAL: {2}the database system is |Consistent recovery state has/.test(line),
+    );
   const at = lines.findLastIndex((line) => /\b(FATAL|PANIC):  /.test(line));
   if (at === -1) return lines.slice(-3).join("; ").trim();
   const more = lines
     .slice(at + 1, at + 4)
     .filter((line) => /\b(DETAIL|HINT):  /.test(line))
     .map((line) => line.replace(/^.*?\b(?:DETAIL|HINT):  /, ""));
-  return [lines[at]!.replace(/^.*?\b(?:FATAL|PANIC):  /, ""), ...more].join("; ");
+  const before = lines.slice(Math.max(0, at - 4), at);
+  const said = before.slice(before.findLastIndex((line) => OWN_LINE.test(line)) + 1);
+  return [lines[at]!.replace(/^.*?\b(?:FATAL|PANIC):  /, ""), ...more, ...said].join("; ");
 }
