@@ -27,11 +27,12 @@ after(() => rmSync(root, { recursive: true }));
 
 let folders = 0;
 const REPOSITORY = "ab".repeat(32);
+const NOW = Date.UTC(2026, 0, 31);
 
 /** A cache in a new folder. */
 async function fresh(): Promise<{ folder: string; cache: Cache }> {
   const folder = join(root, String(folders++));
-  return { folder, cache: (await openCache(folder, REPOSITORY))! };
+  return { folder, cache: (await openCache(folder, REPOSITORY, NOW))! };
 }
 
 const filesIn = (folder: string): string[] =>
@@ -113,7 +114,7 @@ test("many at once do not get in each other's way", async () => {
 test("a folder that cannot be used is no cache, and one that breaks is a slow one", async () => {
   const file = join(root, "file");
   writeFileSync(file, "in the way");
-  assert.equal(await openCache(file, REPOSITORY), undefined);
+  assert.equal(await openCache(file, REPOSITORY, NOW), undefined);
   const { folder, cache } = await fresh();
   rmSync(folder, { recursive: true });
   writeFileSync(folder, "in the way");
@@ -161,4 +162,9 @@ test("a check does not believe the cache", async () => {
     findings.map(({ code }) => code),
     ["INDEX_DAMAGED", "PACK_UNINDEXED"],
   );
+});
+
+test("opening a cache marks it as used", async () => {
+  const { folder } = await fresh();
+  assert.equal(statSync(join(folder, REPOSITORY)).mtimeMs, NOW);
 });

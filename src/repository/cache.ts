@@ -5,7 +5,7 @@
 // Files are kept as stored: sealed. A cached file is believed only when it matches its name, every time. Nothing here can
 // fail a command: an unusable cache is a slower one.
 
-import { mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isId, sha256Hex } from "../base/bytes.ts";
 import type { Id } from "../base/bytes.ts";
@@ -31,13 +31,21 @@ export interface Cache {
   keepOnly(kind: FileKind, ids: ReadonlySet<Id>): Promise<void>;
 }
 
-/** Opens the cache of one repository; undefined when the folder cannot be used. */
-export async function openCache(folder: string, repositoryId: Id): Promise<Cache | undefined> {
+/**
+ * Opens the cache of one repository, and marks it as used `now` (milliseconds since 1970), because old ones are removed;
+ * undefined when the folder cannot be used.
+ */
+export async function openCache(
+  folder: string,
+  repositoryId: Id,
+  now: number,
+): Promise<Cache | undefined> {
   const root = join(folder, repositoryId);
   try {
     await mkdir(root, { recursive: true, mode: 0o700 });
     await writeFile(join(folder, "CACHEDIR.TAG"), TAG, { flag: "wx" }).catch(() => {});
     await writeFile(join(root, "version"), "1", { flag: "wx" }).catch(() => {});
+    await utimes(root, now / 1000, now / 1000).catch(() => {});
   } catch {
     return undefined;
   }

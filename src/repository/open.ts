@@ -44,7 +44,8 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
   const { key, keyId } = await findKey(options, ids.value);
   const opened = openConfig(storage, key, config.value);
   const cacheable = options.cacheFolder !== undefined && !storage.traits.local;
-  const cache = cacheable ? await openCache(options.cacheFolder!, opened.id) : undefined;
+  const now = machine.clock.now();
+  const cache = cacheable ? await openCache(options.cacheFolder!, opened.id, now) : undefined;
   const compression = options.compression ?? "auto";
   return new Repository({ storage, machine, config: opened, key, keyId, compression, cache });
 }

@@ -2,7 +2,17 @@
 // must print the same letter by letter; what changes something runs on copies of it, which must be the same afterwards.
 
 import { execFile } from "node:child_process";
-import { cp, link, mkdir, mkdtemp, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import {
+  cp,
+  link,
+  mkdir,
+  mkdtemp,
+  readdir,
+  rm,
+  symlink,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
@@ -57,6 +67,20 @@ function wordsOf(line: string): string[] {
     );
 }
 
+const OLD = "0a".repeat(32);
+
+/** A folder of caches: an old one, one that is used, what a check left behind, and what is no cache. */
+async function makeCaches(name: string): Promise<void> {
+  const caches = [OLD, "0b".repeat(32), "restic-check-cache-123", "stranger"];
+  for (const [i, cache] of caches.entries()) {
+    const path = join(folder, name, cache);
+    await mkdir(join(path, "index", "ab"), { recursive: true });
+    await writeFile(join(path, "index", "ab", "file"), Buffer.alloc(1000 * (i + 1)));
+    const used = Date.now() / 1000 - [45.5, 0.2, 10.5, 90][i]! * 86_400;
+    await utimes(path, used, used);
+  }
+}
+
 before(async () => {
   if (restic.skip !== false) return;
   folder = await mkdtemp(join(tmpdir(), "holdfast-snapshot-commands-"));
@@ -95,6 +119,7 @@ before(async () => {
     "--host",
     "web2",
   );
+  await makeCaches("caches");
   const snapshots = JSON.parse(await succeed(restic.path, "snapshots", "--json")) as {
     id: string;
     tree: string;
@@ -114,6 +139,10 @@ after(async () => {
 });
 
 const SAME_OUTPUT = [
+  "cache --cache-dir caches",
+  "cache --cache-dir caches --no-size --max-age 0",
+  "cache --cache-dir nowhere",
+  "cache --cache-dir nowhere --cleanup",
   "find a.txt",
   "find *.txt nothing",
   "find -i *.txt -R",
@@ -231,4 +260,17 @@ suite("commands about snapshots", { skip: restic.skip }, () => {
       assert.equal(check.status, 0, check.stderr);
     });
   }
+
+  test("cache --cleanup", async () => {
+    const left: string[][] = [];
+    const outcomes: Outcome[] = [];
+    for (const [i, program] of [restic.path, PROGRAM].entries()) {
+      await makeCaches(`cleaned${i}`);
+      outcomes.push(await run(program, ["cache", "--cleanup", "--cache-dir", `cleaned${i}`]));
+      left.push((await readdir(join(folder, `cleaned${i}`))).toSorted());
+    }
+    assert.equal(outcomes[1]!.stdout, outcomes[0]!.stdout);
+    assert.deepEqual(left[1], left[0]);
+    assert.ok(!left[1]!.includes(OLD) && left[1]!.includes("stranger"));
+  });
 });
