@@ -51,6 +51,11 @@ export class ReceiveReport {
     const { durable } = status;
     const upTo =
       durable === undefined ? "nothing was received" : `archived up to ${formatLsn(durable)}`;
+    if (status.waiting > 0) {
+      output.warn(
+        `${status.waiting} segments wait in the spool: the next run archives them, and the server keeps them until then`,
+      );
+    }
     output.print(
       `${upTo}, ${segments} ${segments === 1 ? "segment" : "segments"} stored in ${archive.location}`,
     );

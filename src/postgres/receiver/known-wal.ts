@@ -60,8 +60,9 @@ export class KnownWal {
   /** These, and `waiting` ones that will be in the archive. */
   with(waiting: Iterable<SegmentPlace>): SegmentSets {
     const all = new Map<number, ReadonlySet<number>>(this.segments);
-    for (const { timeline, segment } of waiting) {
-      all.set(timeline, new Set([...(all.get(timeline) ?? []), segment]));
+    for (const [timeline, places] of Map.groupBy(waiting, ({ timeline }) => timeline)) {
+      const known = this.segments.get(timeline) ?? [];
+      all.set(timeline, new Set([...known, ...places.map(({ segment }) => segment)]));
     }
     return all;
   }

@@ -130,7 +130,7 @@ function archivedByOthers(objects: readonly ListedObject[]): string | undefined 
     else if (name.kind !== "foreign") backups.add(name.backupId);
   }
   if (segments > 0) return `WAL (${segments} ${segments === 1 ? "object" : "objects"})`;
-  // Beside each backup of ours there is its manifest.
+  // Each backup of ours has claimed its name there.
   const foreign = [...backups].find((id) => !ours.has(id));
   return foreign === undefined ? undefined : `the base backup ${foreign}`;
 }

@@ -6,6 +6,7 @@ import { ahead } from "../../base/concurrency.ts";
 import { HoldfastError, isHoldfastError, messageOf } from "../../base/errors.ts";
 import { Backoff } from "../../base/retry.ts";
 import { readLsn, type Lsn } from "../../barman/lsn.ts";
+import type { ListedObject } from "../../barman/wal-listing.ts";
 import { listArchive } from "../archive.ts";
 import type { Connection } from "../connection.ts";
 import { describeStatus, type ReceiverStatus } from "../receiver-status.ts";
@@ -108,15 +109,15 @@ export class ReceiverRun {
       const { archive, clock, shared } = this.#options;
       const signal = this.#stop.signal;
       let mark = await readMark(archive, signal);
+      const objects = await listArchive(archive, { signal });
       let connection: Connection | undefined;
       if (mark === undefined) {
         connection = await this.#firstConnection();
         const { systemId } = await connection.identify({ signal });
         const identity = { systemId, segmentSize: await connection.segmentSize({ signal }) };
-        const objects = await listArchive(archive, { signal });
         mark = await claimArchive({ archive, objects, identity, shared, clock, signal });
       }
-      const intake = await this.#openIntake(mark);
+      const intake = await this.#openIntake(mark, objects);
       return { mark, connection, ...intake };
     } catch (error) {
       if (this.#stop.signal.aborted && isHoldfastError(error, "CANCELLED")) return undefined;
@@ -124,7 +125,10 @@ export class ReceiverRun {
     }
   }
 
-  async #openIntake(mark: ReceiverMark): Promise<{ intake: Intake; known: KnownWal }> {
+  async #openIntake(
+    mark: ReceiverMark,
+    objects: readonly ListedObject[],
+  ): Promise<{ intake: Intake; known: KnownWal }> {
     const { archive, spoolLimit, partialAfter, clock, random, onEvent } = this.#options;
     const { segmentSize } = mark;
     if (spoolLimit < 2 * segmentSize) {
@@ -133,7 +137,6 @@ export class ReceiverRun {
     }
     const notice = (text: string): void => onEvent({ kind: "notice", text });
     const identity: SpoolIdentity = { systemId: mark.systemId, segmentSize };
-    const objects = await listArchive(archive, { signal: this.#stop.signal });
     const known = new KnownWal(objects, segmentSize);
     const shared = mark.shared || this.#options.shared;
     if (!shared) await this.#removeLeftovers(known);

@@ -45,6 +45,8 @@ export type SessionEvent =
 
 /** A status is due after this time, with a question, so that a server that is gone is noticed. */
 const STATUS_MS = 5000;
+/** While WAL comes, the server hears how much arrived about this often. */
+const REPORT_MS = 100;
 const SILENCE_MS = 60_000;
 const GOODBYE_MS = 2000;
 
@@ -54,6 +56,7 @@ export class Session {
   #isCopying = false;
   #heardAt = 0;
   #isTaking = false;
+  #sentAt = 0;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -212,6 +215,9 @@ export class Session {
       await intake.write(message, stop);
       this.#isTaking = false;
       this.#heardAt = clock.monotonic();
+      // Whoever waits for what arrived hears of it at once, and a busy server not of every message.
+      const isAll = intake.received >= message.serverEnd;
+      if (isAll || this.#heardAt - this.#sentAt > REPORT_MS) this.#send(false);
     } else if (message.wantsReply) this.#send(false);
   }
 
@@ -247,6 +253,7 @@ export class Session {
     const flush = this.#reported;
     const { received } = intake;
     const write = received > flush ? received : flush;
+    this.#sentAt = clock.monotonic();
     sendStatus(connection, { write, flush, now: clock.nowNanoseconds() / 1000n, wantsReply });
   }
 
