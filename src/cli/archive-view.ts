@@ -193,7 +193,7 @@ function dependentLines(
 const LEFTOVERS: Readonly<Record<Leftover["what"], string>> = {
   failed: "a backup that failed",
   "cut-off": "a backup without backup.info, under way or cut off",
-  "no-backup": "what was kept beside a backup that is gone",
+  "no-backup": "notes of a backup that is gone, or has just begun",
   partial: "a partial segment whose whole one is there",
 };
 

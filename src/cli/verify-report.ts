@@ -1,6 +1,7 @@
 // What `pg verify` says: a verdict for each backup and one for the WAL, each with what was found or why nothing is known.
 // Green is only what was read. With --json, the message of docs/operations/postgres-catalogue.md#json.
 
+import { HoldfastError } from "../base/errors.ts";
 import type { Archive } from "../postgres/archive.ts";
 import type { BackupReport, Verdict, VerifyReport } from "../postgres/verify.ts";
 import { formatBytes } from "./format.ts";
@@ -17,13 +18,33 @@ const WORDS: Readonly<Record<Verdict, string>> = {
   unread: "not checked",
 };
 
+/** The error that a verification ends with; undefined when all that was to be read is sound. */
+export function failureOf(report: VerifyReport): HoldfastError | undefined {
+  const { backups, wal } = report;
+  const damaged = backups.filter(({ verdict }) => verdict === "damaged").map(({ id }) => id);
+  if (damaged.length > 0) {
+    return new HoldfastError("BACKUP_DAMAGED", `damaged: ${damaged.join(", ")}`, {
+      hint: "Make a new base backup, and keep the damaged ones until it is verified.",
+    });
+  }
+  if (wal.verdict === "damaged") {
+    return new HoldfastError("WAL_INVALID", "the WAL is damaged, or not all there", {
+      hint: "Make a new base backup: what lies before it cannot be recovered in full. The server may still have that WAL in pg_wal.",
+    });
+  }
+  if (isWhole(report)) return undefined;
+  return new HoldfastError("INCOMPLETE", "not everything could be read", {
+    hint: "Make sure that whoever verifies the archive may read all of it.",
+  });
+}
+
 /** True when anything that was looked at is damaged. */
-export function isDamaged({ backups, wal }: VerifyReport): boolean {
+function isDamaged({ backups, wal }: VerifyReport): boolean {
   return [...backups, wal].some(({ verdict }) => verdict === "damaged");
 }
 
 /** True when nothing was kept from us: what failed, or was not to be read, is not missed. */
-export function isWhole({ catalogue, denied }: VerifyReport): boolean {
+function isWhole({ catalogue, denied }: VerifyReport): boolean {
   return catalogue.problems.length === 0 && denied.length === 0;
 }
 

@@ -62,6 +62,9 @@ export interface VerifyReport {
   readonly denied: readonly string[];
 }
 
+/** For the segments that are looked at together; one of a larger size is looked at alone. */
+const WAL_MEMORY = 64 << 20;
+
 /** Verifies an archive. Throws BACKUP_NOT_FOUND for an id that is none of its backups. */
 export async function verifyArchive(options: VerifyOptions): Promise<VerifyReport> {
   const { archive, now, signal, walOnly = false, budget: limit } = options;
@@ -88,6 +91,8 @@ export async function verifyArchive(options: VerifyOptions): Promise<VerifyRepor
   )?.info?.systemId;
   const walOutcome = await checkWal(wal.read, {
     ...common,
+    // A segment is held whole, twice when it is compressed.
+    parallel: Math.max(1, Math.min(parallel, Math.floor(WAL_MEMORY / catalogue.segmentSize))),
     catalogue,
     systemId: systemId ?? undefined,
     findings: walFindings,

@@ -77,7 +77,8 @@ suite("verify", { skip }, () => {
     const read = report.backups.find(({ verdict }) => verdict !== "unread")!;
     assert.equal(read.id, FIRST);
     assert.equal(report.wal.verdict, "unread");
-    assert.match(report.wal.reason!, /^\d of \d+ objects were read$/);
+    assert.equal(report.wal.reason, "the amount to be read was used up");
+    assert.ok(report.wal.read > 0 && report.wal.read < report.wal.objects);
   });
 
   const tar = (id: string): string =>

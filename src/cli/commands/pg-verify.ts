@@ -11,7 +11,7 @@ import { EXIT } from "../exit-status.ts";
 import { collect } from "../option-values.ts";
 import { ProgressDisplay } from "../progress.ts";
 
-import { isDamaged, isWhole, verifyMessage, VERIFY_VIEW, viewVerify } from "../verify-report.ts";
+import { failureOf, verifyMessage, VERIFY_VIEW, viewVerify } from "../verify-report.ts";
 
 interface VerifyFlags extends ArchiveFlags {
   backup: string[];
@@ -80,8 +80,9 @@ export const pgVerifyCommand: CommandModule = {
       display.stop(outcome);
       if (output.isJson) output.json(verifyMessage(archive, report));
       else for (const line of viewVerify(archive, report)) output.data(line);
-      if (isDamaged(report)) return EXIT.failed;
-      return isWhole(report) ? EXIT.ok : EXIT.incomplete;
+      const failure = failureOf(report);
+      if (failure) throw failure;
+      return EXIT.ok;
     } finally {
       display.stop(outcome);
     }

@@ -128,5 +128,5 @@ function whyUnread(
   if (unread !== undefined) return unread.message;
   if (plan.objects === 0) return "there is none";
   if (plan.read.length === plan.objects) return undefined;
-  return `${plan.read.length} of ${plan.objects} objects were read`;
+  return "the amount to be read was used up";
 }
