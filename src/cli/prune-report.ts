@@ -2,12 +2,10 @@
 // prints (0.19 prints its text there all the same).
 
 import type { Clock } from "../base/clock.ts";
-import { Progress } from "../base/progress.ts";
 import type { PlannedPrune, PruneEvents, PruneStatistics, PruneStep } from "../repository/prune.ts";
 import { formatBytes, formatPercent, shortId } from "./format.ts";
 import type { Output } from "./output.ts";
-import { ProgressDisplay } from "./progress.ts";
-import { countView } from "./progress-views.ts";
+import { StepProgress } from "./step-progress.ts";
 
 export interface PruneReporterOptions {
   output: Output;
@@ -40,27 +38,19 @@ const STEPS: Record<PruneStep, (total: number) => { says: readonly string[]; cou
 /** Tells about a prune while it runs. */
 export class PruneReporter {
   readonly #options: PruneReporterOptions;
-  #progress = new Progress();
-  #display: ProgressDisplay | undefined;
+  readonly #steps: StepProgress;
 
   constructor(options: PruneReporterOptions) {
     this.#options = options;
+    this.#steps = new StepProgress(options);
   }
 
   readonly events: PruneEvents = {
     step: (step, total) => {
-      const { output, clock, framesPerSecond } = this.#options;
-      this.end();
       const { says, counts } = STEPS[step](total);
-      for (const line of says) output.print(line);
-      this.#progress = new Progress();
-      this.#progress.addTotal({ files: total });
-      if (counts === undefined) return;
-      const view = countView(counts);
-      const counters = this.#progress;
-      this.#display = new ProgressDisplay({ output, counters, view, clock, framesPerSecond });
+      this.#steps.begin(says, counts, total);
     },
-    done: (count) => this.#progress.done({ files: count }),
+    done: (count) => this.#steps.done(count),
     planned: (plan) => this.#planned(plan),
     removed: (kind, id) =>
       this.#options.output.veryVerbose(`removed ${kind === "pack" ? "data/" : "index "}${id}`),
@@ -69,8 +59,7 @@ export class PruneReporter {
 
   /** Takes the display of the step away. */
   end(outcome: "done" | "failed" = "done"): void {
-    this.#display?.stop(outcome);
-    this.#display = undefined;
+    this.#steps.end(outcome);
   }
 
   /** Says that all is done. */

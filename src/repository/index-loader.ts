@@ -83,7 +83,7 @@ function addFile(builder: BlobIndexBuilder, json: Uint8Array, id: Id): void {
     if (!isHoldfastError(error)) throw error;
     builder.rollback(mark);
     throw new HoldfastError("INDEX_DAMAGED", `index ${id} is damaged: ${error.message}`, {
-      hint: "Rebuild it from the packs with `restic repair index`.",
+      hint: "Rebuild it from the packs with `repair index`.",
       cause: error,
     });
   }

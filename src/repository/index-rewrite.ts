@@ -5,6 +5,7 @@
 // Must never: keep a file that lists a pack which is to go. Whoever remembers the set of index files (a scan cache) takes it
 // for a promise that everything in them is still there.
 
+import { eachLimit } from "../base/concurrency.ts";
 import type { Id } from "../base/bytes.ts";
 import { IndexFileBuilder } from "../restic/index-file-builder.ts";
 import type { PackTable } from "./pack-table.ts";
@@ -89,4 +90,18 @@ export async function writeIndexFiles(
   }
   await flush();
   return written;
+}
+
+/** Removes index files that new ones have taken the place of. */
+export async function removeIndexFiles(
+  repository: Repository,
+  ids: readonly Id[],
+  options: { onRemoved: (id: Id) => void; signal: AbortSignal | undefined },
+): Promise<void> {
+  const { connections } = repository.storage.traits;
+  const work = async (id: Id, _: number, own: AbortSignal): Promise<void> => {
+    await repository.remove("index", id, own);
+    options.onRemoved(id);
+  };
+  await eachLimit(ids, connections, work, { signal: options.signal });
 }

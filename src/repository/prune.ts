@@ -10,14 +10,13 @@
 // A prune that dies leaves at most more copies than needed, or packs that no index names: the next one removes them.
 // Must never: remove an index file or a pack without that last look under the exclusive lock.
 
-import { eachLimit } from "../base/concurrency.ts";
 import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
 import type { Id } from "../base/bytes.ts";
 import { CheckPool, CheckThreads } from "./check-pool.ts";
 import { createEntrySetMemory } from "./entry-set.ts";
 import type { EntrySet } from "./entry-set.ts";
 import { loadIndex } from "./index-loader.ts";
-import { planIndexRewrite, writeIndexFiles } from "./index-rewrite.ts";
+import { planIndexRewrite, removeIndexFiles, writeIndexFiles } from "./index-rewrite.ts";
 import type { IndexListing, IndexRewrite } from "./index-rewrite.ts";
 import { keyOf } from "./layout.ts";
 import { acquireLock } from "./locks.ts";
@@ -334,13 +333,13 @@ class Prune {
   async #removeIndexFiles(ids: readonly Id[], signal: AbortSignal): Promise<void> {
     if (ids.length === 0) return;
     this.#events.step?.("removeIndex", ids.length);
-    const { connections } = this.#repository.storage.traits;
-    const work = async (id: Id, _: number, own: AbortSignal): Promise<void> => {
-      await this.#repository.remove("index", id, own);
-      this.#events.removed?.("index", id);
-      this.#events.done?.(1);
-    };
-    await eachLimit(ids, connections, work, { signal });
+    await removeIndexFiles(this.#repository, ids, {
+      onRemoved: (id) => {
+        this.#events.removed?.("index", id);
+        this.#events.done?.(1);
+      },
+      signal,
+    });
   }
 
   /** Removes packs that no index names; how many. One that cannot be removed is told, and left to the next prune. */
