@@ -40,9 +40,54 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/dump.ts")).dumpCommand,
   },
   {
+    name: "diff",
+    summary: "Show what changed between two snapshots",
+    load: async () => (await import("./commands/diff.ts")).diffCommand,
+  },
+  {
+    name: "find",
+    summary: "Find files, blobs and packs in the snapshots",
+    load: async () => (await import("./commands/find.ts")).findCommand,
+  },
+  {
+    name: "forget",
+    summary: "Remove snapshots, by rules that say which to keep",
+    load: async () => (await import("./commands/forget.ts")).forgetCommand,
+  },
+  {
+    name: "rewrite",
+    summary: "Make snapshots anew without some of their files",
+    load: async () => (await import("./commands/rewrite.ts")).rewriteCommand,
+  },
+  {
+    name: "stats",
+    summary: "Count what the snapshots hold",
+    load: async () => (await import("./commands/stats.ts")).statsCommand,
+  },
+  {
+    name: "tag",
+    summary: "Set, add or remove tags of snapshots",
+    load: async () => (await import("./commands/tag.ts")).tagCommand,
+  },
+  {
     name: "check",
     summary: "Look for errors in the repository",
     load: async () => (await import("./commands/check.ts")).checkCommand,
+  },
+  {
+    name: "prune",
+    summary: "Remove what no snapshot needs",
+    load: async () => (await import("./commands/prune.ts")).pruneCommand,
+  },
+  {
+    name: "repair",
+    summary: "Mend the index, packs or snapshots",
+    load: async () => (await import("./commands/repair.ts")).repairCommand,
+  },
+  {
+    name: "recover",
+    summary: "Make a snapshot of what no snapshot holds any more",
+    load: async () => (await import("./commands/recover.ts")).recoverCommand,
   },
   {
     name: "list",
@@ -63,6 +108,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: "unlock",
     summary: "Remove locks whose owners are gone",
     load: async () => (await import("./commands/unlock.ts")).unlockCommand,
+  },
+  {
+    name: "cache",
+    summary: "List local caches, and remove old ones",
+    load: async () => (await import("./commands/cache.ts")).cacheCommand,
   },
   {
     name: "secrets",
