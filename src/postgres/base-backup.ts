@@ -76,6 +76,9 @@ export interface BaseBackupResult {
 
 const PART_BYTES = 2 ** 30;
 const WAL_PATIENCE_MS = 600_000;
+/** A standby writes no WAL, so that nothing here can end the segment. */
+const STANDBY_WAITS =
+  "the backup is of a standby, whose primary has to finish the segment: run SELECT pg_switch_wal() there";
 /** Telling that a backup failed is a courtesy: nobody waits long for it. */
 const TELL_MS = 10_000;
 
@@ -202,10 +205,10 @@ class Backup {
       onWaiting: (missing, count) => events?.waiting?.(missing, count),
       nudge: async () => {
         if (!isStandby) await this.#askServer("SELECT pg_switch_wal()");
+        else events?.warning?.(STANDBY_WAITS);
       },
       explain: async () => {
-        if (isStandby)
-          return "the backup is of a standby, whose primary has to finish the segment: run pg_switch_wal() there";
+        if (isStandby) return STANDBY_WAITS;
         return archiveMode === "off" ? "archive_mode is off" : await this.#archiverTrouble();
       },
     });

@@ -15,6 +15,7 @@ import {
   readInfo,
   type FolderArchive,
 } from "./base-backups.ts";
+import { startProgram } from "./program.ts";
 import { skipWithoutServer, startTestServer, until, type TestServer } from "./servers.ts";
 
 /** Removed when all tests are over. */
@@ -86,6 +87,53 @@ describe("a backup that cannot be made", { skip: skipWithoutServer(15) }, () => 
       const rows = await server.sql("SELECT 1 FROM pg_stat_replication");
       return rows.length === 0;
     });
+  });
+
+  test("because the program is told to stop: it says so in the archive, and ends as a program that was stopped", async () => {
+    const archive = await folderArchive();
+    const words = ["pg", "backup", `--archive=${archive.folder}`, "--server=pg", "--max-rate=1M"];
+    const { child, ended } = startProgram([
+      ...words,
+      `--dbname=host=${server.host} port=${server.port} user=postgres dbname=postgres`,
+    ]);
+    await until("the first bytes to come", async () => {
+      const rows = await server.sql<{ state: string }>("SELECT state FROM pg_stat_replication");
+      return rows[0]?.state === "backup";
+    });
+    child.kill("SIGINT");
+    const { status, stdout, stderr } = await ended;
+    assert.equal(status, 130, stderr);
+    assert.match(stdout, /^backup \d{8}T\d{6} of about/);
+    assert.equal(readInfo(archive).status, "FAILED");
+    assert.match(readInfo(archive).error ?? "", /stopped/);
+  });
+
+  test("because the program is killed: nothing in the archive looks like a backup", async () => {
+    const archive = await folderArchive();
+    const { child, ended } = startProgram([
+      "pg",
+      "backup",
+      `--archive=${archive.folder}`,
+      "--server=pg",
+      "--max-rate=4M",
+      "--part-size=1M",
+      `--dbname=host=${server.host} port=${server.port} user=postgres dbname=postgres`,
+    ]);
+    await until("a part to be stored", async () => {
+      const names = await Promise.resolve(objectsBelow(archive));
+      return names.some((name) => name.endsWith(".tar.gz"));
+    });
+    child.kill("SIGKILL");
+    assert.equal((await ended).signal, "SIGKILL");
+    const { backups, orphans } = await loadCatalogue(archive.archive, { now: Date.now() });
+    assert.deepEqual(backups, []);
+    assert.ok(orphans.some(({ path, why }) => path.endsWith("/data.tar.gz") && why === "no-info"));
+    // The next one is not in its way, and takes another id.
+    await assert.rejects(backUpServer(server, archive, { walPatience: 0 }), {
+      code: "WAL_MISSING",
+    });
+    const after = await loadCatalogue(archive.archive, { now: Date.now() });
+    assert.deepEqual(after.backups.map(({ state }) => state).toSorted(), ["failed", "unfinished"]);
   });
 
   test("because the archive is another cluster's: nothing is written", async () => {

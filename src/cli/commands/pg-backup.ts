@@ -73,6 +73,8 @@ the WAL that it needs is in the archive as well: something has to bring it there
       clock,
       framesPerSecond: settings.progressFps,
     });
+    if (chosen.checkpoint === "spread")
+      output.print("waiting for the server's checkpoint, which takes minutes");
     try {
       const result = await makeBaseBackup({
         ...chosen,
