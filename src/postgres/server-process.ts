@@ -24,6 +24,8 @@ export interface ServerProcessOptions {
   readonly account: ServerAccount | undefined;
   /** The server's own folder for its socket and what else it needs, from `makeServerFolder`; removed when it ends. */
   readonly folder: string;
+  /** Removed, too, when this process is gone and can do it no more: a data directory that nobody would ever use. */
+  readonly removeWhenOrphaned?: string;
   /** Environment of the server and of the commands that it runs; nothing else is in it. */
   readonly environment?: Readonly<Record<string, string>>;
   /** Called for every line of the log. */
@@ -57,16 +59,19 @@ const SIGNALS: Readonly<Record<StopMode, string>> = {
   kill: "KILL",
 };
 
-/** Arguments: the folder to remove at the end, then the command. Standard input: how to stop, or nothing but its end. */
+/**
+ * Arguments: the folder to remove at the end, one to remove if we are gone by then, or "", then the command. Standard input:
+ * how to stop; its end alone means that we are gone.
+ */
 const SUPERVISOR = `
-folder=$1; shift
+folder=$1; orphan=$2; shift 2
 exec 3<&0
 "$@" </dev/null 3<&- &
 server=$!
 trap 'kill -INT $server' TERM HUP INT
 (
   trap - TERM HUP INT
-  read -r how <&3 || how=INT
+  read -r how <&3 || { how=INT; : >"$folder/orphaned"; }
   kill -"$how" $server
   tries=0
   while kill -0 $server; do
@@ -81,6 +86,7 @@ exec 3<&-
 wait $server; status=$?
 while kill -0 $server 2>/dev/null; do wait $server; status=$?; done
 kill $watcher 2>/dev/null
+[ -z "$orphan" ] || [ ! -e "$folder/orphaned" ] || rm -rf -- "$orphan"
 rm -rf -- "$folder"
 exit $status
 `;
@@ -113,9 +119,10 @@ export function makeServerFolder(temporary: string, account: ServerAccount | und
 /** Starts the server. It is running, but not yet ready, when this returns; it may as well end at once. */
 export function startServerProcess(options: ServerProcessOptions): ServerProcess {
   const { program, dataDirectory, settings, account, folder, environment = {}, onLine } = options;
+  const { removeWhenOrphaned = "" } = options;
   const words = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const command = [program, "-D", dataDirectory, ...words];
-  const child = spawn("/bin/sh", ["-c", SUPERVISOR, "sh", folder, ...command], {
+  const child = spawn("/bin/sh", ["-c", SUPERVISOR, "sh", folder, removeWhenOrphaned, ...command], {
     // Out of reach of the terminal: an interrupt is ours to handle, and then ends the server in order.
     detached: true,
     cwd: folder,

@@ -155,6 +155,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       },
       account,
       folder: host,
+      removeWhenOrphaned: folder,
       environment,
     });
     await untilAnswers(server, connection());
