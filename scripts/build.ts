@@ -4,7 +4,7 @@
 // cannot live on in a release.
 
 import { spawnSync } from "node:child_process";
-import { globSync, rmSync } from "node:fs";
+import { globSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 
@@ -18,6 +18,16 @@ const { status, error } = spawnSync("tsc", ["-p", "tsconfig.build.json"], {
 });
 if (error) throw error;
 if (status !== 0) process.exit(status ?? 1);
+
+// What is emitted must be the sources without their types, as Node runs them in tests. With an older target the compiler
+// makes variables of its own (`var _a;`) for classes that name themselves, and once put one in the place of a property
+// that had the name of its class: uploads in parts failed in the package alone.
+const emitted = globSync("**/*.js", { cwd: dist });
+const changed = emitted.filter((name) =>
+  /^var _\w+;$/m.test(readFileSync(join(dist, name), "utf8")),
+);
+if (changed.length > 0)
+  throw new Error(`the compiler changed more than types in ${changed.join(", ")}`);
 
 await build({
   absWorkingDir: dist,
