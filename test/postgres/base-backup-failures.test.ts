@@ -132,8 +132,11 @@ describe("a backup that cannot be made", { skip: skipWithoutServer(15) }, () => 
     await assert.rejects(backUpServer(server, archive, { walPatience: 0 }), {
       code: "WAL_MISSING",
     });
-    const after = await loadCatalogue(archive.archive, { now: Date.now() });
-    assert.deepEqual(after.backups.map(({ state }) => state));
+    const later = await loadCatalogue(archive.archive, { now: Date.now() });
+    assert.deepEqual(
+      later.backups.map(({ state }) => state),
+      ["failed"],
+    );
   });
 
   test("because the archive is another cluster's: nothing is written", async () => {
