@@ -1,24 +1,32 @@
 // What the data directory of a server tells that a command of PostgreSQL runs in.
 
-import { open } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { errnoOf } from "../base/errors.ts";
+import { errnoOf, isHoldfastError } from "../base/errors.ts";
+import { parseControlFile } from "../barman/control-file.ts";
 
-/**
- * The system identifier of the cluster in `directory`, which begins its pg_control whatever the version; undefined when there is no
- * cluster.
- */
-export async function systemIdOfDirectory(directory: string): Promise<bigint | undefined> {
+export interface Cluster {
+  readonly systemId: bigint;
+  /** Bytes; undefined of versions whose control file is not known. */
+  readonly segmentSize: number | undefined;
+}
+
+/** What the control file in a data directory says; undefined when there is no cluster. */
+export async function clusterOfDirectory(directory: string): Promise<Cluster | undefined> {
+  let content: Buffer;
   try {
-    const file = await open(join(directory, "global", "pg_control"));
-    try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(8), 0, 8, 0);
-      return bytesRead === 8 ? buffer.readBigUInt64LE() : undefined;
-    } finally {
-      await file.close();
-    }
+    content = await readFile(join(directory, "global", "pg_control"));
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
     return undefined;
+  }
+  if (content.length < 8) return undefined;
+  // Whatever the version, it begins with the identifier. The rest is read while the server writes it: what is torn says nothing.
+  const systemId = content.readBigUInt64LE();
+  try {
+    return { systemId, segmentSize: parseControlFile(content, "pg_control").segmentSize };
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    return { systemId, segmentSize: undefined };
   }
 }

@@ -32,8 +32,8 @@ const ORDER: readonly (Compression | null)[] = [
 ];
 
 /**
- * All objects in the folder of `name`, from one listing: whole, partial and labels, in an order that is always the same.
- * Not for histories, which lie beside all the folders.
+ * The objects in the folder of `name` with that name or one behind it, from one listing: whole, partial and labels, in an
+ * order that is always the same. Not for histories, which lie beside all the folders.
  */
 export async function listWalFolder(
   archive: Archive,
@@ -41,9 +41,11 @@ export async function listWalFolder(
   { signal }: Options = {},
 ): Promise<WalObject[]> {
   const found: WalObject[] = [];
-  for await (const { key, size } of archive.storage.list(`wals/${walFolder(name)}`, { signal })) {
+  const folder = `wals/${walFolder(name)}`;
+  const after = justBefore(`${folder}/${name.name}`);
+  for await (const { key, size } of archive.storage.list(folder, { signal, after })) {
     const object = readObjectName(key);
-    if (object.kind === "wal") found.push({ path: key, wal: object.wal, size });
+    if (object.kind === "wal" && key > after) found.push({ path: key, wal: object.wal, size });
   }
   return found.toSorted(inOrder);
 }
@@ -99,6 +101,12 @@ export async function isThere(archive: Archive, { signal }: Options = {}): Promi
     }
   }
   return false;
+}
+
+/** A key that comes before `key`, and behind all names of earlier segments that are as long. */
+function justBefore(key: string): string {
+  const last = key.codePointAt(key.length - 1)! - 1;
+  return `${key.slice(0, -1)}${String.fromCodePoint(last)}~`;
 }
 
 function inOrder(a: WalObject, b: WalObject): number {

@@ -1,5 +1,4 @@
-// One piece of WAL out of an archive: what a restore_command does. "Absent" ends a recovery and opens the database, so it is
-// said only when listings that succeeded showed that the archive is there, and holds neither the segment nor a beginning of
+// One piece of WAL out of an archive. "Absent" may end a recovery, so it is said only when listings that succeeded showed that the archive is there, and holds neither the segment nor a beginning of
 // it. Everything else that keeps it from being served is thrown (docs/operations/wal.md#exit-statuses).
 
 import { HoldfastError, isHoldfastError } from "../base/errors.ts";

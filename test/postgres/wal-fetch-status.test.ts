@@ -12,6 +12,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:net";
@@ -41,8 +42,8 @@ function store(path: string, content: Uint8Array): void {
 const IN_FOLDER = "0000000100000000";
 store(`${IN_FOLDER}/${name(1)}.gz`, gzipSync(makeSegment({ name: name(1) })));
 store(
-  `${IN_FOLDER}/${name(2)}.partial.gz`,
-  gzipSync(makeSegment({ name: name(2), pages: 3 }).subarray(0, 3 * 8192)),
+  `${IN_FOLDER}/${name(8)}.partial.gz`,
+  gzipSync(makeSegment({ name: name(8), pages: 3 }).subarray(0, 3 * 8192)),
 );
 store(`${IN_FOLDER}/${name(3)}.gz`, gzipSync(makeSegment({ name: name(3) })).subarray(0, 5000));
 store(`${IN_FOLDER}/${name(3)}.partial`, makeSegment({ name: name(3), pages: 2 }));
@@ -100,9 +101,9 @@ test("0: what the archive holds is there", async () => {
 });
 
 test("0: a beginning is filled up with zeros, and -v says so", async () => {
-  const run = await fetch([name(2), "%p", ...there, "-v"]);
+  const run = await fetch([name(8), "%p", ...there, "-v"]);
   assert.equal(run.status, 0);
-  assert.deepEqual(run.content, makeSegment({ name: name(2), pages: 3 }));
+  assert.deepEqual(run.content, makeSegment({ name: name(8), pages: 3 }));
   assert.match(run.stdout, /only its beginning is there: .*\.partial\.gz, filled up with/);
 });
 
@@ -164,6 +165,81 @@ test("126 and more: what is there is damaged, or is not what it is named after",
   control.writeBigUInt64LE(MADE_SYSTEM_ID + 1n);
   writeFileSync(join(data, "global/pg_control"), control);
   await noAnswer("another cluster", [name(1), "%p", ...there], { cwd: data }, /system identifier/);
+});
+
+/** An archive with these segments of timeline 1, stored an hour ago, and these histories. */
+function archiveWith(
+  segments: Readonly<Record<string, Buffer>>,
+  histories: Readonly<Record<string, string>> = {},
+): string[] {
+  const at = mkdtempSync(join(folder, "holed-"));
+  const wals = join(at, "one/wals");
+  mkdirSync(join(wals, IN_FOLDER), { recursive: true });
+  const past = new Date(Date.now() - 3_600_000);
+  for (const [each, content] of Object.entries(segments)) {
+    writeFileSync(join(wals, IN_FOLDER, each), content);
+    utimesSync(join(wals, IN_FOLDER, each), past, past);
+  }
+  for (const [each, content] of Object.entries(histories)) {
+    writeFileSync(join(wals, each), content);
+    utimesSync(join(wals, each), past, past);
+  }
+  return ["--archive", at, "--server", "one"];
+}
+
+/** A data directory of a cluster with segments of a megabyte. */
+function dataDirectory(inWal: Readonly<Record<string, Buffer>> = {}): string {
+  const data = mkdtempSync(join(folder, "data-"));
+  mkdirSync(join(data, "pg_wal"));
+  for (const [each, content] of Object.entries(inWal))
+    writeFileSync(join(data, "pg_wal", each), content);
+  return data;
+}
+
+test("126 and more: the log has a hole, which is not its end", async () => {
+  const whole = (segment: number): Buffer => makeSegment({ name: name(segment) });
+  const begun = makeSegment({ name: name(2), pages: 3 });
+  const later = archiveWith({ [name(1)]: whole(1), [name(3)]: whole(3) });
+  await noAnswer("later WAL", [name(2), "%p", ...later], {}, /the log has a hole: .* has no 0+1/);
+  const beginning = archiveWith({ [name(3)]: whole(3), [`${name(2)}.partial`]: begun });
+  await noAnswer("only its beginning", [name(2), "%p", ...beginning], {}, /only the beginning of/);
+  const far = archiveWith({ [name(0xff)]: whole(0xff) });
+  await noAnswer("far away", [name(2), "%p", ...far], {}, /has a hole/);
+  // Timeline 2 went on where timeline 1 is missing; with segments of 16 megabytes that is segment 5.
+  const history = { "00000002.history": "1\t0/5000028\tno recovery target specified\n" };
+  const forked = archiveWith({ [name(1)]: whole(1) }, history);
+  await noAnswer(
+    "a later fork",
+    [name(4), "%p", ...forked],
+    {},
+    /timeline 2 left timeline 1 behind it/,
+  );
+  for (const end of [5, 6]) {
+    const run = await fetch([name(end), "%p", ...forked]);
+    assert.deepEqual([run.status, run.stderr], [1, ""], `${end} is behind the fork`);
+  }
+});
+
+test("1: what the server has itself it may take from there, but not what only has the name", async () => {
+  const hole = archiveWith({ [name(3)]: makeSegment({ name: name(3) }) });
+  const own = dataDirectory({ [name(2)]: makeSegment({ name: name(2) }) });
+  const recycled = dataDirectory({ [name(2)]: makeSegment({ name: name(0) }) });
+  const words = ["pg", "wal-fetch", name(2), "pg_wal/RECOVERYXLOG", ...hole];
+  assert.equal((await runProgram(words, { cwd: own })).status, 1);
+  assert.equal((await runProgram(words, { cwd: recycled })).status, 126);
+});
+
+test("0: a segment that others overtook on their way is waited for", async () => {
+  const words = archiveWith({});
+  const wals = join(words[1]!, "one/wals", IN_FOLDER);
+  writeFileSync(join(wals, name(3)), makeSegment({ name: name(3) }));
+  const { child, ended } = startProgram(["pg", "wal-fetch", name(2), target(), ...words]);
+  let told = "";
+  child.stderr!.on("data", (text: string) => (told += text));
+  await until("the program to wait", () => Promise.resolve(told.includes("waiting: ")));
+  writeFileSync(join(wals, `${name(2)}.gz`), gzipSync(makeSegment({ name: name(2) })));
+  assert.equal((await ended).status, 0);
+  await noAnswer("not for ever", [name(1), "%p", ...words, "--timeout", "1s"], {}, /has a hole/);
 });
 
 test("126 and more: the words on the command line make no sense", async () => {

@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { suite, test } from "node:test";
+import { after, suite, test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { walkPages } from "../../src/barman/wal-header.ts";
 import { segmentName, segmentNumber } from "../../src/barman/wal-name.ts";
@@ -57,9 +57,16 @@ async function startPrimary(
   });
 }
 
+const copies: string[] = [];
+after(() => {
+  for (const copy of copies) rmSync(copy, { recursive: true, force: true });
+});
+
 /** A copy of the data directory, taken as backups are. */
 async function copyOf(server: TestServer): Promise<string> {
-  const to = join(serverOwnedFolder("copy"), "data");
+  const folder = serverOwnedFolder("copy");
+  copies.push(folder);
+  const to = join(folder, "data");
   const start =
     server.major >= 15 ? "pg_backup_start('copy', true)" : "pg_start_backup('copy', true)";
   const stop = server.major >= 15 ? "pg_backup_stop()" : "pg_stop_backup(false)";
@@ -182,11 +189,11 @@ for (const major of MAJORS) {
           assert.deepEqual([header.major, String(header.systemId)], [major, id]);
         }
         await primary.halt();
-        await using recovered = await recover(primary, data, site, "-v");
+        await using recovered = await recover(primary, data, site, `-v >> ${data}/fetched`);
         const [count] = await recovered.sql<{ count: string }>("SELECT count(*) FROM rows");
         assert.equal(Number(count!.count), rows);
         // The log is followed by a process beside the server, which leaves nothing behind.
-        assert.match(recovered.log(), /[0-9A-F]{24}: fetched ahead/);
+        assert.match(readFileSync(join(data, "fetched"), "utf8"), /[0-9A-F]{24}: fetched ahead/);
         const spool = join(data, "pg_wal/holdfast-spool");
         await until("the spool to go", () => Promise.resolve(!existsSync(spool)));
       });
@@ -202,8 +209,14 @@ for (const major of MAJORS) {
         const victim = names[names.length - 4]!;
         const path = join(site.folder, "wals", victim.slice(0, 16), victim);
         const content = readFileSync(path);
-        // A damaged object is no end of the log.
+        // What is not there is no end of the log either while there is more behind it.
         rmSync(path);
+        await assert.rejects(
+          recover(primary, data, site, "--timeout 1s"),
+          /the log has a hole: [^]*could not restore file/,
+        );
+        assert.ok(existsSync(join(data, "recovery.signal")), "the recovery is not over");
+        // Nor is a damaged object.
         writeFileSync(path, content.subarray(0, content.length / 2));
         await assert.rejects(recover(primary, data, site), /could not restore file/);
         assert.ok(existsSync(join(data, "recovery.signal")), "the recovery is not over");

@@ -6,9 +6,11 @@ import { spawn } from "node:child_process";
 import { basename, dirname, join } from "node:path";
 import { parseDuration } from "../../base/duration.ts";
 import { HoldfastError, isHoldfastError, messageOf } from "../../base/errors.ts";
+import { SEGMENT_SIZE_DEFAULT } from "../../barman/lsn.ts";
 import type { WalName } from "../../barman/wal-name.ts";
-import { systemIdOfDirectory } from "../../postgres/data-directory.ts";
-import { fetchWal, requireWalName, type FetchedWal } from "../../postgres/wal-fetch.ts";
+import { clusterOfDirectory, type Cluster } from "../../postgres/data-directory.ts";
+import { fetchForRecovery } from "../../postgres/recovery-fetch.ts";
+import { requireWalName, type FetchedWal } from "../../postgres/wal-fetch.ts";
 import { prefetchWal } from "../../postgres/wal-prefetch.ts";
 import { WalSpool } from "../../postgres/wal-spool.ts";
 import { placeWal } from "../../postgres/wal-target.ts";
@@ -62,7 +64,8 @@ out: PostgreSQL opens the database after 1, and stops with an error after 126. S
     const name = requireWalName(text);
     const budget = parseDuration(flags.timeout, "--timeout");
     const count = prefetchOf(flags.prefetch);
-    const systemId = await systemIdOfDirectory(".");
+    const cluster = await clusterOfDirectory(".");
+    const systemId = cluster?.systemId;
     const spool = spoolFor(context, flags, { path, count, systemId });
     if (flags.fetchAhead !== undefined) {
       if (spool === undefined || systemId === undefined) return EXIT.ok;
@@ -80,7 +83,7 @@ out: PostgreSQL opens the database after 1, and stops with an error after 126. S
       tell(context, text, { from: "spool" });
       return EXIT.ok;
     }
-    const found = await fetchWithin(context, flags, { name, systemId, budget });
+    const found = await fetchWithin(context, flags, { name, path, cluster, budget });
     if (found === undefined) {
       tell(context, text, { from: "nowhere" });
       return EXIT.absent;
@@ -161,13 +164,25 @@ async function fetchAhead(
 async function fetchWithin(
   context: Context,
   flags: FetchFlags,
-  { name, systemId, budget }: { name: WalName; systemId: bigint | undefined; budget: number },
+  wanted: { name: WalName; path: string; cluster: Cluster | undefined; budget: number },
 ): Promise<FetchedWal | undefined> {
+  const { name, path, cluster, budget } = wanted;
   const late = AbortSignal.timeout(budget);
   const signal = AbortSignal.any([context.signal, late]);
   try {
     const archive = await openNamedArchive({ ...context, signal }, flags);
-    return await fetchWal({ archive, name, systemId, signal });
+    return await fetchForRecovery({
+      archive,
+      name,
+      systemId: cluster?.systemId,
+      segmentSize: cluster?.segmentSize ?? SEGMENT_SIZE_DEFAULT,
+      walFolder: dirname(path),
+      // What is found out in the last moment is better told than that there was no time for it.
+      patience: budget * 0.8,
+      clock: context.clock,
+      onWait: (why) => context.output.warn(`waiting: ${why}`),
+      signal,
+    });
   } catch (error) {
     if (!late.aborted || !isHoldfastError(error, "CANCELLED")) throw error;
     throw new HoldfastError(

@@ -1,7 +1,7 @@
 // `pg wal-push`: what an archive_command runs for every file of WAL. The status is 0 only when the file is durable in the
 // archive: the server recycles it then.
 
-import { systemIdOfDirectory } from "../../postgres/data-directory.ts";
+import { clusterOfDirectory } from "../../postgres/data-directory.ts";
 import { pushWal } from "../../postgres/wal-push.ts";
 import { GZIP_FAST, parseWalCompression } from "../../postgres/wal-codec.ts";
 import { addArchiveOptions, openNamedArchive } from "../archive-session.ts";
@@ -37,7 +37,7 @@ another server is one too. Barman reads zstd from version 3.12 on. See docs/oper
     const chosen = flags.walCompression ?? environment["HOLDFAST_WAL_COMPRESSION"];
     const compression = chosen ? parseWalCompression(chosen, "--wal-compression") : GZIP_FAST;
     // PostgreSQL runs the command in its data directory.
-    const systemId = await systemIdOfDirectory(".");
+    const systemId = (await clusterOfDirectory("."))?.systemId;
     const archive = await openNamedArchive(context, flags, { create: true });
     const pushed = await pushWal({ archive, path, compression, systemId, signal });
     for (const each of pushed.left)
