@@ -101,10 +101,12 @@ export class Intake {
 
   /** Takes over what an earlier run left in the spool. */
   async start(): Promise<void> {
-    const { spool, identity } = this.#options;
+    const { spool, identity, known } = this.#options;
     for (const file of spool.complete) this.#upload(file);
     for (const file of spool.begun) {
-      if (file.written < identity.segmentSize) this.#left.add(file);
+      // A partial segment must not come beside the whole one, which an earlier run archived by way of another spool.
+      if (known.has(file)) await this.#spool.remove(file);
+      else if (file.written < identity.segmentSize) this.#left.add(file);
       else {
         await file.complete();
         this.#upload(file);
@@ -218,9 +220,9 @@ export class Intake {
   async finish(): Promise<void> {
     if (this.#file !== undefined) {
       await this.#file.sync();
-      await this.#partials?.refresh(this.#file);
+      await this.#refresh(this.#file);
     }
-    for (const file of this.#left) await this.#partials?.refresh(file);
+    for (const file of this.#left) await this.#refresh(file);
     await this.#settleResting();
     await this.#uploads.settled();
   }
@@ -274,7 +276,7 @@ export class Intake {
       this.#syncedAt = now;
       await file.sync();
     }
-    for (const left of this.#left) await this.#partials?.refresh(left);
+    for (const left of this.#left) await this.#refresh(left);
     await this.#settleResting();
     if (file === undefined || this.#partials === undefined || partialAfter === undefined) return;
     const isDirty = file.written > this.#partials.coverage(file);
@@ -282,9 +284,14 @@ export class Intake {
     if (now - this.#dirtySince < partialAfter) return;
     // What arrives while it is stored makes it dirty again.
     this.#dirtySince = now;
-    await this.#partials.refresh(file);
+    await this.#refresh(file);
     if (file === this.#file && file.written === this.#partials.coverage(file))
       this.#dirtySince = undefined;
+  }
+
+  /** Stores what there is of a segment, unless the whole one is in the archive: it comes again before a hole is filled. */
+  async #refresh(file: SpoolFile): Promise<void> {
+    if (!this.#options.known.has(file)) await this.#partials?.refresh(file);
   }
 
   /** Stores what unfinished segments have, as nothing will be added to them; then the spool needs them no more. */
@@ -292,7 +299,7 @@ export class Intake {
     const { known } = this.#options;
     for (const file of this.#resting) {
       const isNeeded = this.#partials !== undefined && !known.has(file);
-      if (isNeeded) await this.#partials!.refresh(file);
+      if (isNeeded) await this.#refresh(file);
       if (isNeeded && this.#partials!.coverage(file) < file.written) continue;
       if (!this.#resting.delete(file)) continue;
       await this.#spool.remove(file);
