@@ -2,13 +2,16 @@
 // says clearly what is in its way.
 
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { isHoldfastError, type ErrorCode } from "../../src/base/errors.ts";
+import { HoldfastError, isHoldfastError, type ErrorCode } from "../../src/base/errors.ts";
 import { segmentAt } from "../../src/barman/lsn.ts";
 import { segmentName } from "../../src/barman/wal-name.ts";
+import { connect } from "../../src/postgres/connection.ts";
+import { forwarding } from "../../src/storage/forwarding.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 import { ended, openBench, writeWal, type ReceiverBench } from "./receiver-bench.ts";
 import { MAJORS, skipWithoutServer, startTestServer, until } from "./servers.ts";
 
@@ -29,6 +32,9 @@ async function refused(work: Promise<unknown>, code: ErrorCode, text: RegExp): P
     return true;
   });
 }
+
+const away = (): HoldfastError =>
+  new HoldfastError("STORAGE_UNAVAILABLE", "the storage is away", { retryable: true });
 
 for (const major of MAJORS) {
   for (const segmentMegabytes of major === 15 ? [1, 16, 64] : [16]) {
@@ -212,6 +218,24 @@ void suite("what stands in the way is said clearly", { skip: skipWithoutServer()
         shared: true,
       });
       await shared.event("streaming");
+      await writeWal(bench.server, 3);
+      await bench.server.sql("SELECT pg_switch_wal()");
+      const last = segmentName(
+        1,
+        segmentAt(await bench.position(), bench.segmentSize) - 1,
+        bench.segmentSize,
+      );
+      await shared.event("stored", (event) => event.name >= last);
+      const objects = readdirSync(folder);
+      assert.ok(objects.includes(`${last}.gz`), objects.join());
+      assert.ok(
+        objects.includes(name!) && !objects.includes(`${name!}.gz`),
+        "what is there is enough",
+      );
+      assert.deepEqual(
+        objects.filter((object) => object.includes(".partial")),
+        [],
+      );
       await shared.stop();
     } finally {
       await other.stop();
@@ -224,7 +248,6 @@ void suite("what stands in the way is said clearly", { skip: skipWithoutServer()
     try {
       await bench.server.sql("CREATE ROLE poor LOGIN");
       const poor = { ...bench.settings(), user: "poor" };
-      const { connect } = await import("../../src/postgres/connection.ts");
       const denied = bench.receive({
         spool: bench.newSpool(),
         connect: ({ replication, signal }) => connect({ settings: poor, replication, signal }),
@@ -251,6 +274,82 @@ void suite("what stands in the way is said clearly", { skip: skipWithoutServer()
         segmentAt(after, bench.segmentSize) <= segment,
         "nothing behind it was acknowledged",
       );
+    } finally {
+      await bench.close();
+    }
+  });
+
+  void test("a role that may replicate and nothing else is enough, and it is said what nobody watches", async () => {
+    const hba = ["local all streamer reject", "local replication streamer trust"];
+    const bench = await openBench({ segmentMegabytes: 1, hba });
+    try {
+      await bench.server.sql("CREATE ROLE streamer LOGIN REPLICATION");
+      const settings = { ...bench.settings(), user: "streamer" };
+      const spool = bench.newSpool();
+      const start = (): ReturnType<typeof bench.receive> =>
+        bench.receive({
+          spool,
+          connect: ({ replication, signal }) => connect({ settings, replication, signal }),
+        });
+      for (let run = 0; run < 2; run++) {
+        const receiving = await start();
+        await receiving.event("streaming");
+        await receiving.event("slot", ({ warning }) => warning.kind === "unwatched");
+        await writeWal(bench.server, 2);
+        await untilDurable(bench);
+        await receiving.stop();
+        bench.assertDurable((await bench.acknowledged())!);
+      }
+      bench.assertEqual();
+    } finally {
+      await bench.close();
+    }
+  });
+
+  void test("a slot that uses half of what it may is told", async () => {
+    const settings = { wal_keep_size: 0, max_slot_wal_keep_size: "16MB" };
+    const bench = await openBench({ segmentMegabytes: 1, settings });
+    try {
+      const spool = bench.newSpool();
+      await (
+        await bench.receive({ spool, until: "now" })
+      ).done;
+      await writeWal(bench.server, 11);
+      const refusing = (storage: Storage): Storage => ({
+        ...forwarding(storage, {}),
+        put: () => Promise.reject(away()),
+        replace: () => Promise.reject(away()),
+      });
+      const receiving = await bench.receive({ spool, around: refusing, stopWithin: 100 });
+      const { warning } = await receiving.event("slot");
+      assert.ok(warning.kind === "filling" && warning.safeBytes < 8 << 20, JSON.stringify(warning));
+      await receiving.stop();
+    } finally {
+      await bench.close();
+    }
+  });
+
+  void test("a hole before the last segment, which a death left, is filled also when nobody tells what the slot keeps", async () => {
+    const bench = await openBench({ segmentMegabytes: 1 });
+    try {
+      const spool = bench.newSpool();
+      const first = await bench.receive({ spool });
+      await first.event("streaming");
+      await writeWal(bench.server, 5);
+      await untilDurable(bench);
+      await first.stop();
+      const missing = bench.archived().whole.at(-2)!;
+      rmSync(join(bench.walFolder, missing.slice(0, 16), `${missing}.gz`));
+      // A slot that has kept nothing yet.
+      await bench.server.sql("SELECT pg_drop_replication_slot('holdfast')");
+      await bench.server.sql("SELECT pg_create_physical_replication_slot('holdfast', false)");
+      const again = await bench.receive({ spool });
+      await again.event("stored", ({ name }) => name === missing);
+      await untilDurable(bench);
+      const summary = await again.stop();
+      assert.equal(summary.hasGap, false);
+      bench.assertEqual();
+      bench.assertTidy();
     } finally {
       await bench.close();
     }
