@@ -2,7 +2,7 @@
 // policy that moves over keeps the same snapshots. Pure.
 
 import { HoldfastError } from "../base/errors.ts";
-import { daysSinceEpoch } from "../restic/go-time.ts";
+import { daysSinceEpoch, secondOf } from "../restic/go-time.ts";
 
 export interface KeepDuration {
   readonly years: number;
@@ -73,7 +73,7 @@ export function isZeroDuration(duration: KeepDuration): boolean {
  */
 export function before(time: ZonedTime, duration: KeepDuration, localOffset: LocalOffset): bigint {
   const offsetAt = placeOf(time, localOffset);
-  const second = Number(floorDiv(time.nanoseconds, SECOND));
+  const second = secondOf(time.nanoseconds);
   const local = second + offsetAt(second);
   const day = Math.floor(local / DAY_SECONDS);
   const date = civilDate(day);
@@ -91,7 +91,7 @@ export function before(time: ZonedTime, duration: KeepDuration, localOffset: Loc
 
 function placeOf({ nanoseconds, offset }: ZonedTime, localOffset: LocalOffset): LocalOffset {
   if (offset === undefined) return () => 0;
-  const second = Number(floorDiv(nanoseconds, SECOND));
+  const second = secondOf(nanoseconds);
   return localOffset(second) === offset ? localOffset : () => offset;
 }
 
@@ -99,10 +99,6 @@ function placeOf({ nanoseconds, offset }: ZonedTime, localOffset: LocalOffset): 
 function fromWall(wall: number, offsetAt: LocalOffset): number {
   const first = offsetAt(wall);
   return first === 0 ? wall : wall - offsetAt(wall - first);
-}
-
-function floorDiv(a: bigint, b: bigint): bigint {
-  return a >= 0n || a % b === 0n ? a / b : a / b - 1n;
 }
 
 /** Year, month and day of a day counted from 1970-01-01. */

@@ -115,6 +115,12 @@ export function parseTime(text: string): bigint {
   return BigInt(days * DAY_SECONDS + time - zone) * SECOND + nanoseconds;
 }
 
+/** The second since 1970 that a moment in nanoseconds is in. */
+export function secondOf(nanoseconds: bigint): number {
+  const second = nanoseconds / SECOND;
+  return Number(nanoseconds % SECOND < 0n ? second - 1n : second);
+}
+
 /**
  * An RFC 3339 time as Go writes it after reading it: at most nine fraction digits without zeros at their end, and "Z" for
  * every offset that is zero.

@@ -1,11 +1,12 @@
-// `dump`: writes one file of a snapshot to standard output or into a file, piece by piece.
+// `dump`: writes a file of a snapshot, or a directory as a tar or zip, to standard output or into a file, piece by piece.
 
 import { open, unlink } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
+import { posix } from "node:path";
 import { HoldfastError, errnoOf, messageOf } from "../../base/errors.ts";
+import { ARCHIVE_FORMATS, dumpArchive } from "../../files/dump-archive.ts";
 import { readFileContent } from "../../files/file-content.ts";
 import { findNode } from "../../files/find-path.ts";
-import type { BlobReader } from "../../repository/blob-reader.ts";
 import type { Id } from "../../base/bytes.ts";
 import { textToByteString } from "../../restic/byte-string.ts";
 import type { TreeNode } from "../../restic/tree-node.ts";
@@ -29,30 +30,44 @@ export const dumpCommand: CommandModule = {
   configure(command) {
     command
       .argument("<snapshot[:directory]>", "snapshot id, `latest`, or a directory of one")
-      .argument("<file>", "path of the file in it")
+      .argument("<path>", "path in it of a file, or of a directory to write as an archive")
       .option("-t, --target <file>", "write into this file instead of standard output")
-      .option("-a, --archive <format>", "accepted; directories cannot be dumped yet", "tar")
+      .option("-a, --archive <format>", "how to write a directory: tar or zip", "tar")
       .addHelpText(
         "after",
         `
 Examples:
   holdfast dump latest /production.sql | psql production
-  holdfast dump 4bba301e:/etc hosts --target /tmp/hosts`,
+  holdfast dump 4bba301e:/etc hosts --target /tmp/hosts
+  holdfast dump latest:/srv / --archive zip > srv.zip`,
       );
     addSnapshotFilter(command, ", for `latest`");
   },
 
   async run(context, [name = "", path = ""], options) {
     const flags = options as unknown as DumpFlags;
-    if (flags.archive !== "tar" && flags.archive !== "zip") {
+    const format = ARCHIVE_FORMATS.find((each) => each === flags.archive);
+    if (format === undefined) {
       throw new HoldfastError("USAGE", `unknown archive format ${JSON.stringify(flags.archive)}`);
     }
     await withRepository(context, "read", async (repository, signal) => {
       const filter = snapshotFilter(flags, context);
       const { reader, tree } = await openSnapshot(context, repository, name, { filter, signal });
-      const node = await findFileNode(reader, tree, path, signal);
+      const node = await findNode(reader, tree, textToByteString(path), signal);
       const ahead = Math.min(AHEAD_MAX, repository.storage.traits.connections);
-      const content = readFileContent({ reader, node, ahead, signal });
+      const reading = { reader, ahead, signal };
+      let content: AsyncIterable<Uint8Array>;
+      if (node?.type === "file") content = readFileContent({ ...reading, node });
+      else {
+        const directory = directoryOf(node, tree, path);
+        if (flags.target === undefined && context.output.isTerminal) {
+          throw new HoldfastError("USAGE", "stdout is the terminal, please redirect output", {
+            hint: "Or name a file with --target.",
+          });
+        }
+        const inside = posix.normalize(`/${textToByteString(path)}`);
+        content = dumpArchive(format, { ...reading, tree: directory, path: inside });
+      }
       if (flags.target === undefined) await print(context, content);
       else await store(flags.target, content);
     });
@@ -60,19 +75,10 @@ Examples:
   },
 };
 
-async function findFileNode(
-  reader: BlobReader,
-  tree: Id,
-  path: string,
-  signal: AbortSignal,
-): Promise<TreeNode> {
-  const node = await findNode(reader, tree, textToByteString(path), signal);
-  if (node?.type === "file") return node;
-  if (node === undefined || node.type === "dir") {
-    throw new HoldfastError("USAGE", `${path} is a directory, which cannot be dumped yet`, {
-      hint: "Bring it back with `restore`.",
-    });
-  }
+/** The tree of a directory, that of the snapshot where the path leads nowhere else. */
+function directoryOf(node: TreeNode | undefined, root: Id, path: string): Id {
+  if (node === undefined) return root;
+  if (node.subtree !== null) return node.subtree;
   throw new HoldfastError("USAGE", `${path} should be a file, but is a ${node.type}`);
 }
 
