@@ -36,7 +36,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "dump",
-    summary: "Write a file of a snapshot to standard output",
+    summary: "Write a file or directory of a snapshot to standard output",
     load: async () => (await import("./commands/dump.ts")).dumpCommand,
   },
   {
