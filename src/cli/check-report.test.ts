@@ -24,7 +24,11 @@ const COVERED: CheckReport["covered"] = {
 };
 
 /** Tells about a check of two snapshots that found `found`. */
-function tell(found: (findings: CheckFindings) => void, options: Partial<OutputOptions> = {}) {
+function tell(
+  found: (findings: CheckFindings) => void,
+  options: Partial<OutputOptions> = {},
+  report: Partial<CheckReport> = {},
+) {
   const { output, stdout, stderr } = recordOutput(options);
   const reporter = new CheckReporter({
     output,
@@ -49,6 +53,9 @@ function tell(found: (findings: CheckFindings) => void, options: Partial<OutputO
     findings: findings.kept,
     findingsOmitted: 0,
     covered: COVERED,
+    verdicts: [],
+    verified: { packs: 0, bytes: 0, bytesStored: 0, oldest: undefined },
+    ...report,
   });
   return { stdout: stdout(), stderr: stderr() };
 }

@@ -5,11 +5,13 @@ import type { Clock } from "../base/clock.ts";
 import { Progress } from "../base/progress.ts";
 import type { CheckPhase, CheckReport } from "../repository/check.ts";
 import type { CheckFinding } from "../repository/check-findings.ts";
-import { formatBytes, formatDuration } from "./format.ts";
+import type { SnapshotVerdict } from "../repository/snapshot-verdict.ts";
+import { formatAge, formatBytes, formatDuration, formatPercent } from "./format.ts";
 import type { Output } from "./output.ts";
 import { ProgressDisplay } from "./progress.ts";
 import { countView } from "./progress-views.ts";
 import type { ProgressView } from "./progress-views.ts";
+import { describeSnapshot } from "./snapshot-table.ts";
 
 export interface CheckReporterOptions {
   output: Output;
@@ -17,6 +19,8 @@ export interface CheckReporterOptions {
   framesPerSecond: number;
   /** What is said when packs begin to be read; knows how many packs and bytes that will be. */
   announceData: (packs: number, bytes: number) => string;
+  /** Say how much was read and proved so far, in this run and earlier ones. */
+  tellsVerified?: boolean;
 }
 
 /** Tells about a check while it runs. */
@@ -91,11 +95,15 @@ export class CheckReporter {
   summary(report: CheckReport): void {
     const { output } = this.#options;
     this.end();
+    const { tellsVerified = false, clock } = this.#options;
     if (output.isJson) {
-      output.json(summaryMessage(report));
+      output.json(summaryMessage(report, tellsVerified));
       return;
     }
     output.print(coverageLine(report));
+    const now = clock.now();
+    if (tellsVerified) output.print(verifiedLine(report, now));
+    for (const verdict of report.verdicts) output.print(verdictLine(verdict, now));
     if (report.numErrors === 0) {
       // Beside errors these would mislead: packs are in no index because an index is lost.
       for (const { first, more } of this.#hints.values()) {
@@ -123,7 +131,7 @@ export class CheckReporter {
   }
 }
 
-function summaryMessage(report: CheckReport): object {
+function summaryMessage(report: CheckReport, tellsVerified: boolean): object {
   const { numErrors, brokenPacks, suggestRepairIndex, suggestPrune } = report;
   return {
     message_type: "summary",
@@ -131,7 +139,65 @@ function summaryMessage(report: CheckReport): object {
     broken_packs: brokenPacks.length === 0 ? null : brokenPacks,
     suggest_repair_index: suggestRepairIndex,
     suggest_prune: suggestPrune,
+    verified: tellsVerified ? verifiedMessage(report) : undefined,
+    snapshots: report.verdicts.length === 0 ? undefined : report.verdicts.map(verdictMessage),
   };
+}
+
+function verifiedMessage({ verified, covered }: CheckReport): object {
+  return {
+    packs: verified.packs,
+    packs_total: covered.packs,
+    bytes: verified.bytes,
+    bytes_total: verified.bytesStored,
+    oldest: timeText(verified.oldest),
+  };
+}
+
+function verdictMessage(verdict: SnapshotVerdict): object {
+  return {
+    id: verdict.id,
+    state: verdict.state,
+    packs: verdict.packs,
+    bytes: verdict.bytes,
+    verified_packs: verdict.verifiedPacks,
+    verified_bytes: verdict.verifiedBytes,
+    oldest: timeText(verdict.oldest),
+    damaged_packs: verdict.damagedPacks,
+    damaged_trees: verdict.damagedTrees,
+  };
+}
+
+function timeText(time: number | undefined): string | null {
+  return time === undefined ? null : new Date(time).toISOString();
+}
+
+/** How far checks have come, over all their runs. */
+function verifiedLine({ verified, covered }: CheckReport, now: number): string {
+  const { packs, bytes, bytesStored, oldest } = verified;
+  const part = `${packs} of ${covered.packs} packs, ${formatPercent(bytes, bytesStored)} of ${formatBytes(bytesStored)}`;
+  return `read and proved so far: ${part}${oldestText(oldest, now)}`;
+}
+
+function verdictLine(verdict: SnapshotVerdict, now: number): string {
+  const { id, snapshot, state, packs, bytes, verifiedPacks, verifiedBytes, oldest } = verdict;
+  const what = describeSnapshot(id, snapshot);
+  if (state === "damaged") {
+    const parts = [
+      ...(verdict.damagedPacks.length > 0 ? [`${verdict.damagedPacks.length} packs`] : []),
+      ...(verdict.damagedTrees > 0 ? [`${verdict.damagedTrees} directory listings`] : []),
+    ];
+    return `${what}: damaged (${parts.join(", ")})`;
+  }
+  const read =
+    state === "verified"
+      ? `all ${packs} packs (${formatBytes(bytes)}) were read`
+      : `${verifiedPacks} of ${packs} packs (${formatPercent(verifiedBytes, bytes)} of ${formatBytes(bytes)}) were read`;
+  return `${what}: ${state}, ${read}${oldestText(oldest, now)}`;
+}
+
+function oldestText(oldest: number | undefined, now: number): string {
+  return oldest === undefined ? "" : `, the oldest ${formatAge((now - oldest) / 1000)}`;
 }
 
 /** A green report says how much it means. */

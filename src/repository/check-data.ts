@@ -21,7 +21,9 @@ export type ReadData =
   /** A random choice: this share of the packs, above 0 and at most 100, one pack at least. */
   | { mode: "subset"; percent: number }
   /** A random choice of about this many bytes, not more unless one pack is larger. */
-  | { mode: "subset"; bytes: number };
+  | { mode: "subset"; bytes: number }
+  /** Those that were never proved, then those for which it is longest ago, up to this many bytes: one pack at least. */
+  | { mode: "budget"; bytes: number };
 
 /** A pack that can be read. */
 export interface ReadablePack {
@@ -35,10 +37,16 @@ export interface ReadablePack {
 export function choosePacks(
   packs: readonly ReadablePack[],
   readData: ReadData,
-  options: { firstByte: (pack: number) => number; random: Random },
+  options: {
+    firstByte: (pack: number) => number;
+    random: Random;
+    /** When a pack was proved last, ms since 1970. */
+    verifiedAt: (pack: number) => number | undefined;
+  },
 ): ReadablePack[] {
   if (readData.mode === "none") return [];
   if (readData.mode === "all") return [...packs];
+  if (readData.mode === "budget") return chooseOldest(packs, readData.bytes, options);
   if ("of" in readData) {
     const { part, of } = readData;
     return packs.filter(({ number }) => options.firstByte(number) % of === part - 1);
@@ -55,6 +63,22 @@ export function choosePacks(
     return true;
   });
   return chosen.length > 0 ? chosen : shuffled.slice(0, 1);
+}
+
+/** In turn, and none is passed over because it is large: or else it would never have its turn. */
+function chooseOldest(
+  packs: readonly ReadablePack[],
+  bytes: number,
+  { verifiedAt, random }: { verifiedAt: (pack: number) => number | undefined; random: Random },
+): ReadablePack[] {
+  const times = new Map(packs.map(({ number }) => [number, verifiedAt(number) ?? 0]));
+  // Of those with the same time, chance decides: what was never read is not read in the order of writing.
+  const ordered = shuffle(packs, random).sort(
+    (a, b) => times.get(a.number)! - times.get(b.number)!,
+  );
+  let left = bytes;
+  const end = ordered.findIndex(({ size }) => (left -= size) < 0);
+  return end < 0 ? ordered : ordered.slice(0, Math.max(1, end));
 }
 
 function shuffle<T>(items: readonly T[], random: Random): T[] {
@@ -74,7 +98,7 @@ export interface DataCheckOptions {
   pool: CheckPool;
   findings: CheckFindings;
   /** A pack was dealt with; `bytes` of it were checked, none when it could not be fetched. */
-  onPack: (bytes: number) => void;
+  onPack: (pack: ReadablePack, bytes: number, isSound: boolean) => void;
   signal?: AbortSignal | undefined;
 }
 
@@ -88,24 +112,24 @@ export async function checkData(
   const work = async (lane: CheckLane, _: number, signal: AbortSignal): Promise<void> => {
     for (const pack of waiting) {
       if (signal.aborted) return;
-      options.onPack(await checkOne(pack, lane, options, signal));
+      const { bytes, isSound } = await checkOne(pack, lane, options, signal);
+      options.onPack(pack, bytes, isSound);
     }
   };
   await eachLimit(lanes, lanes.length, work, { signal: options.signal });
 }
 
-/** Bytes that were checked. */
 async function checkOne(
   pack: ReadablePack,
   lane: CheckLane,
   options: DataCheckOptions,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<{ bytes: number; isSound: boolean }> {
   const { table, findings } = options;
   const id = table.index.packs[pack.number]!;
   try {
     const problems = await readAndCheck(pack, lane, options, signal);
-    if (problems.length === 0) return pack.size;
+    if (problems.length === 0) return { bytes: pack.size, isSound: true };
     const again = await readAndCheck(pack, lane, options, signal);
     if (again.length === 0) {
       const what = `pack ${id} is sound, but was not when it was read first`;
@@ -114,14 +138,14 @@ async function checkOne(
       const more = again.length > 1 ? { details: again } : {};
       findings.add("PACK_DAMAGED", `pack ${id}: ${again[0]}`, { packs: [id], ...more });
     }
-    return pack.size;
+    return { bytes: pack.size, isSound: again.length === 0 };
   } catch (error) {
     if (!isPermanent(error)) throw error;
     const missing = isHoldfastError(error, "STORAGE_NOT_FOUND");
     findings.add(missing ? "PACK_MISSING" : "PACK_UNREADABLE", `pack ${id}: ${error.message}`, {
       packs: [id],
     });
-    return 0;
+    return { bytes: 0, isSound: false };
   }
 }
 

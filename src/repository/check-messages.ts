@@ -10,6 +10,8 @@ export interface CheckWorkerData {
   index: SharedIndex;
   /** Entries met so far: an EntrySet. */
   used: SharedArrayBuffer;
+  /** Tell what each tree refers to. */
+  edges: boolean;
   /** Buffers of the worker, each for one request at a time. */
   buffers: number;
   bufferBytes: number;
@@ -67,6 +69,8 @@ export interface TreesReply {
   /** Trees that could not be opened here. */
   failed: Uint32Array;
   faults: TreeFault[];
+  /** What the trees refer to, as TreeEdges gives it; empty when nobody asked. */
+  edges: Uint32Array;
 }
 
 export interface BlobsReply {

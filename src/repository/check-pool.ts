@@ -36,6 +36,8 @@ export interface CheckPoolOptions {
   /** The largest part of a pack that is read at once. */
   bufferBytes: number;
   threads: CheckThreads;
+  /** Tell what each tree refers to. */
+  edges?: boolean;
 }
 
 type Answer = PackReply | TreesReply | BlobsReply;
@@ -129,11 +131,12 @@ export class CheckPool implements AsyncDisposable {
   }
 
   #startWorker(): Promise<Member> {
-    const { key, index, used, bufferBytes } = this.#options;
+    const { key, index, used, bufferBytes, edges = false } = this.#options;
     const data: CheckWorkerData = {
       key,
       index: index.shared,
       used,
+      edges,
       buffers: this.#buffersPerWorker,
       bufferBytes,
     };

@@ -10,6 +10,7 @@ import type { BlobLookup } from "./blob-index.ts";
 import { DETAILS_MAX } from "./check-findings.ts";
 import type { FindingCode } from "./check-findings.ts";
 import type { EntrySet } from "./entry-set.ts";
+import type { TreeEdges } from "./tree-graph.ts";
 
 const NULL_ID = "0".repeat(64);
 
@@ -26,13 +27,16 @@ export interface TreeFault {
 export class TreeCheck {
   readonly #index: BlobLookup;
   readonly #used: EntrySet;
+  readonly #edges: TreeEdges | undefined;
   readonly #id: Buffer = Buffer.alloc(32);
   #faults = new Map<FindingCode, TreeFault>();
   #tree = 0;
 
-  constructor(index: BlobLookup, used: EntrySet) {
+  /** `edges` collects what each tree refers to. */
+  constructor(index: BlobLookup, used: EntrySet, edges?: TreeEdges) {
     this.#index = index;
     this.#used = used;
+    this.#edges = edges;
   }
 
   /**
@@ -48,6 +52,7 @@ export class TreeCheck {
       if (!isHoldfastError(error, "TREE_DAMAGED", "TREE_HOSTILE")) throw error;
       this.#fault(error.code as "TREE_DAMAGED" | "TREE_HOSTILE", error.message);
     }
+    this.#edges?.end(tree);
     return [...this.#faults.values()];
   }
 
@@ -63,8 +68,10 @@ export class TreeCheck {
 
   #checkBlob(node: TreeNode, id: string): void {
     const entry = this.#find("data", id);
-    if (entry >= 0) this.#used.add(entry);
-    else if (id === NULL_ID) this.#nodeFault("TREE_DAMAGED", node, "has a blob with a null id");
+    if (entry >= 0) {
+      this.#used.add(entry);
+      this.#edges?.pack(this.#index.packNumber(entry));
+    } else if (id === NULL_ID) this.#nodeFault("TREE_DAMAGED", node, "has a blob with a null id");
     else this.#nodeFault("BLOB_MISSING", node, `needs blob ${id}, which is in no index`);
   }
 
@@ -72,6 +79,7 @@ export class TreeCheck {
     if (node.subtree === null) return this.#nodeFault("TREE_DAMAGED", node, "has no listing");
     const entry = this.#find("tree", node.subtree);
     if (entry >= 0) {
+      this.#edges?.subtree(entry);
       if (this.#used.add(entry)) onSubtree(entry);
     } else if (node.subtree === NULL_ID) {
       this.#nodeFault("TREE_DAMAGED", node, "has a listing with a null id");

@@ -17,6 +17,8 @@ import type { EntrySet } from "./entry-set.ts";
 import { keyOf } from "./layout.ts";
 import type { PackTable } from "./pack-table.ts";
 import type { Repository } from "./repository.ts";
+import { TreeEdges } from "./tree-graph.ts";
+import type { TreeGraph } from "./tree-graph.ts";
 
 /** Trees in a pack of other things are read together when no more than this lies between them. */
 const GAP_MAX = 1 << 20;
@@ -30,6 +32,8 @@ export interface TreeWalkOptions {
   /** Packs that are there and have the size they should. */
   isSound: (pack: number) => boolean;
   onTrees: (count: number) => void;
+  /** Takes what each tree refers to; the pool must have been told to collect it. */
+  graph?: TreeGraph | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -41,25 +45,34 @@ interface Part {
   entries: number[];
 }
 
-/** Checks the trees at `roots` and everything below; how many trees could be checked. */
+export interface TreeWalkResult {
+  /** Trees that could be checked. */
+  checked: number;
+  /** Trees in which something is wrong, or that cannot be read, by index entry. */
+  damaged: ReadonlySet<number>;
+}
+
+/** Checks the trees at `roots` and everything below. */
 export async function walkTrees(
   roots: readonly number[],
   options: TreeWalkOptions,
-): Promise<number> {
+): Promise<TreeWalkResult> {
   const walk = new TreeWalk(options);
   walk.add(roots);
   const { lanes } = options.pool;
   await eachLimit(lanes, lanes.length, (lane, _, signal) => walk.run(lane, signal), {
     signal: options.signal,
   });
-  return walk.checked;
+  return { checked: walk.checked, damaged: walk.damaged };
 }
 
 class TreeWalk {
   checked = 0;
+  readonly damaged: Set<number> = new Set();
   readonly #options: TreeWalkOptions;
   readonly #index: BlobIndex;
   readonly #trees: TreeCheck;
+  readonly #edges: TreeEdges | undefined;
   /** Trees to check, by pack. */
   readonly #waiting = new Map<number, number[]>();
   readonly #busy = new Set<number>();
@@ -69,7 +82,8 @@ class TreeWalk {
   constructor(options: TreeWalkOptions) {
     this.#options = options;
     this.#index = options.table.index;
-    this.#trees = new TreeCheck(this.#index, options.used);
+    this.#edges = options.graph && new TreeEdges();
+    this.#trees = new TreeCheck(this.#index, options.used, this.#edges);
   }
 
   add(entries: Iterable<number>): void {
@@ -161,6 +175,7 @@ class TreeWalk {
     const wanted = Uint32Array.from(entries);
     const reply = await lane.checkTrees({ offset, length, packNumbers, entries: wanted });
     this.#count(reply.checked);
+    this.#options.graph?.add(reply.edges);
     this.add(reply.elsewhere);
     this.#report(reply.faults);
     if (reply.failed.length > 0) {
@@ -193,9 +208,13 @@ class TreeWalk {
   async #checkApart(part: Part, wasRead: boolean, signal: AbortSignal): Promise<void> {
     for (const entry of part.entries) {
       const plain = await this.#readCopies(entry, wasRead, signal);
-      if (plain === undefined) continue;
+      if (plain === undefined) {
+        this.damaged.add(entry);
+        continue;
+      }
       this.#count(1);
       const faults = this.#trees.check(entry, plain, (subtree) => this.add([subtree]));
+      if (this.#edges) this.#options.graph?.add(this.#edges.take());
       this.#report(faults);
     }
   }
@@ -252,6 +271,7 @@ class TreeWalk {
 
   #report(faults: readonly TreeFault[]): void {
     for (const { code, tree, details, count } of faults) {
+      this.damaged.add(tree);
       const what = `tree ${this.#index.idAt(tree)}: ${details[0]}`;
       const more = details.length > 1 ? { details } : {};
       this.#options.findings.add(code, what, { count, ...more });

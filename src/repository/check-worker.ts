@@ -19,6 +19,7 @@ import type { PackCheckOptions } from "./check-pack.ts";
 import { TreeCheck } from "./check-tree.ts";
 import type { TreeFault } from "./check-tree.ts";
 import { EntrySet } from "./entry-set.ts";
+import { TreeEdges } from "./tree-graph.ts";
 
 const ALIGNMENT = 4096;
 
@@ -27,6 +28,7 @@ const port = parentPort!;
 class CheckWorker {
   readonly #options: PackCheckOptions;
   readonly #trees: TreeCheck;
+  readonly #edges: TreeEdges | undefined;
   /** Where each buffer begins in memory. */
   readonly #buffers: number[];
 
@@ -40,7 +42,8 @@ class CheckWorker {
     const scratch = { at: at + align(OPENER_BYTES), bytes: CHUNK_BYTES_MAX };
     const opener = new BlobOpener({ kernels, key: data.key, at, scratch });
     this.#options = { kernels, key: data.key, opener, scratchBytes: scratch.bytes, index };
-    this.#trees = new TreeCheck(index, used);
+    this.#edges = data.edges ? new TreeEdges() : undefined;
+    this.#trees = new TreeCheck(index, used, this.#edges);
     this.#buffers = Array.from({ length: data.buffers }, (_, i) => at + own + i * bufferBytes);
     reply({ type: "ready", memory: kernels.memory.buffer, buffers: this.#buffers });
   }
@@ -96,7 +99,8 @@ class CheckWorker {
       checked++;
     }
     const [there, broken] = [Uint32Array.from(elsewhere), Uint32Array.from(failed)];
-    reply({ type: "trees", buffer, checked, elsewhere: there, failed: broken, faults });
+    const edges = this.#edges?.take() ?? new Uint32Array();
+    reply({ type: "trees", buffer, checked, elsewhere: there, failed: broken, faults, edges });
   }
 }
 

@@ -1,10 +1,12 @@
 // `check`: looks for errors in the repository, with restic's options. Takes no exclusive lock: backups go on.
 
+import { join } from "node:path";
 import type { Command } from "commander";
 import { parseByteSize } from "../../base/byte-size.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import { checkRepository } from "../../repository/check.ts";
 import type { ReadData } from "../../repository/check-data.ts";
+import { VerifiedPacks } from "../../repository/verified-packs.ts";
 import { CheckReporter } from "../check-report.ts";
 import type { CommandModule } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
@@ -16,6 +18,7 @@ import type { FilterFlags } from "../snapshot-choice.ts";
 interface CheckFlags extends FilterFlags {
   readData?: boolean;
   readDataSubset?: string;
+  budget?: string;
 }
 
 function configure(command: Command): void {
@@ -23,6 +26,7 @@ function configure(command: Command): void {
     .argument("[snapshots...]", "check only these snapshots, and packs that they need")
     .option("--read-data", "read every byte of every pack")
     .option("--read-data-subset <part>", "read a part: n/t, or at random x% or a size such as 10G")
+    .option("--budget <size>", "read this much, what was never or longest ago read first")
     .option("--with-cache", "accepted; what is checked never comes from the cache")
     .addHelpText(
       "after",
@@ -31,9 +35,11 @@ Examples:
   holdfast check
   holdfast check --read-data-subset 1/7     (a seventh, another one each day of the week)
   holdfast check --read-data-subset 5%
+  holdfast check --budget 20G -v            (each run goes on where the last one ended)
 
 Without reading packs it proves that everything the snapshots need is there in the right size, and that all
-directories can be read. Only reading proves that the content of files is undamaged.`,
+directories can be read. Only reading proves that the content of files is undamaged. What was read, and when, is
+remembered in the cache folder. -v says of each snapshot how much of it was ever read.`,
     );
   addSnapshotFilter(command);
 }
@@ -45,6 +51,14 @@ export const checkCommand: CommandModule = {
     const flags = options as unknown as CheckFlags;
     const { output, clock, settings, cores } = context;
     const readData = readDataOf(flags);
+    const tellsVerified = readData.mode === "budget";
+    if (tellsVerified && settings.cacheFolder === undefined) {
+      throw new HoldfastError("USAGE", "--budget remembers what was read in the cache folder", {
+        hint: "Leave --no-cache away; --cache-dir says where the folder is.",
+      });
+    }
+    const verdicts = output.verbosity >= 2;
+    const remembers = readData.mode !== "none" || verdicts;
     const isPartial = ids.length + flags.host.length + flags.tag.length + flags.path.length > 0;
     // RESTIC_HOST is for making and finding snapshots; it must not make a check look at fewer of them.
     const filter = snapshotFilter(flags, {
@@ -57,12 +71,20 @@ export const checkCommand: CommandModule = {
       framesPerSecond: settings.progressFps,
       announceData: (packs, bytes) =>
         announce(readData, isPartial ? "filtered " : "", packs, bytes),
+      tellsVerified,
     });
     const { onPhase, onDone, onFinding } = reporter;
     const report = await withRepository(context, "read", async (repository, signal) => {
+      const { cacheFolder } = settings;
+      const verified =
+        remembers && cacheFolder !== undefined
+          ? await VerifiedPacks.load(join(cacheFolder, "verified", repository.config.id))
+          : undefined;
       try {
         return await checkRepository(repository, {
           readData,
+          verified,
+          verdicts,
           ...(isPartial && { snapshots: { ids, filter } }),
           workers: Math.min(cores, 8),
           onPhase,
@@ -73,6 +95,11 @@ export const checkCommand: CommandModule = {
       } catch (error) {
         reporter.end("failed");
         throw error;
+      } finally {
+        // Also what was read before it was stopped.
+        if ((await verified?.save()) === false) {
+          output.warn(`what was read could not be remembered in ${cacheFolder}`);
+        }
       }
     });
     reporter.summary(report);
@@ -81,13 +108,27 @@ export const checkCommand: CommandModule = {
   },
 };
 
-function readDataOf({ readData, readDataSubset }: CheckFlags): ReadData {
+function readDataOf({ readData, readDataSubset, budget }: CheckFlags): ReadData {
+  if (budget !== undefined)
+    return budgetOf(budget, readData === true || readDataSubset !== undefined);
   if (readDataSubset === undefined) return { mode: readData === true ? "all" : "none" };
   if (readData !== true) return parseSubset(readDataSubset);
   throw new HoldfastError(
     "USAGE",
     "check flags --read-data and --read-data-subset cannot be used together",
   );
+}
+
+function budgetOf(text: string, isTwice: boolean): ReadData {
+  if (isTwice) {
+    throw new HoldfastError(
+      "USAGE",
+      "check flags --budget and --read-data or --read-data-subset cannot be used together",
+    );
+  }
+  const bytes = parseByteSize(text, "--budget");
+  if (bytes > 0) return { mode: "budget", bytes };
+  throw new HoldfastError("USAGE", "--budget takes more than 0 bytes");
 }
 
 function parseSubset(text: string): ReadData {
@@ -110,8 +151,9 @@ function parseSubset(text: string): ReadData {
 }
 
 function announce(readData: ReadData, filtered: string, packs: number, bytes: number): string {
-  if (readData.mode !== "subset") return `read all ${filtered}data`;
   const amount = `${packs} ${filtered}data packs (${formatBytes(bytes)})`;
+  if (readData.mode === "budget") return `read what was never or longest ago read: ${amount}`;
+  if (readData.mode !== "subset") return `read all ${filtered}data`;
   if ("of" in readData) return `read group #${readData.part} of ${readData.of}: ${amount}`;
   const wanted = "percent" in readData ? `${readData.percent}%` : formatBytes(readData.bytes);
   return `read ${wanted} at random: ${amount}`;
