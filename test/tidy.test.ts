@@ -287,9 +287,13 @@ suite("documents", () => {
   });
 
   test("README.md names every command, and no other", () => {
-    const commands = product
+    const modules = product
       .filter((path) => dirname(path) === "src/cli/commands")
       .map((path) => basename(path, ".ts"));
+    // `repair-index` is a verb of `repair`.
+    const commands = modules.filter(
+      (name) => !modules.some((family) => name.startsWith(`${family}-`)),
+    );
     const rows = new Set(marked("README.md", /^\| `holdfast ([a-z-]+)/gm));
     assert.deepEqual([...rows].toSorted(), commands);
   });
