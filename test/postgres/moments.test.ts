@@ -37,9 +37,14 @@ async function move(server: TestServer, stop: AbortSignal): Promise<void> {
   await client.connect();
   while (!stop.aborted) {
     const [from, to] = [randomInt(ACCOUNTS), randomInt(ACCOUNTS)];
+    const changes = [
+      [from, -1],
+      [to, 1],
+    ].toSorted(([a], [b]) => a! - b!);
     await client.query("BEGIN");
-    await client.query("UPDATE accounts SET amount = amount - 1 WHERE id = $1", [from]);
-    await client.query("UPDATE accounts SET amount = amount + 1 WHERE id = $1", [to]);
+    // In the order of ids, so that no two wait for each other.
+    for (const [id, amount] of changes)
+      await client.query("UPDATE accounts SET amount = amount + $2 WHERE id = $1", [id, amount]);
     await client.query(randomInt(5) === 0 ? "ROLLBACK" : "COMMIT");
   }
   await client.end();

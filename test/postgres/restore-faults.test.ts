@@ -83,7 +83,7 @@ suite("faults", { skip: skipWithoutServer() }, () => {
   test("killed: no server starts on what is left, and the same command begins anew", async () => {
     await withSite(async (site) => {
       const { folder, server } = site;
-      const { child, ended } = startProgram(wordsOf(site, ["--limit-download", "400"]));
+      const { child, ended } = startProgram(wordsOf(site, ["--limit-download", "2000"]));
       await until("a part of the restore", () =>
         Promise.resolve(existsSync(folder) && readdirSync(folder).length > 3),
       );
@@ -104,7 +104,7 @@ suite("faults", { skip: skipWithoutServer() }, () => {
   test("interrupted: nothing is left, and the status says so", async () => {
     await withSite(async (site) => {
       const { folder } = site;
-      const { child, ended } = startProgram(wordsOf(site, ["--limit-download", "400"]));
+      const { child, ended } = startProgram(wordsOf(site, ["--limit-download", "2000"]));
       await until("a part of the restore", () =>
         Promise.resolve(existsSync(folder) && readdirSync(folder).length > 3),
       );

@@ -182,13 +182,13 @@ for (const major of MAJORS) {
             refused("TARGET_UNWRITABLE", /named twice|lies in/),
           );
         const tablespaces = new Map([["far", join(root, "far")]]);
-        mkdirSync(folder);
+        mkdirSync(folder, { recursive: true });
         writeFileSync(join(folder, "somebody's"), "");
         await assert.rejects(
           plan({ ...given, tablespaces }),
           refused("TARGET_UNWRITABLE", /somebody's/),
         );
-        assert.deepEqual(readdirSync(root), ["data"]);
+        assert.deepEqual(readdirSync(root), ["versions"]);
       } finally {
         removeAll(root);
       }

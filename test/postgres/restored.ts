@@ -23,7 +23,7 @@ export function restoreFolder(): { root: string; folder: string } {
   const root = mkdtempSync(join(tmpdir(), "holdfast-restored-"));
   const account = serverAccount();
   if (account) chownSync(root, account.uid, account.gid);
-  return { root, folder: join(root, "data") };
+  return { root, folder: join(root, "versions", "data") };
 }
 
 interface RestoreCase {

@@ -62,7 +62,11 @@ export async function claimTarget(
 ): Promise<void> {
   const { path, state } = folder;
   try {
-    if (state === "absent") await mkdir(path, { recursive: true, mode: 0o700 });
+    if (state === "absent") {
+      // Others may enter those above: the server may be somebody else.
+      await mkdir(dirname(path), { recursive: true });
+      await mkdir(path, { mode: 0o700 });
+    }
     if (state === "left") await emptyFolder(path, { except: MARK });
     await chmod(path, 0o700);
     if (account) await chown(path, account.uid, account.gid);
