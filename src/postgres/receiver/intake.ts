@@ -5,6 +5,7 @@
 import { messageOf } from "../../base/errors.ts";
 import { unlessCancelled } from "../../base/cancellation.ts";
 import type { Clock, Random } from "../../base/clock.ts";
+import { Semaphore } from "../../base/concurrency.ts";
 import type { RetryEvent } from "../../base/retry.ts";
 import { segmentStart, type Lsn } from "../../barman/lsn.ts";
 import { bytesFrom, cutAtSegments } from "../../barman/wal-pieces.ts";
@@ -59,6 +60,8 @@ export class Intake {
   readonly #resting = new Set<SpoolFile>();
   /** The segment that grows. */
   #file: SpoolFile | undefined;
+  /** A file is made or taken up again while none of the same name is being removed. */
+  readonly #turn = new Semaphore(1);
   #timeline = 0;
   #position: Lsn = 0n;
   #dirtySince: number | undefined;
@@ -174,12 +177,10 @@ export class Intake {
    */
   async begin(place: SegmentPlace, expected: number = place.segment): Promise<void> {
     const { clock, identity } = this.#options;
-    const isSame = (file: SpoolFile): boolean =>
-      file.timeline === place.timeline && file.segment === place.segment;
-    const unfinished = [...this.#left, ...(this.#file ? [this.#file] : [])];
+    for (const file of this.#left) this.#resting.add(file);
     this.#left.clear();
-    this.#file = unfinished.find(isSame);
-    for (const file of unfinished) if (file !== this.#file) this.#resting.add(file);
+    if (this.#file !== undefined) this.#resting.add(this.#file);
+    this.#file = await this.#turn.run(() => Promise.resolve(this.#takeUp(place)));
     await this.#settleResting();
     this.#timeline = place.timeline;
     this.#position = segmentStart(place.segment, identity.segmentSize);
@@ -187,6 +188,7 @@ export class Intake {
     this.#dirtySince = this.#file === undefined ? undefined : clock.monotonic();
     this.#lag.clear();
     this.#log.begin(place, expected);
+    this.#tellCoverage();
     this.#durable();
   }
 
@@ -200,7 +202,10 @@ export class Intake {
     const start = this.#position;
     for (const piece of cutAtSegments({ start, bytes, size: identity.segmentSize })) {
       const place = { timeline: this.#timeline, segment: piece.segment };
-      this.#file ??= await this.#create(place, signal);
+      if (this.#file === undefined) {
+        this.#file = await this.#create(place, signal);
+        this.#tellCoverage();
+      }
       await this.#file.write(piece.offset, piece.bytes);
       this.#position += BigInt(piece.bytes.length);
       const now = clock.monotonic();
@@ -244,7 +249,24 @@ export class Intake {
       const room = new Promise<void>((resolve) => (this.#wakeRoom = resolve));
       await unlessCancelled(room, signal);
     }
-    return await this.#spool.create(place);
+    return await this.#turn.run(
+      async () => this.#takeUp(place) ?? (await this.#spool.create(place)),
+    );
+  }
+
+  /** What is in the archive of a segment that is taken up again counts from the beginning. */
+  #tellCoverage(): void {
+    const file = this.#file;
+    if (file !== undefined) this.#log.covered(file, this.#partials?.coverage(file) ?? 0);
+  }
+
+  /** The file of an unfinished segment, which grows from now on. */
+  #takeUp(place: SegmentPlace): SpoolFile | undefined {
+    const file = [...this.#resting].find(
+      ({ timeline, segment }) => timeline === place.timeline && segment === place.segment,
+    );
+    if (file !== undefined) this.#resting.delete(file);
+    return file;
   }
 
   #upload(file: SpoolFile): void {
@@ -301,8 +323,9 @@ export class Intake {
       const isNeeded = this.#partials !== undefined && !known.has(file);
       if (isNeeded) await this.#refresh(file);
       if (isNeeded && this.#partials!.coverage(file) < file.written) continue;
-      if (!this.#resting.delete(file)) continue;
-      await this.#spool.remove(file);
+      await this.#turn.run(async () => {
+        if (this.#resting.delete(file)) await this.#spool.remove(file);
+      });
       this.#wakeRoom?.();
     }
   }

@@ -31,10 +31,10 @@ const REFUSED_PAUSE_MS = 10 * 60_000;
 
 export class Partials {
   readonly #options: Options;
-  /** By name: how far what is in the archive reaches; undefined when that was not looked up yet. */
-  readonly #stored = new Map<string, number | undefined>();
-  /** Objects of an earlier run, by name. */
-  readonly #left = new Map<string, string>();
+  /** The objects that are, or may be, in the archive, by the names of their segments. */
+  readonly #objects = new Map<string, string>();
+  /** How much of a file is known to be in such an object. */
+  readonly #covered = new WeakMap<SpoolFile, number>();
   /** One at a time: a refresh must not land behind the removal of the same object. */
   readonly #turn = new Semaphore(1);
   #refusedUntil = -Infinity;
@@ -45,14 +45,13 @@ export class Partials {
     for (const { path } of options.known) {
       const parts = readObjectName(path);
       if (parts.kind !== "wal" || parts.wal.kind !== "partial") continue;
-      this.#stored.set(parts.wal.name, undefined);
-      this.#left.set(parts.wal.name, path);
+      this.#objects.set(parts.wal.name, path);
     }
   }
 
-  /** What is in the archive reaches this far into the segment. */
+  /** How many bytes of the file are known to be in the archive. */
   coverage(file: SpoolFile): number {
-    return this.#stored.get(file.name) ?? 0;
+    return this.#covered.get(file) ?? 0;
   }
 
   /** Stores what was written of `file` by now. Failures are told, and tried again at the next call. Throws WAL_DIFFERS. */
@@ -61,7 +60,7 @@ export class Partials {
     const release = await this.#turn.acquire(this.#options.signal);
     try {
       const length = file.written;
-      if (file.isComplete || length <= (this.#stored.get(file.name) ?? 0)) return;
+      if (file.isComplete || length <= this.coverage(file)) return;
       await this.#store(file, length);
     } catch (error) {
       this.#tell(file, error);
@@ -74,12 +73,11 @@ export class Partials {
   async retire(file: SpoolFile): Promise<void> {
     const release = await this.#turn.acquire(this.#options.signal);
     try {
-      if (!this.#stored.has(file.name)) return;
+      const object = this.#objects.get(file.name);
+      if (object === undefined) return;
       const { archive, signal } = this.#options;
-      const paths = new Set([pathOf(file), this.#left.get(file.name) ?? pathOf(file)]);
-      await archive.storage.deleteMany([...paths], { signal });
-      this.#stored.delete(file.name);
-      this.#left.delete(file.name);
+      await archive.storage.deleteMany([...new Set([object, pathOf(file)])], { signal });
+      this.#objects.delete(file.name);
     } catch (error) {
       if (this.#options.signal.aborted) return;
       this.#options.onNotice(
@@ -91,15 +89,15 @@ export class Partials {
   }
 
   async #store(file: SpoolFile, length: number): Promise<void> {
-    const { archive, signal, onCovered } = this.#options;
+    const { archive, signal } = this.#options;
     const content = await file.read(length);
-    const left = this.#left.get(file.name);
-    if (left !== undefined && this.#stored.get(file.name) === undefined) {
-      const reach = await this.#reachOf(left, content, length);
-      this.#stored.set(file.name, reach);
+    const object = this.#objects.get(file.name);
+    // One that is not of this file's making: of an earlier run, or stored by a call whose reply was lost.
+    if (object !== undefined && !this.#covered.has(file)) {
+      const reach = await this.#reachOf(object, content, length);
       // What is there is the same log, and goes as far: it must not become shorter.
       if (reach >= length) {
-        onCovered(file, length);
+        this.#cover(file, length);
         return;
       }
     }
@@ -108,15 +106,19 @@ export class Partials {
     if (storage.replace === undefined) {
       throw new HoldfastError("STORAGE_DENIED", `${storage.location} replaces no objects`);
     }
-    // Known from now on, whatever comes of the call: a reply that is lost leaves the object there.
-    this.#stored.set(file.name, this.#stored.get(file.name) ?? 0);
-    await storage.replace(pathOf(file), body, { signal });
-    this.#stored.set(file.name, length);
+    const path = pathOf(file);
+    this.#objects.set(file.name, object ?? path);
+    await storage.replace(path, body, { signal });
     this.#isRefused = false;
-    onCovered(file, length);
+    this.#cover(file, length);
     // Barman would take the other one.
-    if (left !== undefined && left !== pathOf(file)) await storage.delete(left, { signal });
-    this.#left.delete(file.name);
+    if (object !== undefined && object !== path) await storage.delete(object, { signal });
+    this.#objects.set(file.name, path);
+  }
+
+  #cover(file: SpoolFile, length: number): void {
+    this.#covered.set(file, length);
+    this.#options.onCovered(file, length);
   }
 
   /**
@@ -127,13 +129,13 @@ export class Partials {
     const { archive, segmentSize, signal } = this.#options;
     const parts = readObjectName(path);
     if (parts.kind !== "wal" || parts.wal.kind !== "partial") return 0;
-    const stored = await archive.storage.get(path, { signal });
     let known: Uint8Array;
     try {
+      const stored = await archive.storage.get(path, { signal });
       known = (await readSegment(stored, { name: parts.wal, source: path, segmentSize })).bytes;
     } catch (error) {
       // Nobody can use it: ours is better.
-      if (isHoldfastError(error, "WAL_INVALID")) return 0;
+      if (isHoldfastError(error, "WAL_INVALID", "STORAGE_NOT_FOUND")) return 0;
       throw error;
     }
     const reach = lengthWithoutZeros(known);
