@@ -58,6 +58,10 @@ class Prefetch {
   readonly #flying = new Map<string, Promise<void>>();
   /** Segments that cannot be had: whoever asks for one itself is told why. */
   readonly #failed = new Set<string>();
+  /** Segments that were put into the spool. */
+  readonly #held = new Set<string>();
+  /** The segment that was not there when PostgreSQL had got to `wanted`: it is not asked for again before that moves on. */
+  #absent: { name: string; wanted: string } | undefined;
   /** What was listed last: a folder by its name. */
   #listed: { key: string; objects: readonly WalObject[] } | undefined;
 
@@ -78,10 +82,14 @@ class Prefetch {
       if (wanted !== last) since = clock.monotonic();
       else if (clock.monotonic() - since > idle) return;
       last = wanted;
+      // Before the look: what lands between the two would be taken for nothing.
+      const isBusy = this.#flying.size > 0;
       const { here } = await spool.look();
-      const goesOn = await this.#fill(wanted, here);
-      if (!goesOn && here.size === 0 && this.#flying.size === 0) return;
-      await clock.sleep(LOOK_MS, signal);
+      const { names, isAll } = await this.#fill(wanted);
+      for (const name of here) if (!names.includes(name)) await spool.drop(name);
+      const isEmpty = !names.some((name) => here.has(name));
+      if (!isAll && isEmpty && !isBusy && this.#flying.size === 0) return;
+      await clock.sleep(LOOK_MS, signal).catch(() => throwIfCancelled(signal));
     }
   }
 
@@ -89,28 +97,46 @@ class Prefetch {
     await Promise.all(this.#flying.values());
   }
 
-  /** Starts to fetch what is missing behind `wanted`; false when there is nothing to be had there any more. */
-  async #fill(wanted: string, here: ReadonlySet<string>): Promise<boolean> {
-    const { spool, segmentSize } = this.#options;
+  /**
+   * Starts to fetch what is missing behind `wanted`. The names that are of use there, and whether those are as many as may be
+   * held: not at the end of the archive, or before a segment that cannot be had.
+   */
+  async #fill(wanted: string): Promise<{ names: string[]; isAll: boolean }> {
+    const { segmentSize } = this.#options;
     const timeline = Number.parseInt(wanted.slice(0, 8), 16);
     const first = segmentNumber(wanted, segmentSize) + 1;
     const ahead = Array.from({ length: this.#count }, (_, i) =>
       segmentName(timeline, first + i, segmentSize),
     );
-    for (const name of here) if (!ahead.includes(name)) await spool.drop(name);
+    for (const name of this.#held) if (!ahead.includes(name)) this.#held.delete(name);
+    const names: string[] = [];
     for (const text of ahead) {
-      if (here.has(text) || this.#flying.has(text)) continue;
-      const name = { kind: "segment", name: text, timeline, compression: null } as const;
-      const folder = await this.#folder(name);
-      if (this.#failed.has(text) || copiesOf(folder, name).length === 0) return false;
-      const flight = this.#fetch(name, folder)
-        .catch(() => {
-          this.#failed.add(text);
-        })
-        .finally(() => this.#flying.delete(text));
-      this.#flying.set(text, flight);
+      if (this.#failed.has(text)) break;
+      // What was held and is not here was taken a moment ago.
+      if (!this.#held.has(text) && !this.#flying.has(text)) {
+        if (this.#absent?.name === text && this.#absent.wanted === wanted) break;
+        const name = { kind: "segment", name: text, timeline, compression: null } as const;
+        const folder = await this.#folder(name);
+        if (copiesOf(folder, name).length === 0) {
+          this.#absent = { name: text, wanted };
+          break;
+        }
+        this.#flying.set(text, this.#fly(name, folder));
+      }
+      names.push(text);
     }
-    return true;
+    return { names, isAll: names.length === ahead.length };
+  }
+
+  async #fly(name: SegmentName, folder: readonly WalObject[]): Promise<void> {
+    try {
+      await this.#fetch(name, folder);
+      this.#held.add(name.name);
+    } catch {
+      this.#failed.add(name.name);
+    } finally {
+      this.#flying.delete(name.name);
+    }
   }
 
   /** What a listing shows of a folder; asked for again only when a segment is not in it. */
