@@ -2,7 +2,7 @@
 // moment at which neither the whole segment nor its beginning can be had.
 
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
@@ -110,6 +110,21 @@ suite("a push that dies or is repeated", () => {
     }
     const archive = open(await openLocalStorage({ root: at }));
     assert.equal((await paths(archive)).length, names.length);
+  });
+
+  test("to a place that is not there makes none, and without a server goes nowhere", async () => {
+    const path = file(NAME, SEGMENT);
+    const at = join(folder, "unmounted");
+    const words = ["pg", "wal-push", path, "--archive", at];
+    const missing = await runProgram([...words, "--server", "one"]);
+    assert.equal(missing.status, 1);
+    assert.match(missing.stderr, /unmounted/);
+    assert.equal(existsSync(at), false);
+    mkdirSync(at);
+    const nameless = await runProgram(words);
+    assert.equal(nameless.status, 1);
+    assert.match(nameless.stderr, /no server of the archive is named/);
+    assert.equal((await runProgram([...words, "--server", "one"])).status, 0);
   });
 
   test("racing processes with the same content all succeed, with other content only one", async () => {

@@ -1,12 +1,13 @@
 // `pg wal-push`: what an archive_command runs for every file of WAL. The status is 0 only when the file is durable in the
 // archive: the server recycles it then.
 
+import { HoldfastError } from "../../base/errors.ts";
 import { clusterOfDirectory } from "../../postgres/data-directory.ts";
 import { pushWal } from "../../postgres/wal-push.ts";
 import { GZIP_FAST, parseWalCompression } from "../../postgres/wal-codec.ts";
-import { addArchiveOptions, openNamedArchive } from "../archive-session.ts";
+import { addArchiveOptions, namedArchive, openNamedArchive } from "../archive-session.ts";
 import type { ArchiveFlags } from "../archive-session.ts";
-import type { CommandModule } from "../command.ts";
+import type { CommandModule, Context } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
 
 interface PushFlags extends ArchiveFlags {
@@ -38,7 +39,9 @@ another server is one too. Barman reads zstd from version 3.12 on. See docs/oper
     const compression = chosen ? parseWalCompression(chosen, "--wal-compression") : GZIP_FAST;
     // PostgreSQL runs the command in its data directory.
     const systemId = (await clusterOfDirectory("."))?.systemId;
-    const archive = await openNamedArchive(context, flags, { create: true });
+    requireServer(context, flags);
+    // Its place is not made: a volume that is not mounted, or a misspelt bucket, would take the only copy of the log.
+    const archive = await openNamedArchive(context, flags);
     const pushed = await pushWal({ archive, path, compression, systemId, signal });
     for (const each of pushed.left)
       output.warn(`${each} stays beside the whole segment: the storage does not delete it`);
@@ -52,3 +55,11 @@ another server is one too. Barman reads zstd from version 3.12 on. See docs/oper
     return EXIT.ok;
   },
 };
+
+/** Whatever lies there by now, WAL goes to the server that was named. */
+function requireServer(context: Context, flags: ArchiveFlags): void {
+  if (namedArchive(context, flags).server !== undefined) return;
+  throw new HoldfastError("USAGE", "no server of the archive is named", {
+    hint: "Use --server NAME or the variable HOLDFAST_ARCHIVE_SERVER.",
+  });
+}
