@@ -7,7 +7,7 @@ import type { Duplex } from "node:stream";
 import { cancelled, throwIfCancelled } from "../base/cancellation.ts";
 import { HoldfastError } from "../base/errors.ts";
 import { openSocket } from "./wire/open-socket.ts";
-import type { ConnectionSettings } from "./wire/open-socket.ts";
+import type { ConnectionSettings, OpenedSocket } from "./wire/open-socket.ts";
 import { Incoming } from "./wire/incoming.ts";
 import {
   message,
@@ -18,6 +18,7 @@ import {
   readText,
 } from "./wire/messages.ts";
 import type { Row, ServerFields } from "./wire/messages.ts";
+import type { ReadMemory } from "./wire/read-memory.ts";
 import { serverError } from "./wire/server-error.ts";
 import type { Asker } from "./wire/server-error.ts";
 
@@ -30,7 +31,7 @@ export type ServerEvent =
   | { readonly kind: "columns"; readonly columns: readonly string[] }
   | { readonly kind: "row"; readonly row: Row }
   | { readonly kind: "copy"; readonly direction: "in" | "out" | "both" }
-  /** A message of a copy; its memory stays as it is. */
+  /** A message of a copy; its memory stays as it is, unless it is lent (`CommandOptions`). */
   | { readonly kind: "data"; readonly bytes: Buffer }
   | { readonly kind: "copy-done" }
   | { readonly kind: "complete"; readonly tag: string };
@@ -44,6 +45,8 @@ export interface ConnectOptions {
 
 export interface CommandOptions {
   signal?: AbortSignal | undefined;
+  /** The bytes of a copy are looked at only until the next event is asked for: their memory is used again. */
+  lendsMemory?: boolean;
   /** Gets what the server remarks by the way. */
   onNotice?: ((notice: Notice) => void) | undefined;
 }
@@ -70,9 +73,9 @@ export interface ServerIdentity {
 export async function connect(options: ConnectOptions): Promise<Connection> {
   const { settings, replication = false, signal } = options;
   throwIfCancelled(signal);
-  const { stream, place } = await openSocket({ settings, replication, signal });
-  const asker = { user: settings.user, database: settings.database, replication, place };
-  const connection = new Connection(stream, asker);
+  const socket = await openSocket({ settings, replication, signal });
+  const { user, database } = settings;
+  const connection = new Connection(socket, { user, database, replication, place: socket.place });
   try {
     const [row] = await connection.query("SHOW server_version_num", { signal });
     connection.version = Number(row?.["server_version_num"]);
@@ -90,13 +93,15 @@ export class Connection {
   /** "db1:5432", or the folder of the socket: for people. */
   readonly place: string;
   readonly #stream: Duplex;
+  readonly #memory: ReadMemory | undefined;
   readonly #incoming: Incoming;
   readonly #asker: Asker;
   #isBusy = false;
 
-  constructor(stream: Duplex, asker: Asker) {
+  constructor({ stream, memory }: OpenedSocket, asker: Asker) {
     this.#stream = stream;
-    this.#incoming = new Incoming(stream);
+    this.#memory = memory;
+    this.#incoming = new Incoming(stream, memory);
     this.#asker = asker;
     this.place = asker.place;
   }
@@ -146,10 +151,11 @@ export class Connection {
    * a server stop a copy. While it copies both ways, `sendCopy` and `endCopy` speak to it.
    */
   async *run(text: string, options: CommandOptions = {}): AsyncGenerator<ServerEvent, void> {
-    const { signal, onNotice } = options;
+    const { signal, onNotice, lendsMemory = false } = options;
     throwIfCancelled(signal);
     if (this.#isBusy) throw new HoldfastError("BUG", "two commands at once on one connection");
     this.#isBusy = true;
+    if (this.#memory) this.#memory.isLent = lendsMemory;
     const onAbort = (): void => this.destroy();
     signal?.addEventListener("abort", onAbort, { once: true });
     let isReady = false;
@@ -203,6 +209,7 @@ export class Connection {
     } finally {
       signal?.removeEventListener("abort", onAbort);
       this.#isBusy = false;
+      if (this.#memory) this.#memory.isLent = false;
       if (!isReady) this.destroy();
     }
   }

@@ -15,52 +15,81 @@ const LAST_BLOCK = Buffer.from([3, 0]);
 export interface GzipOptions {
   /** 1 to 9. */
   readonly level: number;
-  /** Blocks at once. */
+  /** Blocks at once: one that is filled, the others being compressed; two at least. */
   readonly lanes: number;
+  readonly output: (bytes: Uint8Array) => Promise<void>;
 }
 
-/** `body`, compressed. At most `lanes` blocks are held, and what was made of them. */
-export async function* gzipBlocks(
-  body: AsyncIterable<Uint8Array>,
-  { level, lanes }: GzipOptions,
-): AsyncGenerator<Uint8Array, void> {
-  const free = Array.from({ length: lanes }, () => new Lane(level));
-  const all = [...free];
-  const running: { readonly lane: Lane; readonly output: Promise<readonly Buffer[]> }[] = [];
-  let [size, crc] = [0, 0];
-  const start = (lane: Lane): void => {
-    const block = lane.block();
-    size += block.length;
-    crc = crc32(block, crc);
-    running.push({ lane, output: lane.deflate() });
-  };
-  const next = async function* (): AsyncGenerator<Uint8Array, void> {
-    const first = running.shift()!;
-    yield* await first.output;
-    free.push(first.lane);
-  };
-  try {
-    yield HEADER;
-    let lane = free.pop()!;
-    for await (const chunk of body) {
-      for (let at = 0; at < chunk.length;) {
-        at += lane.fill(chunk, at);
-        if (!lane.isFull) continue;
-        start(lane);
-        if (free.length === 0) yield* next();
-        lane = free.pop()!;
-      }
+/** A gzip file on its way: bytes are written, compressed ones come out at `output`, which may make the writer wait. */
+export class GzipBlocks {
+  readonly #output: (bytes: Uint8Array) => Promise<void>;
+  readonly #all: readonly Lane[];
+  readonly #free: Lane[];
+  readonly #running: { readonly lane: Lane; readonly output: Promise<readonly Buffer[]> }[] = [];
+  #lane: Lane;
+  #size = 0;
+  #crc = 0;
+  #hasBegun = false;
+
+  constructor({ level, lanes, output }: GzipOptions) {
+    this.#output = output;
+    this.#all = Array.from({ length: lanes }, () => new Lane(level));
+    this.#free = this.#all.slice(1);
+    this.#lane = this.#all[0]!;
+  }
+
+  /** Takes a copy of `bytes`. Resolves when more may be written; throws what `output` threw. */
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length;) {
+      at += this.#lane.fill(bytes, at);
+      if (this.#lane.isFull) await this.#turn();
     }
-    start(lane);
-    while (running.length > 0) yield* next();
+  }
+
+  /** Nothing more comes; resolves when all of it is out. */
+  async end(): Promise<void> {
+    this.#start();
+    while (this.#running.length > 0) await this.#emitFirst();
     const trailer = Buffer.alloc(8);
-    trailer.writeUInt32LE(crc, 0);
-    trailer.writeUInt32LE(size % 2 ** 32, 4);
-    yield Buffer.concat([LAST_BLOCK, trailer]);
-  } finally {
+    trailer.writeUInt32LE(this.#crc, 0);
+    trailer.writeUInt32LE(this.#size % 2 ** 32, 4);
+    if (!this.#hasBegun) await this.#output(HEADER);
+    await this.#output(Buffer.concat([LAST_BLOCK, trailer]));
+    await this.close();
+  }
+
+  /** Frees what it holds, also when it is left before its end. */
+  async close(): Promise<void> {
     // What still runs owns its memory until it is done, and its failure is nobody's any more.
-    await Promise.allSettled(running.map(({ output }) => output));
-    for (const lane of all) lane.close();
+    await Promise.allSettled(this.#running.map(({ output }) => output));
+    for (const lane of this.#all) lane.close();
+  }
+
+  /** The block is full: on to the next one, as soon as one is free. */
+  async #turn(): Promise<void> {
+    this.#start();
+    if (this.#free.length === 0) await this.#emitFirst();
+    this.#lane = this.#free.pop()!;
+  }
+
+  #start(): void {
+    const block = this.#lane.block();
+    this.#size += block.length;
+    this.#crc = crc32(block, this.#crc);
+    const output = this.#lane.deflate();
+    // It is awaited when its turn comes.
+    output.catch(() => {});
+    this.#running.push({ lane: this.#lane, output });
+  }
+
+  async #emitFirst(): Promise<void> {
+    const { lane, output } = this.#running[0]!;
+    const pieces = await output;
+    this.#running.shift();
+    this.#free.push(lane);
+    if (!this.#hasBegun) await this.#output(HEADER);
+    this.#hasBegun = true;
+    for (const piece of pieces) await this.#output(piece);
   }
 }
 

@@ -2,9 +2,10 @@
 
 import { putStream } from "../../storage/put-stream.ts";
 import type { Clock } from "../../base/clock.ts";
+import { ahead } from "../../base/concurrency.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { ByteChannel } from "./byte-channel.ts";
-import { gzipBlocks } from "./gzip-blocks.ts";
+import { GzipBlocks } from "./gzip-blocks.ts";
 import type { PartSink } from "./tar-parts.ts";
 
 export interface PartUploadOptions {
@@ -25,20 +26,69 @@ export interface PartUploadOptions {
 export function startPart(options: PartUploadOptions): PartSink & { stored: Promise<unknown> } {
   const { storage, key, bytesMax, level, lanes, clock, signal, onStored } = options;
   const channel = new ByteChannel();
-  const body = level === 0 ? channel : gzipBlocks(channel, { level, lanes });
-  const stored = putStream(storage, key, body, {
+  const stored = putStream(storage, key, channel, {
     // What cannot be compressed grows by a few bytes in each block.
     bytesMax: Math.ceil(bytesMax * 1.01) + 2 ** 20,
     clock,
     signal,
   });
-  stored.catch((error: unknown) => channel.fail(error));
+  let failure: { readonly error: unknown } | undefined;
+  stored.catch((error: unknown) => {
+    failure = { error };
+    channel.fail(error);
+  });
+  const output = async (bytes: Uint8Array): Promise<void> => await channel.write(bytes);
+  const writer = level === 0 ? new Copies(output) : new GzipBlocks({ level, lanes, output });
   return {
-    stored,
-    write: async (bytes) => await channel.write(bytes),
+    stored: ahead(stored.finally(async () => await writer.close())),
+    write: async (bytes) => {
+      // The storage may have failed while blocks were filled, and the writer is closed then.
+      if (failure) throw failure.error;
+      try {
+        await writer.write(bytes);
+      } catch (error) {
+        throw failure ? failure.error : error;
+      }
+    },
     end: async () => {
+      await writer.end();
       channel.end();
       onStored(await stored);
     },
   };
+}
+
+const COPY_BYTES = 1 << 18;
+
+/** Passes on copies of what is written: whoever writes uses the memory again. */
+class Copies {
+  readonly #output: (bytes: Uint8Array) => Promise<void>;
+  #block = Buffer.allocUnsafeSlow(COPY_BYTES);
+  #filled = 0;
+
+  constructor(output: (bytes: Uint8Array) => Promise<void>) {
+    this.#output = output;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length;) {
+      const part = bytes.subarray(at, at + COPY_BYTES - this.#filled);
+      this.#block.set(part, this.#filled);
+      this.#filled += part.length;
+      at += part.length;
+      if (this.#filled === COPY_BYTES) await this.end();
+    }
+  }
+
+  async end(): Promise<void> {
+    const whole = this.#block.subarray(0, this.#filled);
+    this.#block = Buffer.allocUnsafeSlow(COPY_BYTES);
+    this.#filled = 0;
+    await this.#output(whole);
+  }
+
+  async close(): Promise<void> {
+    this.#filled = 0;
+    await Promise.resolve();
+  }
 }

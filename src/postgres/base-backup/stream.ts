@@ -22,7 +22,7 @@ export type SentPiece =
     }
   /** A tar begins: that of a tablespace, or without `oid` that of the data directory. */
   | { readonly kind: "tar"; readonly oid: number | null }
-  /** More of that tar. */
+  /** More of that tar: bytes that stay as they are until the next piece is asked for. */
   | { readonly kind: "bytes"; readonly bytes: Buffer }
   /** The tar has come whole. */
   | { readonly kind: "tar-end" }
@@ -47,7 +47,7 @@ export async function* streamBackup(
   let positions = 0;
   let start: { position: Lsn; timeline: number } | undefined;
   const { command, ...runOptions } = options;
-  for await (const event of connection.run(command, runOptions)) {
+  for await (const event of connection.run(command, { ...runOptions, lendsMemory: true })) {
     if (event.kind === "columns") {
       ({ columns } = event);
       rows.length = 0;

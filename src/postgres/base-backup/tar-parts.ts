@@ -7,6 +7,7 @@ import { formatTarHeader, TAR_END, tarPadding, type TarMember } from "../../barm
 
 /** Where one part goes. */
 export interface PartSink {
+  /** Has no need of `bytes` any more when it resolves. */
   write(bytes: Uint8Array): Promise<void>;
   /** Nothing more comes; resolves when the part is stored. */
   end(): Promise<void>;

@@ -3,11 +3,12 @@
 
 import type { Duplex } from "node:stream";
 import { HoldfastError } from "../../base/errors.ts";
+import type { ReadMemory } from "./read-memory.ts";
 
 export interface Message {
   /** Character code of the type. */
   readonly type: number;
-  /** A view of memory that nothing writes to any more. */
+  /** A view of memory that nothing writes to any more; where memory is lent, only until the next message is asked for. */
   readonly body: Buffer;
 }
 
@@ -20,16 +21,24 @@ const HEADER = 5;
 /** The messages from a stream, in order. Owns the stream's reading side from its creation on. */
 export class Incoming {
   readonly #stream: Duplex;
+  readonly #memory: ReadMemory | undefined;
   readonly #chunks: Buffer[] = [];
+  /** Lent memory of chunks, and of those that were taken whole since the last message. */
+  readonly #lent = new Map<Buffer, Buffer>();
+  #spent: Buffer[] = [];
+  #scratch: Buffer = Buffer.alloc(0);
   /** Bytes of the first chunk that were taken already. */
   #taken = 0;
   #waiting = 0;
   #end: Error | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(stream: Duplex) {
+  /** `memory` is what `stream` reads into, if that is ours. */
+  constructor(stream: Duplex, memory?: ReadMemory) {
     this.#stream = stream;
-    stream.on("data", this.#onData);
+    this.#memory = memory;
+    if (memory === undefined) stream.on("data", (chunk: Buffer) => this.#onData(chunk, undefined));
+    else memory.takeOver(this.#onData);
     stream.on("error", (error) => this.#finish(error));
     stream.on("close", () => this.#finish(lost()));
     stream.on("end", () => this.#finish(lost()));
@@ -38,6 +47,8 @@ export class Incoming {
 
   /** The next message. Rejects with why the stream ended once all that came before was taken. */
   async next(): Promise<Message> {
+    for (const memory of this.#spent) this.#memory?.giveBack(memory);
+    if (this.#spent.length > 0) this.#spent = [];
     for (;;) {
       const message = this.#message();
       if (message !== undefined) return message;
@@ -76,7 +87,7 @@ export class Incoming {
     if (first.length - this.#taken >= length) {
       return first.subarray(this.#taken, this.#taken + length);
     }
-    const joined = Buffer.allocUnsafe(length);
+    const joined = this.#joinedMemory(length);
     let filled = 0;
     let from = this.#taken;
     for (const chunk of this.#chunks) {
@@ -97,11 +108,23 @@ export class Incoming {
     ) {
       this.#taken -= first.length;
       this.#chunks.shift();
+      const memory = this.#lent.get(first);
+      if (memory === undefined) continue;
+      this.#lent.delete(first);
+      this.#spent.push(memory);
     }
   }
 
-  readonly #onData = (chunk: Buffer): void => {
+  /** Memory for what lies in several chunks. */
+  #joinedMemory(length: number): Buffer {
+    if (this.#memory?.isLent !== true || length <= HEADER) return Buffer.allocUnsafe(length);
+    if (this.#scratch.length < length) this.#scratch = Buffer.allocUnsafeSlow(length);
+    return this.#scratch.subarray(0, length);
+  }
+
+  readonly #onData = (chunk: Buffer, memory: Buffer | undefined): void => {
     this.#chunks.push(chunk);
+    if (memory !== undefined) this.#lent.set(chunk, memory);
     this.#waiting += chunk.length;
     if (this.#wake !== undefined) this.#wakeReader();
     else if (this.#waiting > WAITING_MAX) this.#stream.pause();

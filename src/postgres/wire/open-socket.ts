@@ -6,6 +6,7 @@ import type { Duplex } from "node:stream";
 import { cancelled, throwIfCancelled } from "../../base/cancellation.ts";
 import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
 import { attemptError } from "./attempt-error.ts";
+import { ReadMemory } from "./read-memory.ts";
 import { sqlStateOf } from "./server-error.ts";
 import type { Asker } from "./server-error.ts";
 
@@ -48,6 +49,8 @@ interface OpenOptions {
 
 export interface OpenedSocket {
   readonly stream: Duplex;
+  /** What it reads into; undefined with TLS. */
+  readonly memory: ReadMemory | undefined;
   readonly place: string;
 }
 
@@ -67,7 +70,7 @@ export async function openSocket(options: OpenOptions): Promise<OpenedSocket> {
     const place = placeOf(host);
     for (const withTls of attempts(host, options.settings.tls)) {
       try {
-        return { stream: await dial(host, withTls, options), place };
+        return { ...(await dial(host, withTls, options)), place };
       } catch (error) {
         const { signal } = options;
         if (signal?.aborted) throw cancelled(signal);
@@ -100,11 +103,13 @@ async function dial(
   { host, port, password }: HostSettings,
   withTls: boolean,
   { settings, replication, signal }: OpenOptions,
-): Promise<Duplex> {
+): Promise<Omit<OpenedSocket, "place">> {
   const { default: pg } = await import("pg");
   throwIfCancelled(signal);
   const { user, database, tls, applicationName = "holdfast", options } = settings;
+  const memory = withTls ? undefined : new ReadMemory();
   const client = new pg.Client({
+    ...(memory && { stream: () => memory.socket }),
     host,
     port,
     user,
@@ -137,7 +142,7 @@ async function dial(
   const { stream } = parts.connection;
   stream.removeAllListeners("data");
   stream.pause();
-  return stream;
+  return { stream, memory };
 }
 
 function tlsOptions({ mode, ca, certificate, key, keyPassword }: TlsSettings): object {
