@@ -1,17 +1,13 @@
 // What `rewrite` says of each snapshot, in restic's words.
 
+import type { Id } from "../base/bytes.ts";
+import type { Relabelling } from "../files/rewrite-snapshot.ts";
 import type { RewriteOptions } from "../files/rewrite-tree.ts";
 import { byteStringToText } from "../restic/byte-string.ts";
 import type { FoundSnapshot } from "../repository/snapshots.ts";
 import { shortId } from "./format.ts";
 import type { Output } from "./output.ts";
 import { describeSnapshot, goTime } from "./snapshot-table.ts";
-
-export interface Relabelling {
-  hostname: string | undefined;
-  /** RFC 3339. */
-  time: string | undefined;
-}
 
 export function printSnapshot(output: Output, { id, snapshot }: FoundSnapshot): void {
   output.print(`\n${describeSnapshot(id, snapshot)}`);
@@ -46,12 +42,13 @@ export function printWouldRewrite(
   if (hostname !== undefined) output.print(`would set hostname to ${hostname}`);
 }
 
-export function printRelabelled(output: Output, { time, hostname }: Relabelling): void {
+export function printRewritten(
+  output: Output,
+  { forget, relabelling: { time, hostname } }: { forget: boolean; relabelling: Relabelling },
+  { old, fresh }: { old: Id; fresh: Id },
+): void {
   if (time !== undefined) output.print(`setting time to ${goTime(time)}`);
   if (hostname !== undefined) output.print(`setting host to ${hostname}`);
-}
-
-export function printRewritten(output: Output, old: string, fresh: string, forget: boolean): void {
   output.print(`saved new snapshot ${shortId(fresh)}`);
   if (forget) output.print(`removed old snapshot ${shortId(old)}`);
 }

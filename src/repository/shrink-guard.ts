@@ -49,16 +49,17 @@ export function findShrink(snapshots: readonly FoundSnapshot[]): Shrink | undefi
 export function refuseShrink(snapshots: readonly FoundSnapshot[]): void {
   const shrink = findShrink(snapshots);
   if (shrink === undefined) return;
-  const { newest, earlier } = shrink;
+  const message = `refusing to remove snapshots: ${describeShrink(shrink)}`;
+  throw new HoldfastError("SNAPSHOT_SHRUNK", message, {
+    hint: "Look at what is gone with `diff`. If it may be gone, repeat this with --allow-shrink.",
+  });
+}
+
+/** In words: what shrank, from what. */
+export function describeShrink({ newest, earlier }: Shrink): string {
   const { hostname, paths } = newest.snapshot;
-  throw new HoldfastError(
-    "SNAPSHOT_SHRUNK",
-    `refusing to remove snapshots of [${paths.join(" ")}] on ${hostname}: the newest, ${sizeOf(newest)}, ` +
-      `is much smaller than ${sizeOf(earlier)}`,
-    {
-      hint: "Look at what is gone with `diff`. If it may be gone, repeat this with --allow-shrink.",
-    },
-  );
+  const source = `[${paths.join(" ")}] on ${hostname}`;
+  return `the newest of ${source}, ${sizeOf(newest)}, is much smaller than ${sizeOf(earlier)}`;
 }
 
 function shrankIn(

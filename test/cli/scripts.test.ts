@@ -21,6 +21,7 @@ const PASSWORD = "right";
 
 /** What restic sends with --json: programs that read it refuse anything else. */
 const MESSAGE_TYPES: ReadonlySet<unknown> = new Set([
+  "changed",
   "error",
   "exit_error",
   "initialized",

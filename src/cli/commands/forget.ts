@@ -8,7 +8,7 @@ import type { ForgetGroup } from "../../repository/forget.ts";
 import { describePolicy, isEmptyPolicy } from "../../repository/keep-policy.ts";
 import type { KeepPolicy } from "../../repository/keep-policy.ts";
 import type { Repository } from "../../repository/repository.ts";
-import { refuseShrink } from "../../repository/shrink-guard.ts";
+import { describeShrink, findShrink, refuseShrink } from "../../repository/shrink-guard.ts";
 import { parseGroupBy } from "../../repository/snapshot-groups.ts";
 import type { GroupBy } from "../../repository/snapshot-groups.ts";
 import type { SnapshotFilter } from "../../repository/snapshots.ts";
@@ -186,8 +186,11 @@ function plan(
   printForgetGroups(context, groups, compact);
   const thinned = groups.filter(({ remove }) => remove.length > 0);
   // Whoever asked for everything to go has no newest snapshot to compare.
-  if (!allowShrink && !isEmptyPolicy(policy)) {
-    for (const { snapshots } of thinned) refuseShrink(snapshots);
+  if (isEmptyPolicy(policy)) return groups;
+  for (const { snapshots } of thinned) {
+    if (!allowShrink) refuseShrink(snapshots);
+    const shrink = allowShrink ? findShrink(snapshots) : undefined;
+    if (shrink !== undefined) context.output.warn(`Warning: ${describeShrink(shrink)}`);
   }
   return groups;
 }

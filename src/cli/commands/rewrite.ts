@@ -2,28 +2,22 @@
 
 import { readFile } from "node:fs/promises";
 import { HoldfastError } from "../../base/errors.ts";
-import { rewriteTree } from "../../files/rewrite-tree.ts";
+import { rewriteSnapshot } from "../../files/rewrite-snapshot.ts";
+import type { SnapshotRewriteOptions } from "../../files/rewrite-snapshot.ts";
 import { compileSelector } from "../../files/selection.ts";
-import type { SelectionOptions, Selector } from "../../files/selection.ts";
-import type { BlobReader } from "../../repository/blob-reader.ts";
-import type { Repository } from "../../repository/repository.ts";
-import type { FoundSnapshot } from "../../repository/snapshots.ts";
+import type { SelectionOptions } from "../../files/selection.ts";
 import { PACK_SIZE_DEFAULT, RepositoryWriter } from "../../repository/writer.ts";
-import { GO_ZERO_TIME, formatTime } from "../../restic/go-time.ts";
-import { encodeSnapshot } from "../../restic/snapshot.ts";
-import type { Snapshot, SnapshotSummary } from "../../restic/snapshot.ts";
+import { formatTime } from "../../restic/go-time.ts";
 import type { CommandModule, Context } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
 import { collect } from "../option-values.ts";
 import {
   entryReporter,
-  printRelabelled,
   printRewritten,
   printSnapshot,
   printTotal,
   printWouldRewrite,
 } from "../rewrite-report.ts";
-import type { Relabelling } from "../rewrite-report.ts";
 import { withRepository } from "../session.ts";
 import {
   addSnapshotFilter,
@@ -86,11 +80,25 @@ Examples:
         filter,
         signal,
       });
-      const rewriter = await createRewriter(context, repository, request, signal);
+      const reader = await openBlobs(context, repository, signal);
+      const writer = new RepositoryWriter({
+        repository,
+        packSize: context.settings.packSize ?? PACK_SIZE_DEFAULT,
+        verify: context.settings.extraVerify,
+        dryRun,
+        signal,
+      });
+      writer.useIndex(reader.index);
+      const events = entryReporter(output, request.includes);
       let count = 0;
       for (const snapshot of found) {
         printSnapshot(output, snapshot);
-        if (await rewriter(snapshot)) count++;
+        const options = { ...request, ...events, repository, reader, writer, signal };
+        const id = await rewriteSnapshot(snapshot, options);
+        if (id === undefined) continue;
+        count++;
+        if (dryRun) printWouldRewrite(output, request);
+        else printRewritten(output, request, { old: snapshot.id, fresh: id });
       }
       printTotal(output, count, dryRun);
       return complete ? EXIT.ok : EXIT.incomplete;
@@ -98,15 +106,10 @@ Examples:
   },
 };
 
-interface Request {
-  /** Undefined where trees stay as they are. */
-  select: Selector | undefined;
-  /** What is selected, as against what is not excluded. */
-  includes: boolean;
-  relabelling: Relabelling;
-  forget: boolean;
-  dryRun: boolean;
-}
+type Request = Pick<
+  SnapshotRewriteOptions,
+  "select" | "includes" | "relabelling" | "forget" | "dryRun"
+>;
 
 async function readRequest(context: Context, flags: RewriteFlags): Promise<Request> {
   const count = (...lists: readonly (readonly string[])[]): number => lists.flat().length;
@@ -141,113 +144,3 @@ function timeOf(text: string): string {
   const offset = -new Date(Number(nanoseconds / 1_000_000n)).getTimezoneOffset();
   return formatTime(nanoseconds, offset);
 }
-
-/** Rewrites one snapshot after the other; true when it was changed. */
-async function createRewriter(
-  context: Context,
-  repository: Repository,
-  request: Request,
-  signal: AbortSignal,
-): Promise<(found: FoundSnapshot) => Promise<boolean>> {
-  const { output, settings } = context;
-  const { dryRun, forget, relabelling } = request;
-  const reader =
-    request.select === undefined ? undefined : await openBlobs(context, repository, signal);
-  const writer = new RepositoryWriter({
-    repository,
-    packSize: settings.packSize ?? PACK_SIZE_DEFAULT,
-    verify: settings.extraVerify,
-    dryRun,
-    signal,
-  });
-  if (reader !== undefined) writer.useIndex(reader.index);
-  return async (found) => {
-    const changed = await changedSnapshot(found, {
-      request,
-      reader,
-      writer,
-      output: context.output,
-      signal,
-    });
-    if (changed === undefined) return false;
-    if (dryRun) {
-      printWouldRewrite(output, { forget, relabelling });
-      return true;
-    }
-    await writer.finish();
-    const { tags } = changed;
-    // Whatever it was a copy of, it is now one of this snapshot.
-    const fresh: Snapshot = {
-      ...changed,
-      original: found.id,
-      tags: forget || tags.includes(TAG) ? tags : [...tags, TAG],
-    };
-    printRelabelled(output, relabelling);
-    const id = await repository.save("snapshot", encodeSnapshot(fresh), signal);
-    if (forget) await repository.remove("snapshot", found.id, signal);
-    printRewritten(output, found.id, id, forget);
-    return true;
-  };
-}
-
-const TAG = "rewrite";
-
-interface Work {
-  request: Request;
-  reader: BlobReader | undefined;
-  writer: RepositoryWriter;
-  output: Context["output"];
-  signal: AbortSignal;
-}
-
-/** The snapshot as it is to be, or undefined when that is how it is. */
-async function changedSnapshot(
-  { snapshot }: FoundSnapshot,
-  { request, reader, writer, output, signal }: Work,
-): Promise<Snapshot | undefined> {
-  const { select, includes, relabelling } = request;
-  const { hostname = snapshot.hostname, time = snapshot.time } = relabelling;
-  const isRelabelled = relabelling.hostname !== undefined || relabelling.time !== undefined;
-  const relabelled = { ...snapshot, hostname, time };
-  if (select === undefined || reader === undefined) return relabelled;
-  const { tree, files, bytes } = await rewriteTree({
-    reader,
-    writer,
-    tree: snapshot.tree,
-    select,
-    // What was excluded leaves an empty directory; what was not included leaves nothing.
-    keepsEmpty: (path) => !includes || select(path, true).selected,
-    ...entryReporter(output, includes),
-    signal,
-  });
-  // Nothing was included: an empty snapshot is nobody's wish.
-  if (tree === undefined) return undefined;
-  const summary: SnapshotSummary = {
-    ...(snapshot.summary ?? NO_SUMMARY),
-    totalFilesProcessed: files,
-    totalBytesProcessed: bytes,
-  };
-  const sameSummary =
-    snapshot.summary?.totalFilesProcessed === files &&
-    snapshot.summary.totalBytesProcessed === bytes;
-  if (tree === snapshot.tree && sameSummary && !isRelabelled) return undefined;
-  return { ...relabelled, tree, summary };
-}
-
-const NO_SUMMARY: SnapshotSummary = {
-  backupStart: GO_ZERO_TIME,
-  backupEnd: GO_ZERO_TIME,
-  filesNew: 0,
-  filesChanged: 0,
-  filesUnmodified: 0,
-  dirsNew: 0,
-  dirsChanged: 0,
-  dirsUnmodified: 0,
-  dataBlobs: 0,
-  treeBlobs: 0,
-  dataAdded: 0,
-  dataAddedPacked: 0,
-  totalFilesProcessed: 0,
-  totalBytesProcessed: 0,
-  extra: {},
-};
