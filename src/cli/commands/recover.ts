@@ -20,7 +20,7 @@ Examples:
   holdfast recover
 
 For a snapshot that was removed by mistake, until the next \`prune\`. What is found lies in the new snapshot under
-directories named by ids.`,
+directories named by ids. What was lost before is lost still: \`repair snapshots\` takes it out.`,
     );
   },
 
