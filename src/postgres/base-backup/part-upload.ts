@@ -32,22 +32,23 @@ export function startPart(options: PartUploadOptions): PartSink & { stored: Prom
     clock,
     signal,
   });
-  let failure: { readonly error: unknown } | undefined;
+  const failures: unknown[] = [];
   stored.catch((error: unknown) => {
-    failure = { error };
+    failures.push(error);
     channel.fail(error);
   });
   const output = async (bytes: Uint8Array): Promise<void> => await channel.write(bytes);
   const writer = level === 0 ? new Copies(output) : new GzipBlocks({ level, lanes, output });
+  const close = async (): Promise<void> => await writer.close();
   return {
-    stored: ahead(stored.finally(async () => await writer.close())),
+    stored: ahead(stored.then(close, close)),
     write: async (bytes) => {
       // The storage may have failed while blocks were filled, and the writer is closed then.
-      if (failure) throw failure.error;
+      if (failures.length > 0) throw failures[0];
       try {
         await writer.write(bytes);
       } catch (error) {
-        throw failure ? failure.error : error;
+        throw failures.length > 0 ? failures[0] : error;
       }
     },
     end: async () => {
