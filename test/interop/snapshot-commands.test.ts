@@ -197,6 +197,7 @@ const CHANGING = [
   "forget FIRST -vv",
   "forget --keep-last 1 --json --host web1",
   "forget --unsafe-allow-remove-all --tag nightly",
+  "forget --keep-last 9 --prune",
   "tag --add one,two --tag nightly -v",
   "tag --remove full --remove nothing",
   "tag --set a --set b FIRST latest --json",
