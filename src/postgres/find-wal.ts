@@ -3,7 +3,7 @@
 
 import { mapLimit } from "../base/concurrency.ts";
 import { isHoldfastError } from "../base/errors.ts";
-import { objectPath, readObjectName } from "../barman/layout.ts";
+import { isServerNote, objectPath, readObjectName } from "../barman/layout.ts";
 import { walFolder, type Compression, type WalName } from "../barman/wal-name.ts";
 import type { Archive } from "./archive.ts";
 
@@ -95,9 +95,9 @@ export async function findHistory(
  * misspelt bucket or server holds no WAL either.
  */
 export async function isThere(archive: Archive, { signal }: Options = {}): Promise<boolean> {
-  for (const area of ["wals", "base"]) {
+  for (const area of ["wals", "base", "meta"]) {
     for await (const { key } of archive.storage.list(area, { signal })) {
-      if (readObjectName(key).kind !== "foreign") return true;
+      if (isServerNote(key) || readObjectName(key).kind !== "foreign") return true;
     }
   }
   return false;

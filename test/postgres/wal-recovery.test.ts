@@ -68,7 +68,7 @@ async function copyOf(server: TestServer): Promise<string> {
   copies.push(folder);
   const to = join(folder, "data");
   const start =
-    server.major >= 15 ? "pg_backup_start('copy', true)" : "pg_start_backup('copy', true)";
+    server.major >= 15 ? "pg_backup_start('copy', true)" : "pg_start_backup('copy', true, false)";
   const stop = server.major >= 15 ? "pg_backup_stop()" : "pg_stop_backup(false)";
   // The session has to be the same, and one statement after the other.
   const { Client } = await import("pg");
