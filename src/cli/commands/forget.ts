@@ -165,9 +165,11 @@ async function forget(
   const groups = names.length > 0 ? [] : plan(context, request, found);
   const removed = names.length > 0 ? found : groups.flatMap(({ remove }) => remove);
   const ids = removed.map(({ id }) => id);
+  let failed = 0;
   if (ids.length > 0 && dryRun) printWouldRemove(context, ids);
-  else if (ids.length > 0) await remove(context, repository, ids, signal);
+  else if (ids.length > 0) failed = await remove(context, repository, ids, signal);
   if (output.isJson) printForgetJson(context, groups);
+  if (failed > 0) throw new HoldfastError("INCOMPLETE", "failed to remove one or more snapshots");
   return { ids, complete };
 }
 
@@ -195,12 +197,13 @@ function plan(
   return groups;
 }
 
+/** How many could not be removed. */
 async function remove(
   context: Context,
   repository: Repository,
   ids: readonly Id[],
   signal: AbortSignal,
-): Promise<void> {
+): Promise<number> {
   const { output, clock } = context;
   const begun = clock.monotonic();
   const failed = await removeSnapshots(repository, ids, {
@@ -209,6 +212,6 @@ async function remove(
       output.warn(`unable to remove snapshot/${id} from the repository: ${error.message}`),
     signal,
   });
-  if (failed > 0) throw new HoldfastError("INCOMPLETE", "failed to remove one or more snapshots");
-  printRemoved(context, ids.length, (clock.monotonic() - begun) / 1000);
+  if (failed === 0) printRemoved(context, ids.length, (clock.monotonic() - begun) / 1000);
+  return failed;
 }
