@@ -7,6 +7,8 @@ import { HoldfastError } from "../../base/errors.ts";
 import { compileSearch, findObjects } from "../../files/find-entries.ts";
 import type { ObjectSearch, SearchedTree } from "../../files/find-entries.ts";
 import type { BlobIndex } from "../../repository/blob-index.ts";
+import { readPackListing } from "../../repository/pack-listing.ts";
+import type { Repository } from "../../repository/repository.ts";
 import type { FoundSnapshot } from "../../repository/snapshots.ts";
 import type { CommandModule, Context } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
@@ -73,7 +75,7 @@ Examples:
       const { output } = context;
       const filter = snapshotFilter(flags, context);
       const reader = await openBlobs(context, repository, signal);
-      const objects = objectsOf(patterns, flags, reader.index);
+      const objects = await objectsOf(patterns, flags, { repository, index: reader.index, signal });
       const names = flags.snapshot;
       const collected = await collectSnapshots(context, repository, { names, filter, signal });
       let { complete } = collected;
@@ -130,39 +132,53 @@ function readSearch(patterns: readonly string[], flags: FindFlags) {
   return { patterns, ignoreCase: flags.ignoreCase === true, oldest, newest };
 }
 
+interface Place {
+  repository: Repository;
+  index: BlobIndex;
+  signal: AbortSignal;
+}
+
 /** What is looked for by id, or undefined where the patterns are of paths. */
-function objectsOf(
+async function objectsOf(
   ids: readonly string[],
   flags: FindFlags,
-  index: BlobIndex,
-): ObjectSearch | undefined {
+  place: Place,
+): Promise<ObjectSearch | undefined> {
   const none = new Set<string>();
   if (flags.blob === true) return { blobs: new Set(ids), trees: none };
   if (flags.tree === true) return { blobs: none, trees: new Set(ids) };
-  return flags.pack === true ? blobsOfPacks(ids, index) : undefined;
+  return flags.pack === true ? await blobsOfPacks(ids, place) : undefined;
 }
 
-function blobsOfPacks(ids: readonly string[], index: BlobIndex): ObjectSearch {
+/** The blobs of packs, by the index, or else by the packs themselves. */
+async function blobsOfPacks(
+  ids: readonly string[],
+  { repository, index, signal }: Place,
+): Promise<ObjectSearch> {
   const missing = new Set(ids);
-  const wanted = new Set<number>();
-  for (const [number, pack] of index.packs.entries()) {
-    const name = [pack, shortId(pack)].find((each) => ids.includes(each));
-    if (name === undefined) continue;
-    wanted.add(number);
-    missing.delete(name);
-  }
-  if (missing.size > 0) {
-    const list = [...missing].toSorted().join(" ");
-    throw new HoldfastError("BLOB_MISSING", `unable to find pack(s): [${list}]`, {
-      hint: "Give a whole id or its first eight digits; `list packs` shows them.",
-    });
-  }
+  const take = (pack: Id): boolean => {
+    const isWanted = ids.includes(pack) || ids.includes(shortId(pack));
+    missing.delete(pack);
+    missing.delete(shortId(pack));
+    return isWanted;
+  };
   const [blobs, trees] = [new Set<Id>(), new Set<Id>()];
+  const numbers = new Set([...index.packs.keys()].filter((number) => take(index.packs[number]!)));
   for (let entry = 0; entry < index.count; entry++) {
-    if (!wanted.has(index.packNumber(entry))) continue;
+    if (!numbers.has(index.packNumber(entry))) continue;
     (index.isTree(entry) ? trees : blobs).add(index.idAt(entry));
   }
-  return { blobs, trees };
+  const files = missing.size > 0 ? await repository.list("pack", signal) : [];
+  for (const file of files.filter(({ id }) => take(id))) {
+    for (const { type, id } of await readPackListing(repository, file, signal)) {
+      (type === "tree" ? trees : blobs).add(id);
+    }
+  }
+  if (missing.size === 0) return { blobs, trees };
+  const list = [...missing].toSorted().join(" ");
+  throw new HoldfastError("BLOB_MISSING", `unable to find pack(s): [${list}]`, {
+    hint: "Give a whole id or its first eight digits; `list packs` shows them.",
+  });
 }
 
 /** restic's two lines about a listing that cannot be read, and why. */
