@@ -25,8 +25,12 @@ interface Holding {
   lost: () => HoldfastError | undefined;
 }
 
-/** A process that holds a shared lock, on a storage with these faults. */
-async function hold(rules: readonly FaultRule[] = [], signal?: AbortSignal): Promise<Holding> {
+/** A process that holds a lock, a shared one by default, on a storage with these faults. */
+async function hold(
+  rules: readonly FaultRule[] = [],
+  signal?: AbortSignal,
+  exclusive = false,
+): Promise<Holding> {
   const clock = new FakeClock();
   const notices: string[] = [];
   let storage: FaultyStorage;
@@ -35,7 +39,7 @@ async function hold(rules: readonly FaultRule[] = [], signal?: AbortSignal): Pro
     around: (inner) => (storage = faulty(inner, rules)),
   });
   const onNotice = (message: string): unknown => notices.push(message);
-  const held = await acquireLock(repository, { exclusive: false, onNotice, signal });
+  const held = await acquireLock(repository, { exclusive, onNotice, signal });
   const files = (): string[] => [...objects.keys()].filter((key) => key.startsWith("locks/"));
   const lost = (): HoldfastError | undefined =>
     held.signal.aborted ? (held.signal.reason as HoldfastError) : undefined;
@@ -193,4 +197,36 @@ test("the caller's own signal goes through, and the lock stays until it is relea
   assert.equal(files().length, 1);
   await held.release();
   assert.deepEqual(files(), []);
+});
+
+test("an exclusive lock becomes a shared one without a moment between them", async () => {
+  const { clock, repository, storage, held, files } = await hold([], undefined, true);
+  const kinds = async (): Promise<boolean[]> =>
+    (await listLocks(repository)).map(({ lock }) => lock.exclusive);
+  assert.deepEqual(await kinds(), [true]);
+  const before = storage.calls.length;
+  await held.share();
+  const changes = storage.calls.slice(before).filter((call) => /^(put|delete) /.test(call));
+  assert.deepEqual(
+    changes.map((call) => call.split(" ")[0]),
+    ["put", "delete"],
+  );
+  assert.deepEqual(await kinds(), [false]);
+  await clock.advance(6 * MINUTE);
+  assert.deepEqual(await kinds(), [false], "and stays one when it is refreshed");
+  await held.release();
+  assert.deepEqual(files(), []);
+});
+
+test("an exclusive lock that cannot be replaced stays, and is shared by its next refresh", async () => {
+  const { clock, repository, held, lost, notices } = await hold([failing(1)], undefined, true);
+  await held.share();
+  const [first] = await listLocks(repository);
+  assert.equal(first!.lock.exclusive, true);
+  assert.equal(notices.length, 1);
+  await clock.advance(6 * MINUTE);
+  const [second] = await listLocks(repository);
+  assert.equal(second!.lock.exclusive, false);
+  assert.equal(lost(), undefined);
+  await held.release();
 });

@@ -26,7 +26,7 @@ import { PackTable } from "./pack-table.ts";
 import { planPrune } from "./prune/plan.ts";
 import type { PruneCriteria, PrunePlan, PruneStatistics } from "./prune/plan.ts";
 import { repackPacks } from "./prune/repack.ts";
-import { revalidate } from "./prune/revalidate.ts";
+import { Revalidation } from "./prune/revalidate.ts";
 import type { Revalidated } from "./prune/revalidate.ts";
 import { SealedPacks } from "./prune/sealed-packs.ts";
 import type { Repository } from "./repository.ts";
@@ -126,8 +126,10 @@ interface Prepared {
 /** What was written before anything is removed. */
 interface Staged {
   rewrite: IndexRewrite;
-  indexFiles: Id[];
   packsWritten: number;
+  revalidation: Revalidation;
+  /** What was added while all of it was written voids the plan. */
+  isVoid: boolean;
 }
 
 class Prune {
@@ -177,6 +179,11 @@ class Prune {
       listed: isFirst ? options.listed : undefined,
       exclusive,
       signal,
+    }).catch((error: unknown) => {
+      if (exclusive && isHoldfastError(error, "REPO_LOCKED")) {
+        this.#events.notice?.("what was written so far is kept: the next prune goes on from there");
+      }
+      throw error;
     });
     try {
       return await work(held);
@@ -241,7 +248,10 @@ class Prune {
   }
 
   /** Writes everything that is to be there before anything goes. */
-  async #stage({ plan, table, listings }: Prepared, signal: AbortSignal): Promise<Staged> {
+  async #stage(
+    { plan, table, listings, used, snapshots }: Prepared,
+    signal: AbortSignal,
+  ): Promise<Staged> {
     const repository = this.#repository;
     const { packSize, criteria } = this.#options;
     const target = new SealedPacks({ repository, packSize, signal });
@@ -270,11 +280,17 @@ class Prune {
     if (isNeeded) this.#events.step?.("index", rewrite.obsolete.length);
     const written = await writeIndexFiles(repository, table, rewrite.packs, signal);
     if (isNeeded) this.#events.done?.(rewrite.obsolete.length);
-    return {
-      rewrite,
-      indexFiles: [...target.indexFiles, ...written],
-      packsWritten: target.count,
-    };
+    const revalidation = new Revalidation(repository, {
+      table,
+      used,
+      snapshots,
+      indexFiles: [...listings.map(({ id }) => id), ...target.indexFiles, ...written],
+      leaving: new Set([...plan.repack, ...plan.remove]),
+      missing: new Set(plan.missing),
+      unreferenced: plan.unreferenced,
+    });
+    const isVoid = (await revalidation.look(signal)) === undefined;
+    return { rewrite, packsWritten: target.count, revalidation, isVoid };
   }
 
   /** Removes; undefined when the plan turned out to be void, and nothing was removed. */
@@ -283,29 +299,17 @@ class Prune {
     staged: Staged,
     attempt: number,
   ): Promise<PruneResult | undefined> {
-    const { plan, table, listings, snapshots, used } = prepared;
-    const leaving = new Set([...plan.repack, ...plan.remove]);
+    const { plan, table } = prepared;
+    if (staged.isVoid) return undefined;
     return this.#locked(true, attempt, async (held) => {
-      const valid = await revalidate(
-        this.#repository,
-        {
-          table,
-          used,
-          snapshots,
-          indexFiles: [...listings.map(({ id }) => id), ...staged.indexFiles],
-          leaving,
-          missing: new Set(plan.missing),
-          unreferenced: plan.unreferenced,
-        },
-        held.signal,
-      );
+      const valid = await staged.revalidation.look(held.signal);
       if (valid === undefined) return undefined;
       await this.#rescue(valid, table, held.signal);
       await this.#removeIndexFiles(staged.rewrite.obsolete, held.signal);
       // From here on nobody can find what still has to go, so others may work again. The lock that stays keeps away
       // whoever would put unknown packs back into the index.
       await held.share();
-      const packs = [...leaving].filter((pack) => !valid.rescued.has(pack));
+      const packs = [...plan.repack, ...plan.remove].filter((pack) => !valid.rescued.has(pack));
       const ids = packs.map((pack) => table.index.packs[pack]!);
       let removed = 0;
       if (ids.length > 0) removed += await this.#removePacks("removePacks", ids, held.signal);

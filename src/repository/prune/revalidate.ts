@@ -29,7 +29,7 @@ export interface PlannedRemoval {
   indexFiles: readonly Id[];
   /** Packs, by number, that are to be removed and exist. */
   leaving: ReadonlySet<number>;
-  /** Packs in no index that the index names but that do not exist. */
+  /** Packs, by number, that the index names and that do not exist. */
   missing: ReadonlySet<number>;
   /** Packs in no index. */
   unreferenced: readonly RepositoryFile[];
@@ -42,36 +42,109 @@ export interface Revalidated {
   garbage: Id[];
 }
 
-/** What the plan comes to now; undefined when it is void. PRUNE_REFUSED when a new snapshot is not complete. */
-export async function revalidate(
-  repository: Repository,
-  planned: PlannedRemoval,
-  signal: AbortSignal,
-): Promise<Revalidated | undefined> {
-  const { table, snapshots, leaving } = planned;
-  const snapshotFiles = await repository.list("snapshot", signal);
-  const indexFiles = await repository.list("index", signal);
-  const present = new Set(indexFiles.map(({ id }) => id));
-  for (const id of planned.indexFiles) {
-    if (!present.has(id) && !(await exists(repository, id, signal))) return undefined;
+/**
+ * Looks at what was added since a plan was made. `look` is called under the shared lock as well, as soon as everything is
+ * written: what it has seen there need not be looked at again while everybody else is locked out.
+ */
+export class Revalidation {
+  readonly #repository: Repository;
+  readonly #planned: PlannedRemoval;
+  /** Snapshots that were walked, by the plan or here. */
+  readonly #walked: Set<Id>;
+  /** First entries of what turned out to be needed. */
+  readonly #found: number[] = [];
+  /** Trees met that only new index files name. */
+  readonly #visited = new Set<Id>();
+
+  constructor(repository: Repository, planned: PlannedRemoval) {
+    this.#repository = repository;
+    this.#planned = planned;
+    this.#walked = new Set(planned.snapshots);
   }
-  const known = new Set(planned.indexFiles);
-  const files = indexFiles.filter(({ id }) => !known.has(id));
-  // Past the cache: this is not the whole index.
-  const { index: fresh } = await loadIndex(repository.withoutCache(), { files, signal });
-  for (const id of fresh.packs) {
-    const number = table.numberOf(id);
-    if (number !== undefined && leaving.has(number)) return undefined;
+
+  /** What the plan comes to now; undefined when it is void. PRUNE_REFUSED when a new snapshot is not complete. */
+  async look(signal: AbortSignal): Promise<Revalidated | undefined> {
+    const { table, leaving, indexFiles: expected, unreferenced } = this.#planned;
+    const repository = this.#repository;
+    const snapshotFiles = await repository.list("snapshot", signal);
+    const indexFiles = await repository.list("index", signal);
+    const present = new Set(indexFiles.map(({ id }) => id));
+    for (const id of expected) {
+      if (!present.has(id) && !(await exists(repository, id, signal))) return undefined;
+    }
+    const known = new Set(expected);
+    const files = indexFiles.filter(({ id }) => !known.has(id));
+    // Past the cache: this is not the whole index.
+    const { index: fresh } = await loadIndex(repository.withoutCache(), { files, signal });
+    for (const id of fresh.packs) {
+      const number = table.numberOf(id);
+      if (number !== undefined && leaving.has(number)) return undefined;
+    }
+    for (const { id } of snapshotFiles) {
+      if (this.#walked.has(id)) continue;
+      await this.#walk(id, fresh, signal);
+      this.#walked.add(id);
+    }
+    const named = new Set(fresh.packs);
+    const garbage = unreferenced.map(({ id }) => id).filter((id) => !named.has(id));
+    return { rescued: this.#rescued(fresh), garbage };
   }
-  const named = new Set(fresh.packs);
-  const walk = new FreshWalk(repository, planned, fresh, signal);
-  for (const { id } of snapshotFiles) {
-    if (snapshots.has(id)) continue;
-    const { tree } = await loadSnapshot(repository, id, signal);
-    await walk.snapshot(id, tree);
+
+  /** Walks a snapshot as far as it holds what is not known to be needed. */
+  async #walk(id: Id, fresh: BlobIndex, signal: AbortSignal): Promise<void> {
+    const { index } = this.#planned.table;
+    const old = new BlobReader(this.#repository, index);
+    const young = new BlobReader(this.#repository, fresh);
+    const waiting: Id[] = [];
+    const meet = (type: BlobType, blob: Id): void => {
+      if (this.#isNew(type, blob, fresh, id) && type === "tree") waiting.push(blob);
+    };
+    meet("tree", (await loadSnapshot(this.#repository, id, signal)).tree);
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      throwIfCancelled(signal);
+      const reader = index.has("tree", fromHex(next)) ? old : young;
+      const plain = await reader.read("tree", next, signal);
+      for (const node of iterateTree(asBuffer(plain))) {
+        if (node.type === "file") for (const blob of node.content ?? []) meet("data", blob);
+        else if (node.type === "dir" && node.subtree !== null) meet("tree", node.subtree);
+      }
+    }
   }
-  const garbage = planned.unreferenced.map(({ id }) => id).filter((id) => !named.has(id));
-  return { rescued: walk.rescued(), garbage };
+
+  /** True when the blob is met for the first time, by the plan as well. */
+  #isNew(type: BlobType, blob: Id, fresh: BlobIndex, snapshot: Id): boolean {
+    const { table, used } = this.#planned;
+    const bytes = fromHex(blob);
+    const entry = table.index.find(type, bytes);
+    if (entry >= 0) {
+      if (!used.add(entry)) return false;
+      this.#found.push(entry);
+      return true;
+    }
+    if (!fresh.has(type, bytes)) throw incomplete(snapshot, type, blob);
+    if (type === "data" || this.#visited.has(blob)) return false;
+    this.#visited.add(blob);
+    return true;
+  }
+
+  /** Packs that hold the only copies of what was found. */
+  #rescued(fresh: BlobIndex): Set<number> {
+    const { table, leaving, missing } = this.#planned;
+    const { index } = table;
+    const rescued = new Set<number>();
+    for (const first of this.#found) {
+      const type = index.isTree(first) ? "tree" : "data";
+      if (fresh.has(type, index.idBytes(first))) continue;
+      const packs = index
+        .places(type, index.idAt(first))
+        .map(({ packNumber }) => table.canonical(packNumber))
+        .filter((pack) => !missing.has(pack));
+      if (packs.length === 0) throw incomplete("just made", type, index.idAt(first));
+      if (packs.some((pack) => !leaving.has(pack) || rescued.has(pack))) continue;
+      rescued.add(packs[0]!);
+    }
+    return rescued;
+  }
 }
 
 /** A list may lag behind. */
@@ -82,85 +155,6 @@ async function exists(repository: Repository, id: Id, signal: AbortSignal): Prom
   } catch (error) {
     if (isHoldfastError(error, "STORAGE_NOT_FOUND")) return false;
     throw error;
-  }
-}
-
-/** Walks snapshots that the plan does not know, as far as they hold what it does not know to be needed. */
-class FreshWalk {
-  readonly #planned: PlannedRemoval;
-  readonly #fresh: BlobIndex;
-  readonly #signal: AbortSignal;
-  readonly #oldReader: BlobReader;
-  readonly #freshReader: BlobReader;
-  /** First entries of what turned out to be needed. */
-  readonly #found: number[] = [];
-  /** Trees met that only the new index files name. */
-  readonly #visited = new Set<Id>();
-
-  constructor(
-    repository: Repository,
-    planned: PlannedRemoval,
-    fresh: BlobIndex,
-    signal: AbortSignal,
-  ) {
-    this.#planned = planned;
-    this.#fresh = fresh;
-    this.#signal = signal;
-    this.#oldReader = new BlobReader(repository, planned.table.index);
-    this.#freshReader = new BlobReader(repository, fresh);
-  }
-
-  async snapshot(id: Id, tree: Id): Promise<void> {
-    const waiting: Id[] = [];
-    const meet = (type: BlobType, blob: Id): void => {
-      if (this.#isNew(type, blob, id) && type === "tree") waiting.push(blob);
-    };
-    meet("tree", tree);
-    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      throwIfCancelled(this.#signal);
-      const isOld = this.#planned.table.index.has("tree", fromHex(next));
-      const reader = isOld ? this.#oldReader : this.#freshReader;
-      const plain = await reader.read("tree", next, this.#signal);
-      for (const node of iterateTree(asBuffer(plain))) {
-        if (node.type === "file") for (const blob of node.content ?? []) meet("data", blob);
-        else if (node.type === "dir" && node.subtree !== null) meet("tree", node.subtree);
-      }
-    }
-  }
-
-  /** True when the blob is met for the first time, by the plan as well. */
-  #isNew(type: BlobType, blob: Id, snapshot: Id): boolean {
-    const { table, used } = this.#planned;
-    const bytes = fromHex(blob);
-    const entry = table.index.find(type, bytes);
-    if (entry >= 0) {
-      if (!used.add(entry)) return false;
-      this.#found.push(entry);
-      return true;
-    }
-    if (!this.#fresh.has(type, bytes)) throw incomplete(snapshot, type, blob);
-    if (type === "data" || this.#visited.has(blob)) return false;
-    this.#visited.add(blob);
-    return true;
-  }
-
-  /** Packs that hold the only copies of what was found. */
-  rescued(): Set<number> {
-    const { table, leaving, missing } = this.#planned;
-    const { index } = table;
-    const rescued = new Set<number>();
-    for (const first of this.#found) {
-      const type = index.isTree(first) ? "tree" : "data";
-      if (this.#fresh.has(type, index.idBytes(first))) continue;
-      const packs = index
-        .places(type, index.idAt(first))
-        .map(({ packNumber }) => table.canonical(packNumber))
-        .filter((pack) => !missing.has(pack));
-      if (packs.length === 0) throw incomplete("just made", type, index.idAt(first));
-      if (packs.some((pack) => !leaving.has(pack) || rescued.has(pack))) continue;
-      rescued.add(packs[0]!);
-    }
-    return rescued;
   }
 }
 
