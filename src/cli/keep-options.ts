@@ -27,7 +27,7 @@ export function addKeepOptions(command: Command): void {
   for (const unit of KEEP_UNITS) {
     const what = unit === "last" ? "the last n" : `one of each of the last n ${NOUNS[unit]}`;
     const text = `keep ${what} ("unlimited" for all)`;
-    command.option(`-${LETTERS[unit]}, --keep-${unit} <n>`, text, keepCount, 0);
+    command.option(`-${LETTERS[unit]}, --keep-${unit} <n>`, text, keepCount);
   }
   command.option(
     "--keep-within <duration>",
