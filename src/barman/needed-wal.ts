@@ -12,6 +12,8 @@ export interface WalHolder {
   readonly firstSegment: number;
   /** The segment with its end when nothing behind it is wanted; null when any later moment is. */
   readonly lastSegment: number | null;
+  /** Bytes of the segments that these numbers count. */
+  readonly segmentSize: number;
 }
 
 /**
@@ -33,6 +35,8 @@ export function isReleasable(options: {
   return !holders.some((holder) => {
     // Timelines are numbered in the order in which they begin, so an earlier one never comes out of a later one.
     if (timeline < holder.timeline) return false;
+    // Under other sizes the same names are other places: nobody can say which of them it needs.
+    if (segmentSize !== holder.segmentSize) return true;
     const { firstSegment, lastSegment } = holder;
     if (timeline === holder.timeline)
       return segment >= firstSegment && (lastSegment === null || segment <= lastSegment);
@@ -64,6 +68,6 @@ export function walHolders(
     if (wal === "none") return [];
     const firstSegment = segmentNumber(beginWal, segmentSize);
     const lastSegment = wal === "all" ? null : segmentNumber(endWal!, segmentSize);
-    return [{ timeline, firstSegment, lastSegment }];
+    return [{ timeline, firstSegment, lastSegment, segmentSize }];
   });
 }

@@ -66,7 +66,8 @@ function walObjects({ wal }: Catalogue): PlacedWal[] {
 
 function holder({ info, segments }: CatalogueBackup): WalHolder[] {
   if (!segments || !info?.timeline) return [];
-  return [{ timeline: info.timeline, firstSegment: segments.first, lastSegment: null }];
+  const { timeline, segmentSize } = info;
+  return [{ timeline, firstSegment: segments.first, lastSegment: null, segmentSize }];
 }
 
 /** True for WAL without which one of `backups` cannot be restored at all. */
