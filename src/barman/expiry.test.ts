@@ -22,6 +22,7 @@ import type { Catalogue } from "./catalogue.ts";
 import { planExpiry, type ExpiryPlan } from "./expiry.ts";
 import { segmentStart } from "./lsn.ts";
 import { parseRetentionPolicy } from "./retention.ts";
+import { segmentName } from "./wal-name.ts";
 
 const plan = (archive: Archive, policy: string, now = NOW): ExpiryPlan =>
   planExpiry({
@@ -127,6 +128,29 @@ suite("plans", () => {
     assert.equal(plan(archive, "REDUNDANCY 1").releasable.length, 30 + 33);
   });
 
+  test("backups of a branch that was left behind do not take the place of those that lead to what is written now", () => {
+    const at = (segment: number): number => START + segment * DAY;
+    const archive = new Archive().wal({ first: 1, last: 30, time: at });
+    const live = archive.backup(doneInfo({ first: 5, time: at(5) }));
+    const dead = archive.backup(doneInfo({ first: 20, time: at(20) }));
+    const older = archive.backup(doneInfo({ first: 2, time: at(2) }));
+    // On the last day somebody went back to a moment before the newest backup.
+    archive.history(2, at(31), [1, segmentStart(10, SEGMENT_SIZE) + 9n]);
+    archive.wal({ timeline: 2, first: 10, last: 12, time: (n) => at(n + 21) });
+    for (const policy of ["REDUNDANCY 1", "7d"]) {
+      const { judged } = plan(archive, policy, at(34));
+      assert.equal(judged.get(dead)!.verdict, "valid", policy);
+      assert.equal(judged.get(live)!.verdict, "valid", policy);
+      assert.equal(judged.get(older)!.verdict, "obsolete", policy);
+    }
+    // Once there is one of the new timeline, and the moments of the old one are out of the window.
+    archive.backup(doneInfo({ timeline: 2, first: 12, time: at(33) }));
+    for (const policy of ["REDUNDANCY 1", "7d"]) {
+      const { judged } = plan(archive, policy, at(45));
+      assert.equal(judged.get(live)!.verdict, "obsolete", policy);
+    }
+  });
+
   test("a standalone backup holds nothing of the timelines that come out of its own", () => {
     const archive = new Archive().wal({ first: 5, last: 7, time: stored });
     archive.backup(doneInfo({ first: 5, time: stored(5) }), { keep: "standalone" });
@@ -136,6 +160,19 @@ suite("plans", () => {
     const gone = released(plan(archive, "REDUNDANCY 1")).map((path) => path.slice(-24));
     const expected = [name(6), name(7), ...Array.from({ length: 13 }, (_, i) => name(i + 7, 2))];
     assert.deepEqual(gone, expected);
+  });
+
+  test("a backup whose segments had another size holds what may be its own", () => {
+    const archive = new Archive().wal({ first: 300, last: 340, time: stored });
+    archive.backup(doneInfo({ first: 300, time: stored(300) }), { keep: "full" });
+    // The names with numbers below 64 are names under the larger size too, and of smaller numbers.
+    const now = doneInfo({ first: 200, time: stored(400) });
+    const size = 4 * SEGMENT_SIZE;
+    const [beginLsn, endLsn] = [segmentStart(200, size) + 40n, segmentStart(200, size) + 1000n];
+    const wal = segmentName(1, 200, size);
+    const more = { beginLsn, endLsn, beginWal: wal, endWal: wal, beginOffset: 40, endOffset: 1000 };
+    archive.backup({ ...now, ...more, segmentSize: size });
+    assert.deepEqual(plan(archive, "REDUNDANCY 1").releasable, []);
   });
 
   test("labels and a partial segment go with the segments around them", () => {
@@ -337,14 +374,17 @@ suite("any archive", () => {
   test("every moment of the window that could be recovered still can", () => {
     fc.assert(
       fc.property(anyScene, (scene) => {
-        // A branch that was left behind may hold moments that no policy speaks of.
-        const { archive } = build({ ...scene, forks: [] });
+        const { archive } = build(scene);
         const now = dayOf(LAST + 1);
         const days = { "3d": 3, "10d": 10, "3w": 21 }[scene.policy] ?? 0;
         const left = read(carryOut(archive, plan(archive, scene.policy, now)), now);
         const before = read(archive, now);
-        const covers = ({ windows }: Catalogue, time: number): boolean =>
-          windows.some(({ from, to }) => from.time! <= time && time <= to.time!);
+        // On which branches, as one that was left behind may be what somebody wants back.
+        const covers = ({ windows }: Catalogue, time: number): string =>
+          windows
+            .filter(({ from, to }) => from.time! <= time && time <= to.time!)
+            .map(({ timeline }) => timeline)
+            .join();
         for (let time = now - days * DAY; days > 0 && time < now; time += DAY / 4)
           assert.equal(covers(left, time), covers(before, time), new Date(time).toISOString());
       }),

@@ -1,10 +1,12 @@
 // What a retention policy lets go of in an archive: the backups that are no longer wanted, and the WAL that none of the
 // others needs (docs/formats/barman.md#retention). A plan, not a deed: nothing here deletes.
 
+import { branchesOf, liveBranches } from "./branches.ts";
 import type { Catalogue } from "./catalogue.ts";
+import type { CatalogueBackup } from "./catalogue-backup.ts";
 import { isReleasable, walHolders } from "./needed-wal.ts";
 import { readObjectName } from "./layout.ts";
-import { judgeBackups, type Judgement, type RetentionPolicy } from "./retention.ts";
+import { judgeBackups, windowStart, type Judgement, type RetentionPolicy } from "./retention.ts";
 import type { ListedObject } from "./wal-listing.ts";
 import { segmentNumber } from "./wal-name.ts";
 import { millisecondsOf } from "./zoned-time.ts";
@@ -35,22 +37,32 @@ export function planExpiry(options: {
   readonly stays?: ReadonlySet<string>;
 }): ExpiryPlan {
   const { catalogue, policy, now, minimum = 0, stays } = options;
-  const readable = catalogue.backups.flatMap(({ id, info, keep, parent, flaws }) =>
-    info === undefined ? [] : [{ id, info, keep, parent, isSound: flaws.length === 0 }],
+  const branches = liveBranches(catalogue, windowStart(policy, now)).filter(
+    // Where no backup leads, there is nothing to keep one for; of unknown descent, all may.
+    (timeline) =>
+      catalogue.timelines.get(timeline) === undefined ||
+      catalogue.backups.some(
+        (backup) => isWhole(backup) && branchesOf(backup, [timeline], catalogue).size > 0,
+      ),
   );
+  const readable = catalogue.backups.flatMap((backup) => {
+    const { id, info, keep, parent } = backup;
+    return info ? [{ id, info, keep, parent, backup }] : [];
+  });
   const judged = judgeBackups({
-    backups: readable.map(({ id, info, keep, parent, isSound }) => ({
+    backups: readable.map(({ id, info, keep, parent, backup }) => ({
       id,
       isDone: info.status === "DONE",
       endTime: info.endTime === null ? undefined : millisecondsOf(info.endTime),
       keep,
-      // An increment is sound when it is whole; that it has to be combined first is no flaw here.
-      isSound: isSound || parent !== undefined,
+      isSound: isWhole(backup),
       parent,
+      branches: info.status === "DONE" ? branchesOf(backup, branches, catalogue) : undefined,
     })),
     policy,
     now,
     minimum,
+    branches,
   });
   for (const { id, info } of readable) {
     // Whoever deletes what describes a snapshot of disks leaves the snapshot itself behind, to be paid for ever.
@@ -65,6 +77,11 @@ export function planExpiry(options: {
   const releasable =
     blocked === undefined ? releasableWal(catalogue, walHolders(readable, judged)) : [];
   return { judged, blocked, firstWal: new Map(firstWal), releasable };
+}
+
+/** An increment is whole as it is; that it has to be combined first is no flaw here. */
+function isWhole({ state, flaws, parent }: CatalogueBackup): boolean {
+  return state === "done" && (flaws.length === 0 || parent !== undefined);
 }
 
 function whyBlocked({ readOnly, backups, problems }: Catalogue): string | undefined {

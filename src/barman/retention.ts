@@ -28,6 +28,8 @@ export interface RetainedBackup {
   readonly isSound?: boolean;
   /** The id of the backup that this one is an increment of. */
   readonly parent?: string | undefined;
+  /** Those of the branches that it leads to; all without. */
+  readonly branches?: ReadonlySet<number> | undefined;
 }
 
 const DAY = 86_400_000;
@@ -88,6 +90,8 @@ interface Judging {
   readonly now: number;
   /** So many backups stay in any case, if there are that many. */
   readonly minimum?: number;
+  /** The timelines that the policy is to hold for, each by itself; without any, all backups count as of one. */
+  readonly branches?: readonly number[];
 }
 
 /** What becomes of each of `backups`, by id. */
@@ -107,22 +111,30 @@ export function judgeBackups(options: Judging): Map<string, Judgement> {
 
 const EXTRA: Judgement = { verdict: "extra", wal: "all" };
 const NONE: Judgement = { verdict: "none", wal: "none" };
+/** In place of the branches where none are told; no timeline has this number. */
+const ALL = 0;
 
-function judgeRoots({ backups, policy, now, minimum = 0 }: Judging): Map<string, Judgement> {
+function judgeRoots(options: Judging): Map<string, Judgement> {
+  const { backups, policy, now, minimum = 0, branches = [] } = options;
   const start = windowStart(policy, now);
   const judged = new Map<string, Judgement>(backups.map(({ id }) => [id, NONE]));
   const roots = backups.filter(({ isDone, parent }) => isDone && parent === undefined);
-  let wanted = 0;
-  let isCovered = false;
-  for (const { id, endTime, keep, isSound = true } of roots.toSorted((a, b) =>
-    a.id < b.id ? 1 : -1,
-  )) {
+  const all = branches.length === 0 ? [ALL] : branches;
+  const wanted = new Map(all.map((branch) => [branch, 0]));
+  const uncovered = new Set(all);
+  for (const backup of roots.toSorted((a, b) => (a.id < b.id ? 1 : -1))) {
+    const { id, endTime, keep, isSound = true } = backup;
+    const least = Math.min(...wanted.values());
     const isIn =
-      policy.kind === "redundancy" ? wanted < Math.max(policy.count, minimum) : !isCovered;
-    const isExtra = !isIn && wanted < minimum;
-    // A kept backup counts towards a redundancy in any case, towards a minimum only where it was counted on.
-    if (isSound && (isIn || isExtra || policy.kind === "redundancy")) wanted++;
-    if (isSound && start !== undefined && endTime! < start) isCovered = true;
+      policy.kind === "redundancy" ? least < Math.max(policy.count, minimum) : uncovered.size > 0;
+    const isExtra = !isIn && least < minimum;
+    for (const branch of isSound ? all : []) {
+      if (branch !== ALL && backup.branches?.has(branch) === false) continue;
+      // A kept backup counts towards a redundancy in any case, towards a minimum only where it was counted on.
+      if (isIn || isExtra || policy.kind === "redundancy")
+        wanted.set(branch, wanted.get(branch)! + 1);
+      if (start !== undefined && endTime! < start) uncovered.delete(branch);
+    }
     const verdict = keep
       ? (`keep-${keep}` as const)
       : isIn
