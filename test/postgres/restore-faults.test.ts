@@ -2,11 +2,16 @@
 // on elsewhere: a promoted copy that wrote a timeline of its own into the same archive.
 
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, test } from "node:test";
-import { readLsn } from "../../src/barman/lsn.ts";
+import { readLsn, segmentStart } from "../../src/barman/lsn.ts";
+import { segmentNumber } from "../../src/barman/wal-name.ts";
+import { systemClock } from "../../src/base/clock.ts";
 import { isHoldfastError, type ErrorCode } from "../../src/base/errors.ts";
+import { startScratchServer } from "../../src/postgres/scratch.ts";
+import { findServerPrograms } from "../../src/postgres/server-programs.ts";
 import { backUpServer, makeFolderArchive, type FolderArchive } from "./base-backups.ts";
 import { runProgram, startProgram, HOLDFAST } from "./program.ts";
 import {
@@ -19,7 +24,13 @@ import {
   restore,
   restoreFolder,
 } from "./restored.ts";
-import { skipWithoutServer, startTestServer, until, type TestServer } from "./servers.ts";
+import {
+  serverAccount,
+  skipWithoutServer,
+  startTestServer,
+  until,
+  type TestServer,
+} from "./servers.ts";
 
 const MARK = "holdfast-restore-is-incomplete";
 
@@ -149,6 +160,44 @@ suite("faults", { skip: skipWithoutServer() }, () => {
         refused("POSTGRES_FAILED", new RegExp(`could not restore file "${victim}"`)),
       );
       assert.ok(existsSync(join(folder, "recovery.signal")), "the recovery is over");
+    });
+  });
+
+  test("a target of long ago in postgresql.conf neither ends the recovery nor makes it another one", async () => {
+    await withSite(async (site) => {
+      const { shared, server, folder, positions } = site;
+      const { archive } = shared;
+      const lsn = segmentStart(segmentNumber(positions[2]!, 1 << 20) + 1, 1 << 20);
+      for (const [target, expected] of [
+        [{ kind: "latest" }, "5"],
+        [{ kind: "lsn", lsn }, "3"],
+      ] as const) {
+        await restore({ archive, folder, target, restoreCommand: fetching(site) });
+        const left = [
+          "recovery_target = 'immediate'",
+          "recovery_target_inclusive = off",
+          "recovery_target_action = shutdown",
+          "archive_cleanup_command = 'touch cleaned'",
+          "recovery_end_command = 'touch ended'",
+        ];
+        const config = join(folder, "postgresql.conf");
+        appendFileSync(config, `\n${left.join("\n")}\n`);
+        await using scratch = await startScratchServer({
+          programs: await findServerPrograms({ major: server.major, folder: server.programs }),
+          dataDirectory: folder,
+          temporary: tmpdir(),
+          account: serverAccount(),
+          environment,
+          // The owner's, as when the server is started for good, with the sandbox's ports and paths.
+          settings: { fsync: "off", config_file: config },
+          until: "recovered",
+          clock: systemClock,
+        });
+        assert.deepEqual(await ask(scratch, "SELECT max(n) FROM marks"), [expected]);
+        await scratch.stop();
+        for (const name of ["cleaned", "ended"]) assert.ok(!existsSync(join(folder, name)), name);
+        rmSync(folder, { recursive: true });
+      }
     });
   });
 

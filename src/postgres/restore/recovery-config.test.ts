@@ -27,11 +27,30 @@ test("settings of earlier recoveries give way, all others stay as they are", () 
       "work_mem = '4MB'",
       "restore_commander.extension = '1'",
       "# Recovery, by holdfast pg restore",
+      "recovery_target = ''",
+      "recovery_target_name = ''",
+      "recovery_target_time = ''",
+      "recovery_target_xid = ''",
+      "recovery_target_lsn = ''",
+      "recovery_target_inclusive = 'on'",
+      "recovery_min_apply_delay = '0'",
+      "recovery_end_command = ''",
+      "archive_cleanup_command = ''",
       "restore_command = 'fetch %f %p'",
       "archive_mode = 'off'",
       "",
     ].join("\n"),
   );
+});
+
+test("what a recovery sets comes behind what it leaves empty, and once", () => {
+  const settings = { recovery_target_lsn: "0/3000000", recovery_target_inclusive: "off" };
+  const names = autoConf("", { settings, archivingOff: false })
+    .split("\n")
+    .map((line) => line.split(" ")[0]!)
+    .filter((name) => name.startsWith("recovery_target"));
+  assert.deepEqual(names.slice(-2), ["recovery_target_lsn", "recovery_target_inclusive"]);
+  assert.equal(new Set(names).size, names.length);
 });
 
 test("once more, it stays the same", () => {

@@ -11,6 +11,23 @@ import type { ServerAccount } from "../server-process.ts";
 const OF_RECOVERY =
   /^(?:restore_command|recovery_end_command|archive_cleanup_command|recovery_target\w*|recovery_min_apply_delay|primary_conninfo|primary_slot_name|promote_trigger_file)$/i;
 
+/**
+ * What holds where a recovery says nothing else. `postgresql.conf`, and what it includes, may still have the target of a recovery
+ * long past, or a command that clears the archive of a standby: they would end ours early, or delete WAL that others need. Targets
+ * without a value come before the one that has one: PostgreSQL takes a second one for a contradiction.
+ */
+const OTHERWISE: Readonly<Record<string, string>> = {
+  recovery_target: "",
+  recovery_target_name: "",
+  recovery_target_time: "",
+  recovery_target_xid: "",
+  recovery_target_lsn: "",
+  recovery_target_inclusive: "on",
+  recovery_min_apply_delay: "0",
+  recovery_end_command: "",
+  archive_cleanup_command: "",
+};
+
 export interface RecoveryConfig {
   /** Settings by name, without quotes. */
   readonly settings: Readonly<Record<string, string>>;
@@ -23,7 +40,8 @@ const LINE = /^\s*([A-Za-z_][\w.]*)\s*(?:=|\s)/;
 
 /** The content of `postgresql.auto.conf`, a byte string: `before` without what recoveries set, then ours. */
 export function autoConf(before: string, { settings, archivingOff }: RecoveryConfig): string {
-  const all: Record<string, string> = { ...settings };
+  const unsaid = Object.entries(OTHERWISE).filter(([name]) => !Object.hasOwn(settings, name));
+  const all: Record<string, string> = { ...Object.fromEntries(unsaid), ...settings };
   if (archivingOff) all["archive_mode"] = "off";
   const kept = before.split("\n").filter((line) => {
     const name = LINE.exec(line)?.[1]?.toLowerCase();
