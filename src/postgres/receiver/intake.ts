@@ -230,6 +230,7 @@ export class Intake {
     for (const file of this.#left) await this.#refresh(file);
     await this.#settleResting();
     await this.#uploads.settled();
+    await this.#partials?.tidy(true);
   }
 
   /** Leaves a snapshot of the receiver in the spool, for other programs. */
@@ -298,6 +299,7 @@ export class Intake {
       this.#syncedAt = now;
       await file.sync();
     }
+    await this.#partials?.tidy();
     for (const left of this.#left) await this.#refresh(left);
     await this.#settleResting();
     if (file === undefined || this.#partials === undefined || partialAfter === undefined) return;

@@ -28,6 +28,7 @@ interface Options {
 
 /** A bucket that forbids to replace objects may be told otherwise later. */
 const REFUSED_PAUSE_MS = 10 * 60_000;
+const TIDY_PAUSE_MS = 60_000;
 
 export class Partials {
   readonly #options: Options;
@@ -37,6 +38,11 @@ export class Partials {
   readonly #covered = new WeakMap<SpoolFile, number>();
   /** One at a time: a refresh must not land behind the removal of the same object. */
   readonly #turn = new Semaphore(1);
+  /** Files from which the object in the archive was made: it is a beginning of theirs. */
+  readonly #own = new WeakSet<SpoolFile>();
+  /** Whose whole segment is there, and whose object could not be removed. */
+  readonly #late = new Set<SpoolFile>();
+  #tidyAt = -Infinity;
   #refusedUntil = -Infinity;
   #isRefused = false;
 
@@ -69,7 +75,7 @@ export class Partials {
     }
   }
 
-  /** Removes what is there of a segment that is durable as a whole. */
+  /** Removes what is there of a segment that is durable as a whole. What fails is told, and tried again by `tidy`. */
   async retire(file: SpoolFile): Promise<void> {
     const release = await this.#turn.acquire(this.#options.signal);
     try {
@@ -78,14 +84,22 @@ export class Partials {
       const { archive, signal } = this.#options;
       await archive.storage.deleteMany([...new Set([object, pathOf(file)])], { signal });
       this.#objects.delete(file.name);
+      this.#late.delete(file);
     } catch (error) {
-      if (this.#options.signal.aborted) return;
-      this.#options.onNotice(
-        `${file.name}.partial stays beside the whole segment: ${messageOf(error)}`,
-      );
+      const { signal, clock, onNotice } = this.#options;
+      if (signal.aborted) return;
+      this.#late.add(file);
+      this.#tidyAt = clock.monotonic() + TIDY_PAUSE_MS;
+      onNotice(`${file.name}.partial stays beside the whole segment for now: ${messageOf(error)}`);
     } finally {
       release();
     }
+  }
+
+  /** Removes what could not be removed before; `now` without a pause. */
+  async tidy(now = false): Promise<void> {
+    if (!now && this.#options.clock.monotonic() < this.#tidyAt) return;
+    for (const file of this.#late) await this.retire(file);
   }
 
   async #store(file: SpoolFile, length: number): Promise<void> {
@@ -93,7 +107,7 @@ export class Partials {
     const content = await file.read(length);
     const object = this.#objects.get(file.name);
     // One that is not of this file's making: of an earlier run, or stored by a call whose reply was lost.
-    if (object !== undefined && !this.#covered.has(file)) {
+    if (object !== undefined && !this.#own.has(file)) {
       const reach = await this.#reachOf(object, content, length);
       // What is there is the same log, and goes as far: it must not become shorter.
       if (reach >= length) {
@@ -110,6 +124,7 @@ export class Partials {
     this.#objects.set(file.name, object ?? path);
     await storage.replace(path, body, { signal });
     this.#isRefused = false;
+    this.#own.add(file);
     this.#cover(file, length);
     // Barman would take the other one.
     if (object !== undefined && object !== path) await storage.delete(object, { signal });
