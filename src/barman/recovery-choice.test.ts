@@ -253,4 +253,28 @@ suite("several timelines", () => {
     const own = archive.backup(doneInfo({ timeline: 2, first: 30, time: stored(34) }));
     assert.deepEqual(told(choose(archive, latest)), [own, 2, [[2, 30, 40]]]);
   });
+
+  test("the newest timeline is not left out in silence when no backup leads to it", () => {
+    const unknown = promoted(19).remove("00000002.history");
+    const isUnknown = (error: unknown): boolean =>
+      isHoldfastError(error, "BARMAN_TIMELINE_UNKNOWN");
+    assert.throws(() => choose(unknown, latest), isUnknown);
+    assert.equal(choose(unknown, latest, { timeline: 1 }).timeline, 1);
+    // Before it began, all is known.
+    assert.equal(choose(unknown, at(stored(18))).timeline, 1);
+    // The old server went on: both wrote at that moment.
+    const both = promoted(30).remove("00000002.history");
+    assert.throws(() => choose(both, at(stored(28))), isUnknown);
+    assert.match(choose(both, lsn(25)).notes.join(), /timeline 2 was written later/);
+    // What is known of it is that the only backup is of the branch that was left behind.
+    const abandoned = promoted(30).remove(`base/${ID}`);
+    const id = abandoned.backup(doneInfo({ first: 22, last: 23, time: stored(23) }));
+    assert.throws(() => choose(abandoned, latest), refusal(/no backup leads to it.*--timeline 1/));
+    assert.throws(() => choose(abandoned, at(stored(28))), refusal(/timeline 2 was written then/));
+    assert.match(choose(abandoned, latest, { backup: id }).notes.join(), /no backup leads to it/);
+    // A copy that wrote for a while, long ago, stands in nobody's way.
+    abandoned.wal({ first: 31, last: 60, time: stored });
+    assert.equal(choose(abandoned, latest).timeline, 1);
+    assert.equal(choose(abandoned, at(stored(50))).timeline, 1);
+  });
 });

@@ -9,7 +9,7 @@ import { formatLsn, segmentAt } from "./lsn.ts";
 import { pathFrom, recoveryWal, type RecoveryWal } from "./recovery-wal.ts";
 import { describeTarget, requireTarget, type RecoveryTarget } from "./recovery-target.ts";
 import type { RecoveryWindow } from "./recovery-windows.ts";
-import { pathTo, type Stretch } from "./timelines.ts";
+import { pathTo, timelineUnknown, type Stretch } from "./timelines.ts";
 import type { ListedObject } from "./wal-listing.ts";
 import { segmentName } from "./wal-name.ts";
 
@@ -56,9 +56,43 @@ export function chooseRecovery(options: ChoiceOptions): RecoveryChoice {
     .map((timeline) => routesOn(timeline, usable, options))
     .filter((found) => found.length > 0);
   if (routes.length === 0) throw unreachable(options, "no backup leads to that timeline");
-  return target.kind === "time"
-    ? chooseByTime(routes, target.micros, options)
-    : chooseByPlace(routes[0]!, options);
+  const choice =
+    target.kind === "time"
+      ? chooseByTime(routes, target.micros, options)
+      : chooseByPlace(routes[0]!, options);
+  const notes = aboutOthers(choice, new Set(routes.map(([route]) => route!.timeline)), options);
+  return { ...choice, notes: [...choice.notes, ...notes] };
+}
+
+/**
+ * What there is to say of newer timelines to which no backup leads. Throws TARGET_UNREACHABLE or BARMAN_TIMELINE_UNKNOWN when the
+ * target is of the moments that one of them may hold, and nobody chose the timeline or the backup: the branch that can be
+ * recovered may be one that was left behind.
+ */
+function aboutOthers(
+  { timeline: chosen, wal }: RecoveryChoice,
+  reached: ReadonlySet<number>,
+  options: ChoiceOptions,
+): string[] {
+  const { catalogue, target, timeline: asked, backup: named } = options;
+  if (asked !== undefined || target.kind === "immediate") return [];
+  const isTime = target.kind === "time";
+  const moment = isTime ? target.micros / 1000 : reachedTime({ wal }, catalogue);
+  const found = [...catalogue.wal.values()].filter(({ timeline, segments, partials }) => {
+    if (timeline < chosen || reached.has(timeline)) return false;
+    const times = [...segments.values(), ...partials.values()].map(({ time }) => time);
+    const first = Math.min(catalogue.historyTimes.get(timeline) ?? Infinity, ...times);
+    // What has no time may be of any.
+    return first === 0 || ((!isTime || first <= moment) && Math.max(...times) >= moment);
+  });
+  const other = found.at(-1)?.timeline;
+  if (other === undefined) return [];
+  const what = `timeline ${other} was written ${isTime ? "then, too" : "later"}, and no backup leads to it`;
+  const way = `follow timeline ${chosen} with --timeline ${chosen}`;
+  if (named !== undefined || !(isTime || target.kind === "latest"))
+    return [`${what}: this follows timeline ${chosen}`];
+  if (catalogue.timelines.get(other)) throw unreachable(options, `${what}; ${way}`);
+  throw timelineUnknown(other, `, or ${way}`);
 }
 
 /** One way of recovering: a backup, and the timeline that is followed from there. */
@@ -198,7 +232,7 @@ function beginning({ timeline, backup }: Route, { windows }: Catalogue): number 
 }
 
 /** When the last WAL on the way was stored: what it holds happened before. Infinity when that is not known. */
-function reachedTime({ wal }: Route, catalogue: Catalogue): number {
+function reachedTime({ wal }: Pick<Route, "wal">, catalogue: Catalogue): number {
   const last = wal.stretches.at(-1);
   const object = wal.partial ?? (last && catalogue.wal.get(last.timeline)?.segments.get(last.last));
   return object === undefined ? -Infinity : object.time === 0 ? Infinity : object.time;

@@ -90,11 +90,16 @@ function stretches(timeline: number, forks: readonly Fork[]): Stretch[] {
 export function pathTo(timelines: Timelines, timeline: number): readonly Stretch[] {
   const path = timelines.get(timeline);
   if (path) return path;
+  throw timelineUnknown(timeline);
+}
+
+/** The error about a timeline without a history; `or` is what else can be done. */
+export function timelineUnknown(timeline: number, or = ""): HoldfastError {
   const file = `${timeline.toString(16).toUpperCase().padStart(8, "0")}.history`;
-  throw new HoldfastError(
+  return new HoldfastError(
     "BARMAN_TIMELINE_UNKNOWN",
     `the archive has no ${file}, so nobody can say where timeline ${timeline} comes from`,
-    { hint: `Put ${file} of the server's pg_wal into the folder wals/ of the archive.` },
+    { hint: `Put ${file} of the server's pg_wal into the folder wals/ of the archive${or}.` },
   );
 }
 
