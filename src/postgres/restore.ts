@@ -123,7 +123,9 @@ async function fill(
     account,
   });
   if (report.leftOut.length > 0)
-    notes.push(`left out, because they are no files: ${report.leftOut.slice(0, 20).join(", ")}`);
+    notes.push(
+      `left out, because they are no files of a database: ${report.leftOut.slice(0, 20).join(", ")}`,
+    );
   if (manifest === undefined)
     notes.push("the backup has no manifest: its tars are whole, but no file could be checked");
   await chmod(path, ((report.mode ?? 0o700) & 0o050) === 0o050 ? 0o750 : 0o700);

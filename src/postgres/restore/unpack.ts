@@ -40,6 +40,12 @@ const LEFT_OUT: ReadonlySet<string> = new Set([
 export const CONTROL_FILE = "global/pg_control";
 const CONTROL_BYTES_MAX = 64 * 1024;
 
+/**
+ * What a server has in the place of a tablespace: a folder for each version. A place outside the data directory may be any that the
+ * archive names, such as one in which another program looks for its settings, so nothing else is made there.
+ */
+const OF_TABLESPACE = /^PG_\d+(?:\.\d+)?_\d+(?:\/|$)/;
+
 export interface UnpackOptions {
   /** What errors call the tar. */
   readonly source: string;
@@ -61,7 +67,7 @@ export interface UnpackReport {
   control: Buffer | undefined;
   /** Mode of the data directory. */
   mode: number | undefined;
-  /** Members that were left out and are not usually there: links and special files. */
+  /** Members that were left out and are not usually there: links, special files, what is no part of a tablespace. */
   readonly leftOut: string[];
 }
 
@@ -102,8 +108,9 @@ class Unpacking {
     this.#path = prefix + path;
     if (member.type === "hardlink")
       throw damagedTar(source, `${shown(path)} is a second name of another file`);
+    const isPlaced = prefix === "" || path === "" || OF_TABLESPACE.test(path);
     if (member.type === "directory") {
-      this.#makeFolder(parts, member.mode);
+      if (isPlaced) this.#makeFolder(parts, member.mode);
       return;
     }
     if (path === "") throw damagedTar(source, "a file has no name");
@@ -118,7 +125,8 @@ class Unpacking {
       if (report.control !== undefined) throw this.#twice();
       if (member.size > CONTROL_BYTES_MAX) throw damagedTar(source, `${path} is too large`);
       this.#control = [];
-    } else if (!isLeftOut(this.#path)) {
+    } else if (!isPlaced) report.leftOut.push(shown(this.#path));
+    else if (!isLeftOut(this.#path)) {
       this.#makeFolder(parts.slice(0, -1), undefined);
       this.#create(path, member.mode);
     }
