@@ -20,8 +20,9 @@ import {
   claimTarget,
   completeTarget,
   releaseTarget,
+  requireClaimed,
   syncFolder,
-  type TargetFolder,
+  type ClaimedFolder,
 } from "./restore/target-folders.ts";
 import { CONTROL_FILE, unpackTar, type UnpackReport } from "./restore/unpack.ts";
 import type { ServerAccount } from "./server-process.ts";
@@ -73,13 +74,12 @@ export async function restoreBackup(options: RestoreOptions): Promise<RestoreRes
   const { plan, account } = options;
   const manifest = await readManifest(plan, options.signal);
   const folders = [plan.folder, ...plan.tablespaces.map(({ folder }) => folder)];
-  const claimed: TargetFolder[] = [];
+  const claimed: ClaimedFolder[] = [];
   try {
-    for (const folder of folders) {
-      await claimTarget(folder, account);
-      claimed.push(folder);
-    }
-    return await fill(options, manifest);
+    for (const folder of folders) claimed.push(await claimTarget(folder, account));
+    const result = await fill(options, manifest, claimed);
+    for (const { mark } of claimed) await mark.close();
+    return result;
   } catch (error) {
     for (const folder of claimed) await releaseTarget(folder);
     throw error;
@@ -99,6 +99,7 @@ async function readManifest(
 async function fill(
   options: RestoreOptions,
   manifest: BackupManifest | undefined,
+  claimed: readonly ClaimedFolder[],
 ): Promise<RestoreResult> {
   const { plan, account, signal, durable = true } = options;
   const { path } = plan.folder;
@@ -110,8 +111,10 @@ async function fill(
     mode: undefined,
     leftOut: [],
   };
-  await unpackAll(options, check, report);
+  await unpackAll(options, check, { report, claimed });
   check.finish();
+  // What we write from here on would replace what another restore has written.
+  for (const folder of claimed) await requireClaimed(folder);
   const control = await requireCluster(plan, report);
   await completeFolders(plan, account);
   const notes = await writeRecoveryConfig({
@@ -132,9 +135,10 @@ async function fill(
   if (durable)
     for (const folder of [path, ...plan.tablespaces.map((one) => one.folder.path)])
       await syncTree(folder, signal);
+  for (const folder of claimed) await requireClaimed(folder);
   await writeControl(plan, report.control!, account);
-  for (const folder of [...plan.tablespaces.map((one) => one.folder.path), path])
-    await completeTarget(folder);
+  // The data directory is the first one, and complete when the others are.
+  for (const folder of claimed.toReversed()) await completeTarget(folder);
   const { files, bytes } = report;
   return { files, bytes, isVerified: check.isComplete, control, notes };
 }
@@ -142,7 +146,7 @@ async function fill(
 async function unpackAll(
   { plan, account, progress, signal }: RestoreOptions,
   check: ManifestCheck,
-  report: UnpackReport,
+  { report, claimed }: { report: UnpackReport; claimed: readonly ClaimedFolder[] },
 ): Promise<void> {
   const { tars, archive, folder, tablespaces, storedBytes } = plan;
   progress.addTotal({ files: tars.length, bytes: storedBytes });
@@ -152,6 +156,7 @@ async function unpackAll(
     PARALLEL,
     async ({ name, object }, _, within) => {
       const { path: source, size } = object;
+      for (const one of claimed) await requireClaimed(one);
       const counted = (async function* (): AsyncGenerator<Uint8Array, void> {
         for await (const piece of getStream(archive.storage, source, { size, signal: within })) {
           yield piece;

@@ -2,7 +2,18 @@
 // emptied again when the restore fails. What an earlier restore that was killed left behind is known by its mark and
 // removed; anything else that is there is somebody's and stops the restore.
 
-import { chown, chmod, lstat, mkdir, open, readdir, rm, stat } from "node:fs/promises";
+import {
+  chown,
+  chmod,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  type FileHandle,
+} from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { HoldfastError, errnoOf, messageOf } from "../../base/errors.ts";
 import type { ServerAccount } from "../server-process.ts";
@@ -14,6 +25,11 @@ export interface TargetFolder {
   /** Absolute. */
   readonly path: string;
   readonly state: "absent" | "empty" | "left";
+}
+
+/** A folder that is ours to restore into, as long as the mark in it is the one that we hold open. */
+export interface ClaimedFolder extends TargetFolder {
+  readonly mark: FileHandle;
 }
 
 /** Looks at the folder that will be restored into. Throws TARGET_UNWRITABLE when it is anything but absent or empty. */
@@ -55,42 +71,78 @@ export function requireApart(paths: readonly string[]): void {
   }
 }
 
-/** Makes the folder, or empties what an earlier restore left there, and puts the mark in it. Throws TARGET_UNWRITABLE. */
+/**
+ * Makes the folder, or empties what an earlier restore left there, and puts a mark of ours in it. Throws TARGET_UNWRITABLE. Nobody
+ * can say whether the earlier restore is really dead: if it is not, it finds its mark gone, and ends.
+ */
 export async function claimTarget(
   folder: TargetFolder,
   account: ServerAccount | undefined,
-): Promise<void> {
+): Promise<ClaimedFolder> {
   const { path, state } = folder;
+  let mark: FileHandle | undefined;
   try {
     if (state === "absent") {
       // Others may enter those above: the server may be somebody else.
       await mkdir(dirname(path), { recursive: true });
       await mkdir(path, { mode: 0o700 });
     }
-    if (state === "left") await emptyFolder(path, { except: MARK });
     await chmod(path, 0o700);
     if (account) await chown(path, account.uid, account.gid);
-    // Created, never opened: two restores at once do not share a folder.
-    const mark = await open(join(path, MARK), state === "left" ? "w" : "wx", 0o600);
-    await mark.close();
+    if (state === "left") {
+      const next = join(path, `${MARK}.next`);
+      await rm(next, { force: true });
+      mark = await open(next, "wx", 0o600);
+      await rename(next, join(path, MARK));
+      await emptyFolder(path, { except: MARK });
+    } else {
+      // Created, never opened: two restores at once do not share a folder.
+      mark = await open(join(path, MARK), "wx", 0o600);
+    }
+    return { ...folder, mark };
   } catch (error) {
+    await mark?.close();
     throw unwritable(path, messageOf(error), error);
   }
 }
 
-/** Takes away what a restore wrote that failed, so that it can be begun again. What cannot be removed stays with its mark. */
-export async function releaseTarget({ path, state }: TargetFolder): Promise<void> {
+/** Throws TARGET_UNWRITABLE when another restore took the folder over, or somebody emptied it. */
+export async function requireClaimed({ path, mark }: ClaimedFolder): Promise<void> {
+  if (!(await isOurs({ path, mark })))
+    throw unwritable(path, "another restore into it has begun meanwhile");
+}
+
+/** True while our mark is there. No other file gets its number while it is open. */
+async function isOurs({ path, mark }: Pick<ClaimedFolder, "path" | "mark">): Promise<boolean> {
   try {
-    await emptyFolder(path, { except: MARK });
-    await rm(join(path, MARK), { force: true });
-    if (state === "absent") await rm(path, { recursive: true });
+    const [there, ours] = await Promise.all([lstat(join(path, MARK)), mark.stat()]);
+    return there.ino === ours.ino && there.dev === ours.dev;
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+    return false;
+  }
+}
+
+/** Takes away what a restore wrote that failed, so that it can be begun again. What cannot be removed stays with its mark. */
+export async function releaseTarget(folder: ClaimedFolder): Promise<void> {
+  const { path, state, mark } = folder;
+  try {
+    if (await isOurs(folder)) {
+      await emptyFolder(path, { except: MARK });
+      await rm(join(path, MARK), { force: true });
+      if (state === "absent") await rm(path, { recursive: true });
+    }
   } catch {
     // The reason why the restore failed is the one to tell.
+  } finally {
+    await mark.close();
   }
 }
 
 /** Takes the mark away. The restore is complete. */
-export async function completeTarget(path: string): Promise<void> {
+export async function completeTarget(folder: ClaimedFolder): Promise<void> {
+  const { path } = folder;
+  await requireClaimed(folder);
   await rm(join(path, MARK));
   await syncFolder(path);
   await syncFolder(dirname(path));

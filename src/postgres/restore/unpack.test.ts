@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { test } from "node:test";
 import { formatTarHeader, tarPadding, TAR_END, type TarType } from "../../barman/tar-header.ts";
 import { isHoldfastError } from "../../base/errors.ts";
@@ -43,9 +44,7 @@ async function unpacked(
       prefix,
       account: undefined,
       check: new ManifestCheck(undefined),
-      content: (async function* () {
-        yield* tarOf(entries);
-      })(),
+      content: Readable.from(tarOf(entries)) as AsyncIterable<Buffer>,
       report,
     });
     const found = readdirSync(folder, { recursive: true }) as string[];
