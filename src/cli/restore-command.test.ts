@@ -23,10 +23,21 @@ test("no credential is in it: it comes from the environment", () => {
     program: "holdfast",
     location: "rest:https://user:hidden@example.org/base",
     server: "a",
-    options: new Map([["s3.session-token", "hidden"]]),
+    options: new Map([
+      ["s3.session-token", "hidden"],
+      ["s3.endpoint", "https://user:hidden@storage.example.org"],
+      ["rclone.args", "serve restic --stdio --sftp-pass hidden"],
+      ["rclone.program", "/usr/bin/rclone"],
+    ]),
   });
   assert.doesNotMatch(command, /hidden/);
-  assert.deepEqual(variables, ["HOLDFAST_ARCHIVE", "HOLDFAST_S3_SESSION_TOKEN"]);
+  assert.match(command, /rclone.program=\/usr\/bin\/rclone/);
+  assert.deepEqual(variables, [
+    "HOLDFAST_ARCHIVE",
+    "HOLDFAST_S3_SESSION_TOKEN",
+    "HOLDFAST_S3_ENDPOINT",
+    "HOLDFAST_RCLONE_ARGS",
+  ]);
 });
 
 test("any path and name arrives at the program as it is, through PostgreSQL and the shell", () => {

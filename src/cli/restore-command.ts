@@ -27,10 +27,16 @@ export function restoreCommand(parts: CommandParts): { command: string; variable
   else variables.push("HOLDFAST_ARCHIVE");
   words.push("--server", server);
   for (const [name, value] of options) {
-    if (!SECRET.test(name)) words.push("-o", `${name}=${value}`);
+    if (!isSecret(name, value)) words.push("-o", `${name}=${value}`);
     else variables.push(`HOLDFAST_${name.replace(/\W/g, "_").toUpperCase()}`);
   }
   return { command: `${words.map(shellWord).join(" ")} %f %p`, variables };
+}
+
+/** True for what may hold a credential: an address with a password, arguments for rclone such as `--sftp-pass`. */
+function isSecret(name: string, value: string): boolean {
+  const isTold = /^rclone\.(?:args|program)$/.test(name) && /pass|secret|token|key/i.test(value);
+  return SECRET.test(name) || isTold || redactLocation(value) !== value;
 }
 
 /** A word for the shell, inside a setting in which PostgreSQL replaces what follows a percent sign. */
