@@ -20,6 +20,8 @@ export class IndexWriter {
   #since = 0;
   #ageMax = AGE_FIRST_MS;
   readonly #written: Id[] = [];
+  /** Memory of a builder that is done. */
+  #spare: Buffer | undefined;
 
   constructor(repository: Repository) {
     this.#repository = repository;
@@ -34,7 +36,8 @@ export class IndexWriter {
   async add(pack: Uint8Array, header: Uint8Array, signal?: AbortSignal): Promise<void> {
     const { clock } = this.#repository.machine;
     if (this.#builder === undefined) {
-      this.#builder = new IndexFileBuilder();
+      this.#builder = new IndexFileBuilder(this.#spare);
+      this.#spare = undefined;
       this.#since = clock.now();
     }
     this.#builder.addPack(pack, header);
@@ -49,5 +52,6 @@ export class IndexWriter {
     if (builder === undefined) return;
     this.#builder = undefined;
     this.#written.push(await this.#repository.save("index", builder.finish(), signal));
+    this.#spare = builder.memory;
   }
 }

@@ -6,6 +6,7 @@
 
 import { messageOf } from "../base/errors.ts";
 import { isHoldfastError } from "../base/errors.ts";
+import { fromHex } from "../base/bytes.ts";
 import type { Id } from "../base/bytes.ts";
 import type { PackBlob } from "../restic/pack-header.ts";
 import { openBlob } from "./blob-reader.ts";
@@ -202,7 +203,7 @@ class Salvage {
       if (!isHoldfastError(error, "FILE_DAMAGED")) throw error;
       return error.message;
     }
-    this.#target.add({ type, id, uncompressedLength }, sealed);
+    this.#target.add({ type, id: fromHex(id), uncompressedLength }, sealed);
     return undefined;
   }
 }

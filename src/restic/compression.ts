@@ -49,7 +49,9 @@ export function decompressZstd(bytes: Uint8Array, maxBytes: number = MAX_PLAINTE
 }
 
 function decompressFrame(frame: Uint8Array, maxBytes: number): Uint8Array {
-  const expected = Math.min(maxBytes, Math.max(4096, frame.length * 8));
+  // A frame says how long its content is, mostly; it is believed when that asks for less memory than a guess.
+  const guess = Math.max(4096, frame.length * 8);
+  const expected = Math.min(maxBytes, guess, statedContentBytes(frame) ?? guess);
   try {
     return zlib.zstdDecompressSync(frame, {
       maxOutputLength: Math.max(1, maxBytes),

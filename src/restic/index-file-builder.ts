@@ -12,11 +12,22 @@ const TAIL = "]}\n";
 const BLOB_TEXT_MAX = 192;
 
 export class IndexFileBuilder {
-  #buffer: Buffer = Buffer.allocUnsafe(64 << 10);
-  #length: number = this.#buffer.write(HEAD, "latin1");
+  #buffer: Buffer;
+  #length: number;
   #blobs = 0;
   #packs = 0;
   #comma = "";
+
+  /** `memory` of an earlier builder, whose file is stored by now: a file has megabytes. */
+  constructor(memory: Buffer = Buffer.allocUnsafe(64 << 10)) {
+    this.#buffer = memory;
+    this.#length = memory.write(HEAD, "latin1");
+  }
+
+  /** What the file's text lies in. */
+  get memory(): Buffer {
+    return this.#buffer;
+  }
 
   /** Blobs added so far. */
   get blobs(): number {

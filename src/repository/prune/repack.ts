@@ -6,6 +6,7 @@
 
 import { eachLimit } from "../../base/concurrency.ts";
 import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
+import { fromHex } from "../../base/bytes.ts";
 import { compressZstd } from "../../restic/compression.ts";
 import { NONCE_BYTES, SEAL_BYTES, seal } from "../../restic/crypto.ts";
 import type { BlobPlace } from "../blob-index.ts";
@@ -45,18 +46,25 @@ const CONTENT_LEVEL = 3;
 
 /** Copies what `copy` names out of `packs`. BLOB_DAMAGED when a blob opens from no copy. */
 export async function repackPacks(packs: readonly number[], options: RepackOptions): Promise<void> {
-  const { pool, signal, target } = options;
-  const waiting = packs.values();
+  const { pool, signal, target, table } = options;
   const repack = new Repack(options);
-  const work = async (lane: CheckLane, _: number, own: AbortSignal): Promise<void> => {
-    for (const pack of waiting) {
-      if (own.aborted) return;
-      await repack.pack(pack, lane, own);
-      options.onPack();
-    }
-  };
-  try {
+  const run = async (some: readonly number[]): Promise<void> => {
+    const waiting = some.values();
+    const work = async (lane: CheckLane, _: number, own: AbortSignal): Promise<void> => {
+      for (const pack of waiting) {
+        if (own.aborted) return;
+        await repack.pack(pack, lane, own);
+        options.onPack();
+      }
+    };
     await eachLimit(pool.lanes, pool.lanes.length, work, { signal });
+  };
+  const isData = (pack: number): boolean => table.content(pack) === "data";
+  try {
+    // Directory listings first, so that their open pack takes no memory while content is copied.
+    await run(packs.filter((pack) => !isData(pack)));
+    target.flush();
+    await run(packs.filter(isData));
     await target.finish();
   } finally {
     await target.settle();
@@ -162,21 +170,34 @@ class Repack {
 
   /** Adds a blob that was proved. */
   #add(entry: number, sealed: Uint8Array): void {
-    const { index } = this.#options.table;
-    this.#addPlaced(index.idAt(entry), index.place(entry), sealed);
+    const { target, table } = this.#options;
+    const { index } = table;
+    const isTree = index.isTree(entry);
+    const uncompressedLength = index.uncompressedLength(entry);
+    if (this.#isToCompress(isTree, uncompressedLength, sealed.length)) {
+      this.#addPlaced(index.idAt(entry), index.place(entry), sealed);
+      return;
+    }
+    const type = isTree ? "tree" : "data";
+    target.add({ type, id: index.idBytes(entry), uncompressedLength }, sealed);
+  }
+
+  #isToCompress(isTree: boolean, uncompressedLength: number, length: number): boolean {
+    const { repository, compressContent } = this.#options;
+    if (uncompressedLength !== 0 || length <= SEAL_BYTES) return false;
+    return repository.config.version === 2 && (isTree || compressContent);
   }
 
   #addPlaced(id: string, place: BlobPlace, sealed: Uint8Array): void {
-    const { repository, target, compressContent } = this.#options;
+    const { repository, target } = this.#options;
     const { type, uncompressedLength, length } = place;
-    const isBare = uncompressedLength === 0 && length > SEAL_BYTES;
-    if (isBare && repository.config.version === 2 && (type === "tree" || compressContent)) {
+    const bytes = fromHex(id);
+    if (this.#isToCompress(type === "tree", uncompressedLength, length)) {
       const plain = openBlob(repository, id, place, sealed);
-      const blob = { type, id, uncompressedLength: plain.length };
       const again = compressAndSeal(repository, id, plain);
-      target.add(blob, again);
+      target.add({ type, id: bytes, uncompressedLength: plain.length }, again);
     } else {
-      target.add({ type, id, uncompressedLength }, sealed);
+      target.add({ type, id: bytes, uncompressedLength }, sealed);
     }
   }
 }

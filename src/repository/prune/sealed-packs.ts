@@ -13,9 +13,8 @@ import {
   HEADER_ENTRY_COMPRESSED_BYTES,
   HEADER_LENGTH_BYTES,
   PACK_OVERHEAD_BYTES,
-  encodePackHeader,
 } from "../../restic/pack-header.ts";
-import type { BlobType, PackBlob } from "../../restic/pack-header.ts";
+import type { BlobType } from "../../restic/pack-header.ts";
 import { IndexWriter } from "../index-writer.ts";
 import { keyOf } from "../layout.ts";
 import type { Repository } from "../repository.ts";
@@ -27,7 +26,13 @@ export interface SealedPacksOptions {
   signal?: AbortSignal | undefined;
 }
 
-type SealedBlob = Omit<PackBlob, "offset" | "length">;
+export interface SealedBlob {
+  type: BlobType;
+  /** SHA-256 of the plaintext, 32 bytes: copied. */
+  id: Uint8Array;
+  /** 0 when stored as it is. */
+  uncompressedLength: number;
+}
 
 /** So many entries keep a header small. */
 const ENTRIES_MAX = 20_000;
@@ -36,7 +41,10 @@ const HEADER_ROOM = ENTRIES_MAX * HEADER_ENTRY_COMPRESSED_BYTES + PACK_OVERHEAD_
 interface OpenPack {
   bytes: Buffer;
   used: number;
-  entries: Omit<PackBlob, "offset">[];
+  /** The plain header so far. */
+  header: Buffer;
+  headerLength: number;
+  entries: number;
 }
 
 export class SealedPacks {
@@ -53,7 +61,8 @@ export class SealedPacks {
   constructor(options: SealedPacksOptions) {
     this.#options = options;
     this.#indexWriter = new IndexWriter(options.repository);
-    this.#storingMax = Math.min(options.repository.storage.traits.connections, 4);
+    const { local, connections } = options.repository.storage.traits;
+    this.#storingMax = local ? 1 : Math.min(connections, 4);
   }
 
   /** Index files that name the new packs, after `finish`. */
@@ -70,13 +79,15 @@ export class SealedPacks {
       pack = undefined;
     }
     if (pack === undefined) {
-      pack = { bytes: this.#buffer(sealed.length), used: 0, entries: [] };
+      const header = Buffer.allocUnsafe(ENTRIES_MAX * HEADER_ENTRY_COMPRESSED_BYTES);
+      const bytes = this.#buffer(sealed.length);
+      pack = { bytes, used: 0, header, headerLength: 0, entries: 0 };
       this.#open.set(blob.type, pack);
     }
     pack.bytes.set(sealed, pack.used);
     pack.used += sealed.length;
-    pack.entries.push({ ...blob, length: sealed.length });
-    if (pack.used >= packSize || pack.entries.length >= ENTRIES_MAX) this.#close(blob.type, pack);
+    addEntry(pack, blob, sealed.length);
+    if (pack.used >= packSize || pack.entries >= ENTRIES_MAX) this.#close(blob.type, pack);
   }
 
   /** Waits until no more packs are on their way than memory is meant for; throws what kept one from being stored. */
@@ -87,9 +98,14 @@ export class SealedPacks {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
+  /** Closes the open packs: their memory is free for others soon. */
+  flush(): void {
+    for (const [type, pack] of this.#open) this.#close(type, pack);
+  }
+
   /** Makes all packs durable, then the index files that name them. */
   async finish(): Promise<void> {
-    for (const [type, pack] of this.#open) this.#close(type, pack);
+    this.flush();
     await this.settle();
     if (this.#failure !== undefined) throw this.#failure;
     await this.#indexWriter.flush(this.#options.signal);
@@ -118,7 +134,7 @@ export class SealedPacks {
 
   async #store(pack: OpenPack): Promise<void> {
     const { repository, packSize, signal } = this.#options;
-    const header = encodePackHeader(pack.entries);
+    const header = pack.header.subarray(0, pack.headerLength);
     const bytes = this.#seal(pack, header);
     const id = hash("sha256", bytes, "buffer");
     await repository.storage.put(keyOf("pack", toHex(id)), bytes, { signal });
@@ -142,4 +158,20 @@ export class SealedPacks {
     }
     return bytes.subarray(0, end + HEADER_LENGTH_BYTES);
   }
+}
+
+/** Appends a header entry (docs/formats/restic.md#packs). */
+function addEntry(
+  pack: OpenPack,
+  { type, id, uncompressedLength }: SealedBlob,
+  length: number,
+): void {
+  const isCompressed = uncompressedLength !== 0;
+  const kind = (type === "tree" ? 1 : 0) + (isCompressed ? 2 : 0);
+  let at = pack.header.writeUInt8(kind, pack.headerLength);
+  at = pack.header.writeUInt32LE(length, at);
+  if (isCompressed) at = pack.header.writeUInt32LE(uncompressedLength, at);
+  pack.header.set(id, at);
+  pack.headerLength = at + id.length;
+  pack.entries++;
 }

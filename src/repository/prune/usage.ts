@@ -146,10 +146,14 @@ function add(amount: Amount, bytes: number, blobs = 1): void {
   amount.bytes += bytes;
 }
 
-function findFirsts(table: PackTable): Uint32Array {
-  const firsts = new Uint32Array(table.index.count);
-  table.forEachBlob((first, entries) => {
-    for (const entry of entries) firsts[entry] = first;
-  });
+function findFirsts({ index }: PackTable): Uint32Array {
+  const firsts = new Uint32Array(index.count);
+  for (let begin = 0, end = 0; begin < index.count; begin = end) {
+    let [tree, data] = [-1, -1];
+    for (end = begin; end < index.count && index.sameId(begin, end); end++) {
+      if (index.isTree(end)) firsts[end] = tree = tree < 0 ? end : tree;
+      else firsts[end] = data = data < 0 ? end : data;
+    }
+  }
   return firsts;
 }
