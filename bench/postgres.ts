@@ -32,12 +32,16 @@ const { values: options } = parseArgs({
   options: {
     megabytes: { type: "string", default: "1000" },
     runs: { type: "string", default: "5" },
+    level: { type: "string", default: "6" },
     tools: { type: "string" },
     folder: { type: "string", default: tmpdir() },
     build: { type: "boolean", default: true },
   },
   allowNegative: true,
 });
+
+/** pg_basebackup's own `-z` is level 6. */
+const GZIP = `gzip:${options.level}`;
 
 interface Tool {
   readonly name: string;
@@ -93,7 +97,7 @@ try {
     }
   }
   console.log(
-    `${(bytes / 1e6).toFixed(0)} MB of data, PostgreSQL ${server.major}; ${options.runs} runs, gzip level 1`,
+    `${(bytes / 1e6).toFixed(0)} MB of data, PostgreSQL ${server.major}; ${options.runs} runs, gzip level ${options.level}`,
   );
   console.log(
     `${availableParallelism()} cores, ${cpus()[0]?.model}; load ${loadavg()[0]!.toFixed(1)}; server, client and bucket share them`,
@@ -152,7 +156,7 @@ function toolsFor(server: TestServer): Tool[] {
       "-d",
       connection,
       "--base-compression",
-      "gzip:1",
+      GZIP,
       "-q",
     ],
     env: { HOLDFAST_DIST: "1", ...env },
@@ -176,7 +180,7 @@ function toolsFor(server: TestServer): Tool[] {
           join(base, `pg-${number}`),
           "-Ft",
           "-Z",
-          "gzip:1",
+          GZIP,
           "-X",
           "none",
           "-c",
