@@ -169,8 +169,18 @@ class Run {
       this.#stay({ backup, path, message: "it is kept now" });
       return;
     }
+    const { storage } = this.#deletion.archive;
+    const { signal } = this.#deletion;
+    const [info] = objects;
+    const content = info && (await this.#read(info.path));
     const refusal = await this.#take(objects, backup);
     if (refusal) this.#stay(refusal);
+    else if (info && content && (await this.#isThere(path))) {
+      // In the very moment: whoever asked for it may have been told that it is kept.
+      await storage.put(info.path, content, { signal });
+      this.#uncount(info);
+      this.#stay({ backup, path, message: "it is kept now" });
+    }
   }
 
   async takeData({ backup, objects }: ExpiryStep): Promise<void> {
@@ -197,13 +207,12 @@ class Run {
 
   async #isThere(path: string): Promise<boolean> {
     const { archive, signal } = this.#deletion;
-    try {
-      await archive.storage.stat(path, { signal });
-      return true;
-    } catch (error) {
-      if (isHoldfastError(error, "STORAGE_NOT_FOUND")) return false;
-      throw error;
-    }
+    return (await orMissing(archive.storage.stat(path, { signal }))) !== undefined;
+  }
+
+  async #read(path: string): Promise<Uint8Array | undefined> {
+    const { archive, signal } = this.#deletion;
+    return await orMissing(archive.storage.get(path, { signal }));
   }
 
   /** Deletes `objects` in their order, up to the first that the storage refuses to delete; that refusal. */
@@ -248,9 +257,25 @@ class Run {
     return undefined;
   }
 
+  /** It is there again. */
+  #uncount({ size }: ListedObject): void {
+    this.#objects -= 1;
+    this.#bytes -= size;
+  }
+
   #count(objects: readonly ListedObject[]): void {
     this.#objects += objects.length;
     this.#bytes += objects.reduce((sum, { size }) => sum + size, 0);
     this.#deletion.onDeleted?.(objects);
+  }
+}
+
+/** Undefined for what is not there. */
+async function orMissing<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (isHoldfastError(error, "STORAGE_NOT_FOUND")) return undefined;
+    throw error;
   }
 }

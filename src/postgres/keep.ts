@@ -1,6 +1,6 @@
 // Marks backups that no policy may delete: Barman's `annotations/keep` (docs/formats/barman.md#retention).
 
-import { HoldfastError } from "../base/errors.ts";
+import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import { objectPath } from "../barman/layout.ts";
 import type { Keep } from "../barman/retention.ts";
 import { loadCatalogue, type Archive } from "./archive.ts";
@@ -44,5 +44,23 @@ export async function keepBackup(options: {
       hint: `Run \`holdfast pg keep ${id} release\` first.`,
     });
   }
+  if (mark !== "release") await requireBackup(archive, id, signal);
   return keep;
+}
+
+/** Throws BACKUP_NOT_FOUND when an expiry took the backup in the moment in which it was marked. */
+async function requireBackup(archive: Archive, id: string, signal?: AbortSignal): Promise<void> {
+  try {
+    await archive.storage.stat(objectPath({ kind: "info", backupId: id }), { signal });
+  } catch (error) {
+    if (!isHoldfastError(error, "STORAGE_NOT_FOUND")) throw error;
+    throw new HoldfastError(
+      "BACKUP_NOT_FOUND",
+      `backup ${id} is just being deleted from ${archive.location}`,
+      {
+        hint: "Look with `holdfast pg list` whether it is still there, and try once more.",
+        cause: error,
+      },
+    );
+  }
 }

@@ -7,6 +7,7 @@ import { formatBackupInfo } from "../../src/barman/backup-info.ts";
 import { parseRetentionPolicy } from "../../src/barman/retention.ts";
 import { loadCatalogue } from "../../src/postgres/archive.ts";
 import { expire, previewExpire, requireDeletable } from "../../src/postgres/expire.ts";
+import { keepBackup } from "../../src/postgres/keep.ts";
 import type { ExpireReport } from "../../src/postgres/expire.ts";
 import { faulty } from "../../src/storage/faulty.ts";
 import { forwarding } from "../../src/storage/forwarding.ts";
@@ -217,6 +218,42 @@ suite("expire", () => {
     assert.ok(paths.includes("base/20261103T000000/data.tar.gz"));
     // What the one that came to its end needs, nobody had looked at.
     assert.ok(paths.includes(walPath(1, 3, ".gz")));
+  });
+
+  test("a backup that is kept in the moment of the deletion is there afterwards, with what it needs", async () => {
+    const storage = storageOf(example());
+    const racing = forwarding(storage, {
+      deleteMany: async (keys, options) => {
+        if (keys.includes(`pg/base/${OLD}/backup.info`)) {
+          const mark = { archive: openStored(storage), id: OLD, mark: "full", now: NOW } as const;
+          assert.equal(await keepBackup(mark), undefined);
+        }
+        await storage.deleteMany(keys, options);
+      },
+    });
+    const { refusals, backups } = await run(racing);
+    assert.deepEqual(
+      refusals.map(({ backup, message }) => [backup, message]),
+      [[OLD, "it is kept now"]],
+    );
+    assert.ok(!backups.includes(OLD));
+    const catalogue = await loadCatalogue(openStored(storage), { now: NOW });
+    const kept = catalogue.backups.find(({ id }) => id === OLD);
+    assert.deepEqual([kept?.keep, kept?.flaws], ["full", []]);
+  });
+
+  test("a backup that goes while it is marked is not called kept", async () => {
+    const storage = storageOf(example());
+    const racing = forwarding(storage, {
+      put: async (key, body, options) => {
+        await storage.delete(`pg/base/${OLD}/backup.info`);
+        return await storage.put(key, body, options);
+      },
+    });
+    await assert.rejects(
+      keepBackup({ archive: openStored(racing), id: OLD, mark: "full", now: NOW }),
+      (error) => isHoldfastError(error, "BACKUP_NOT_FOUND"),
+    );
   });
 
   test("an archive with a field that nobody knows, or with what cannot be read, is refused", async () => {
