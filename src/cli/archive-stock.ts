@@ -1,8 +1,8 @@
 // What the archive of a server holds, read for the commands that show it.
 
-import { HoldfastError } from "../base/errors.ts";
+import type { HoldfastError } from "../base/errors.ts";
 import { takeInventory } from "../barman/inventory.ts";
-import { loadCatalogue, type Archive } from "../postgres/archive.ts";
+import { loadCatalogue, requireArchive, type Archive } from "../postgres/archive.ts";
 import type { ListedServer } from "./archive-message.ts";
 import type { Context } from "./command.ts";
 import type { Output } from "./output.ts";
@@ -16,12 +16,7 @@ export async function takeStock(
   const { server, location } = archive;
   const now = clock.now();
   const catalogue = await loadCatalogue(archive, { now, signal });
-  const { backups, wal, orphans } = catalogue;
-  if (backups.length + wal.size + orphans.length === 0) {
-    throw new HoldfastError("ARCHIVE_NOT_FOUND", `there is no archive at ${location}`, {
-      hint: "Check --archive and --server; `holdfast pg info` without --server lists the servers.",
-    });
-  }
+  requireArchive(archive, catalogue);
   return { server, location, inventory: takeInventory(catalogue, now) };
 }
 

@@ -18,8 +18,14 @@ const WORDS: Readonly<Record<Verdict, string>> = {
   unread: "not checked",
 };
 
-/** The error that a verification ends with; undefined when all that was to be read is sound. */
-export function failureOf(report: VerifyReport): HoldfastError | undefined {
+/**
+ * The error that a verification ends with; undefined when all that was to be read is sound. `asked` are the ids of backups
+ * that had to be verified.
+ */
+export function failureOf(
+  report: VerifyReport,
+  asked: readonly string[] = [],
+): HoldfastError | undefined {
   const { backups, wal } = report;
   const damaged = backups.filter(({ verdict }) => verdict === "damaged").map(({ id }) => id);
   if (damaged.length > 0) {
@@ -30,6 +36,13 @@ export function failureOf(report: VerifyReport): HoldfastError | undefined {
   if (wal.verdict === "damaged") {
     return new HoldfastError("WAL_INVALID", "the WAL is damaged, or not all there", {
       hint: "Make a new base backup: what lies before it cannot be recovered in full. The server may still have that WAL in pg_wal.",
+    });
+  }
+  const unread = backups.find(({ id, verdict }) => verdict === "unread" && asked.includes(id));
+  if (unread !== undefined) {
+    const message = `backup ${unread.id} was not verified: ${unread.reason}`;
+    return new HoldfastError("INCOMPLETE", message, {
+      hint: "Name a backup that `holdfast pg list` calls done.",
     });
   }
   if (isWhole(report)) return undefined;

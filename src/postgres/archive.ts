@@ -103,6 +103,20 @@ export async function loadCatalogue(
   return readCatalogue({ objects, contents, now });
 }
 
+/**
+ * Throws ARCHIVE_NOT_FOUND where nothing of an archive lies: of a misspelt name nothing may be called sound, and nothing
+ * expired.
+ */
+export function requireArchive(
+  { location }: Archive,
+  { backups, wal, historyTimes, orphans }: Catalogue,
+): void {
+  if (backups.length + wal.size + historyTimes.size + orphans.length > 0) return;
+  throw new HoldfastError("ARCHIVE_NOT_FOUND", `there is no archive at ${location}`, {
+    hint: "Check --archive and --server; `holdfast pg info` without --server lists the servers.",
+  });
+}
+
 /** The content without its compression; undefined when this one cannot be had, which hides no other. */
 async function readDescription(
   { storage }: Archive,

@@ -10,7 +10,7 @@ import { planExpiry, type ExpiryPlan } from "../barman/expiry.ts";
 import { findLeftovers, type Leftover } from "../barman/leftovers.ts";
 import type { RetentionPolicy } from "../barman/retention.ts";
 import type { ListedObject } from "../barman/wal-listing.ts";
-import { loadCatalogue, type Archive } from "./archive.ts";
+import { loadCatalogue, requireArchive, type Archive } from "./archive.ts";
 
 export interface ExpireSettings {
   readonly policy: RetentionPolicy;
@@ -54,7 +54,7 @@ interface Deletion {
   readonly onDeleted?: ((objects: readonly ListedObject[]) => void) | undefined;
 }
 
-/** Reads the archive and plans; `now` in milliseconds since 1970. Deletes nothing. */
+/** Reads the archive and plans; `now` in milliseconds since 1970. Deletes nothing. Throws ARCHIVE_NOT_FOUND. */
 export async function previewExpire(
   options: ExpireSettings & {
     readonly archive: Archive;
@@ -64,6 +64,7 @@ export async function previewExpire(
 ): Promise<ExpirePreview> {
   const { archive, now, signal, grace, ...rest } = options;
   const catalogue = await loadCatalogue(archive, { now, signal });
+  requireArchive(archive, catalogue);
   const plan = planExpiry({ ...rest, catalogue, now });
   const leftovers = findLeftovers(catalogue, { now, ...(grace !== undefined && { grace }) });
   return { catalogue, plan, leftovers, steps: expirySteps({ catalogue, plan, leftovers }) };

@@ -8,7 +8,7 @@ import type { CatalogueBackup } from "../barman/catalogue-backup.ts";
 import type { ListedObject } from "../barman/wal-listing.ts";
 import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import { Progress } from "../base/progress.ts";
-import { loadCatalogue, type Archive } from "./archive.ts";
+import { loadCatalogue, requireArchive, type Archive } from "./archive.ts";
 import { checkBackup, contentOf } from "./verify/backup-check.ts";
 import { ReadBudget } from "./verify/budget.ts";
 import { Findings } from "./verify/findings.ts";
@@ -65,11 +65,12 @@ export interface VerifyReport {
 /** For the segments that are looked at together; one of a larger size is looked at alone. */
 const WAL_MEMORY = 64 << 20;
 
-/** Verifies an archive. Throws BACKUP_NOT_FOUND for an id that is none of its backups. */
+/** Verifies an archive. Throws BACKUP_NOT_FOUND for an id that is none of its backups, ARCHIVE_NOT_FOUND where there is none. */
 export async function verifyArchive(options: VerifyOptions): Promise<VerifyReport> {
   const { archive, now, signal, walOnly = false, budget: limit } = options;
   const { progress = new Progress(), parallel = 2 } = options;
   const catalogue = await loadCatalogue(archive, { now, signal });
+  requireArchive(archive, catalogue);
   const chosen = choose(catalogue, options.backups);
   const budget = new ReadBudget(limit);
   const inOrder = limit === undefined ? chosen : options.shuffle(chosen);

@@ -121,9 +121,27 @@ suite("pg list and pg info as programs", () => {
       const several = await startProgram(["pg", "list"], options).ended;
       assert.equal(several.status, 1);
       assert.match(several.stderr, /hint: Choose one with --server: one, two\./);
-      const none = await startProgram(["pg", "info", "--server", "three"], options).ended;
-      assert.equal(none.status, 1);
-      assert.match(none.stderr, /there is no archive at .*three\nhint: /);
+      for (const words of [["info"], ["list"], ["verify"], ["expire", "--redundancy", "1"]]) {
+        const none = await startProgram(["pg", ...words, "--server", "three"], options).ended;
+        assert.equal(none.status, 1, words[0]);
+        assert.match(none.stderr, /there is no archive at .*three\nhint: /);
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  test("a backup that was asked for by name and cannot be verified is no success", async () => {
+    const archive = new Archive();
+    const more = { status: "FAILED", error: "no space left" } as const;
+    const failed = archive.backup(doneInfo({ first: 20, time: stored(20), more }));
+    const folder = onDisk(archive, ["one"]);
+    try {
+      const options = { env: { HOLDFAST_ARCHIVE: folder } };
+      const { status, stderr } = await startProgram(["pg", "verify", "--backup", failed], options)
+        .ended;
+      assert.match(stderr, new RegExp(`backup ${failed} was not verified: it is FAILED`));
+      assert.equal(status, 3);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
