@@ -25,11 +25,13 @@ function crcDigest(): FileDigest {
     update: (bytes) => {
       crc = crc32c(bytes, crc);
     },
-    finish: () => {
-      // As the number lies in the memory of every machine that PostgreSQL is packaged for today.
-      const bytes = Buffer.alloc(4);
-      bytes.writeUInt32LE(crc);
-      return bytes.toString("hex");
-    },
+    finish: () => crcText(crc),
   };
+}
+
+/** A CRC-32C as manifests write it: as it lies in the memory of every machine that PostgreSQL is packaged for today. */
+export function crcText(crc: number): string {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(crc);
+  return bytes.toString("hex");
 }

@@ -11,9 +11,9 @@ import { targetSettings } from "../barman/recovery-target.ts";
 import { eachLimit } from "../base/concurrency.ts";
 import { HoldfastError, errnoOf } from "../base/errors.ts";
 import type { Progress } from "../base/progress.ts";
+import { ManifestComparison } from "./manifest-comparison.ts";
 import { getStream } from "../storage/get-stream.ts";
 import type { RestorePlan } from "./restore-plan.ts";
-import { ManifestCheck } from "./restore/manifest-check.ts";
 import { writeRecoveryConfig } from "./restore/recovery-config.ts";
 import { syncTree } from "./restore/sync-tree.ts";
 import {
@@ -24,7 +24,7 @@ import {
   syncFolder,
   type ClaimedFolder,
 } from "./restore/target-folders.ts";
-import { CONTROL_FILE, unpackTar, type UnpackReport } from "./restore/unpack.ts";
+import { CONTROL_FILE, differs, unpackTar, type UnpackReport } from "./restore/unpack.ts";
 import type { ServerAccount } from "./server-process.ts";
 import { decompressStream } from "./wal-codec.ts";
 
@@ -103,7 +103,7 @@ async function fill(
 ): Promise<RestoreResult> {
   const { plan, account, signal, durable = true } = options;
   const { path } = plan.folder;
-  const check = new ManifestCheck(manifest);
+  const comparison = new ManifestComparison(manifest);
   const report: UnpackReport = {
     files: 0,
     bytes: 0,
@@ -111,8 +111,9 @@ async function fill(
     mode: undefined,
     leftOut: [],
   };
-  await unpackAll(options, check, { report, claimed });
-  check.finish();
+  await unpackAll(options, comparison, { report, claimed });
+  const [missing] = comparison.missing();
+  if (missing !== undefined) throw differs(missing);
   // What we write from here on would replace what another restore has written.
   for (const folder of claimed) await requireClaimed(folder);
   const control = await requireCluster(plan, report);
@@ -140,12 +141,12 @@ async function fill(
   // The data directory is the first one, and complete when the others are.
   for (const folder of claimed.toReversed()) await completeTarget(folder);
   const { files, bytes } = report;
-  return { files, bytes, isVerified: check.isComplete, control, notes };
+  return { files, bytes, isVerified: comparison.isSummed, control, notes };
 }
 
 async function unpackAll(
   { plan, account, progress, signal }: RestoreOptions,
-  check: ManifestCheck,
+  comparison: ManifestComparison,
   { report, claimed }: { report: UnpackReport; claimed: readonly ClaimedFolder[] },
 ): Promise<void> {
   const { tars, archive, folder, tablespaces, storedBytes } = plan;
@@ -170,7 +171,7 @@ async function unpackAll(
         folder: tablespace?.folder.path ?? folder.path,
         prefix: oid === null ? "" : `pg_tblspc/${oid}/`,
         account,
-        check,
+        comparison,
         content: decompressStream(counted, { compression, source, code: "BACKUP_DAMAGED" }),
         report,
       });

@@ -46,18 +46,22 @@ describe("what came against the manifest", () => {
 
   const { "base/2": _, ...less } = all;
   const cases: [string, Record<string, ManifestFile>, RegExp][] = [
-    ["another size", { ...all, "base/2": { ...NINE, size: 10 } }, /"base\/2" has 9 bytes, not 10/],
+    [
+      "another size",
+      { ...all, "base/2": { ...NINE, size: 10 } },
+      /"base\/2" has 9 bytes, the manifest says 10/,
+    ],
     [
       "another checksum",
       { ...all, "base/2": { ...NINE, checksum: "e3069283" } },
-      /"base\/2" has another checksum/,
+      /"base\/2" has the CRC32C checksum/,
     ],
     [
       "another kind of checksum",
       { ...all, "base/2": { size: 9, algorithm: "NONE", checksum: "" } },
-      /another checksum/,
+      /has the NONE checksum/,
     ],
-    ["a file that did not come", { ...all, "base/3": NINE }, /"base\/3" did not come/],
+    ["a file that is missing", { ...all, "base/3": NINE }, /"base\/3" is missing/],
     ["a file that is too much", less, /"base\/2" is not in the manifest/],
   ];
   for (const [name, files, message] of cases) {
@@ -69,7 +73,7 @@ describe("what came against the manifest", () => {
   test("of many differences the first are named, and the rest counted", () => {
     const many = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`x/${i}`, NINE]));
     assert.throws(() => received().compare(manifest({ ...all, ...many })), {
-      message: /"x\/4" did not come, and 15 more$/,
+      message: /"x\/4" is missing, and 15 more$/,
     });
   });
 });

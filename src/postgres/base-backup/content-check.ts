@@ -5,6 +5,8 @@ import type { BackupManifest } from "../../barman/backup-manifest.ts";
 import type { TarMember } from "../../barman/tar-header.ts";
 import { crc32c } from "../../base/crc32c.ts";
 import { HoldfastError } from "../../base/errors.ts";
+import { crcText } from "../file-digest.ts";
+import { ManifestComparison } from "../manifest-comparison.ts";
 
 interface Received {
   readonly size: number;
@@ -43,17 +45,13 @@ export class ContentCheck {
 
   /** Throws BACKUP_DAMAGED, naming the first files that differ. */
   compare(manifest: BackupManifest): void {
+    const comparison = new ManifestComparison(manifest);
     const wrong: string[] = [];
-    for (const [path, { size, algorithm, checksum }] of manifest.files) {
-      const came = this.#files.get(path);
-      if (came === undefined) wrong.push(`${shown(path)} did not come`);
-      else if (came.size !== size) wrong.push(`${shown(path)} has ${came.size} bytes, not ${size}`);
-      else if (algorithm !== "CRC32C" || checksum !== crcText(came.crc))
-        wrong.push(`${shown(path)} has another checksum`);
+    for (const [path, { size, crc }] of this.#files) {
+      const what = comparison.came(path, { size, checksum: crcText(crc) });
+      if (what !== undefined) wrong.push(what);
     }
-    for (const path of this.#files.keys()) {
-      if (!manifest.files.has(path)) wrong.push(`${shown(path)} is not in the manifest`);
-    }
+    wrong.push(...comparison.missing());
     if (wrong.length === 0) return;
     const more = wrong.length > NAMED_MAX ? `, and ${wrong.length - NAMED_MAX} more` : "";
     throw new HoldfastError(
@@ -64,15 +62,4 @@ export class ContentCheck {
       },
     );
   }
-}
-
-/** As manifests write it: the bytes in the order of a little-endian machine's memory. */
-function crcText(crc: number): string {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(crc);
-  return bytes.toString("hex");
-}
-
-function shown(path: string): string {
-  return JSON.stringify(Buffer.from(path, "latin1").toString("utf8"));
 }

@@ -8,7 +8,7 @@ import { Readable } from "node:stream";
 import { test } from "node:test";
 import { formatTarHeader, tarPadding, TAR_END, type TarType } from "../../barman/tar-header.ts";
 import { isHoldfastError } from "../../base/errors.ts";
-import { ManifestCheck } from "./manifest-check.ts";
+import { ManifestComparison } from "../manifest-comparison.ts";
 import { unpackTar, type UnpackReport } from "./unpack.ts";
 
 type Entry = readonly [path: string, content?: string, type?: TarType];
@@ -43,7 +43,7 @@ async function unpacked(
       folder,
       prefix,
       account: undefined,
-      check: new ManifestCheck(undefined),
+      comparison: new ManifestComparison(undefined),
       content: Readable.from(tarOf(entries)) as AsyncIterable<Buffer>,
       report,
     });

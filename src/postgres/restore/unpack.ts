@@ -16,10 +16,10 @@ import {
 import { join } from "node:path";
 import { memberParts, TarReader, type TarMember } from "../../barman/tar-reader.ts";
 import { damagedTar } from "../../barman/tar-header.ts";
-import { errnoOf, messageOf, type HoldfastError } from "../../base/errors.ts";
+import { errnoOf, messageOf, HoldfastError } from "../../base/errors.ts";
 import type { FileDigest } from "../file-digest.ts";
 import type { ServerAccount } from "../server-process.ts";
-import type { ManifestCheck } from "./manifest-check.ts";
+import type { ManifestComparison } from "../manifest-comparison.ts";
 import { MARK, unwritable } from "./target-folders.ts";
 
 const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
@@ -54,7 +54,7 @@ export interface UnpackOptions {
   /** How paths of manifests begin for what lies there: "" or "pg_tblspc/<oid>/". */
   readonly prefix: string;
   readonly account: ServerAccount | undefined;
-  readonly check: ManifestCheck;
+  readonly comparison: ManifestComparison;
   readonly content: AsyncIterable<Uint8Array>;
   readonly report: UnpackReport;
 }
@@ -102,7 +102,7 @@ class Unpacking {
   }
 
   begin(member: TarMember): void {
-    const { source, report, check, prefix } = this.#options;
+    const { source, report, comparison, prefix } = this.#options;
     const parts = memberParts(member.path, source);
     const path = parts.join("/");
     this.#path = prefix + path;
@@ -120,7 +120,7 @@ class Unpacking {
       else if (!/^pg_tblspc\/\d+$/.test(path)) report.leftOut.push(shown(path));
       return;
     }
-    this.#digest = check.digest(this.#path);
+    this.#digest = comparison.digest(this.#path);
     if (this.#path === CONTROL_FILE) {
       if (report.control !== undefined) throw this.#twice();
       if (member.size > CONTROL_BYTES_MAX) throw damagedTar(source, `${path} is too large`);
@@ -146,12 +146,13 @@ class Unpacking {
 
   end({ type, size }: TarMember): void {
     if (type !== "file") return;
-    const { check, report } = this.#options;
+    const { comparison, report } = this.#options;
     if (this.#control) {
       report.control = Buffer.concat(this.#control);
       this.#control = undefined;
     }
-    check.check(this.#path, size, this.#digest!);
+    const wrong = comparison.came(this.#path, { size, checksum: this.#digest!.finish() });
+    if (wrong !== undefined) throw differs(wrong);
     report.files++;
     report.bytes += size;
     this.close();
@@ -232,4 +233,11 @@ function nativePath(folder: string, path: string): Buffer {
 
 function shown(path: string): string {
   return JSON.stringify(Buffer.from(path, "latin1").toString());
+}
+
+/** The error about a file that is not as the manifest has it. */
+export function differs(what: string): HoldfastError {
+  return new HoldfastError("BACKUP_DAMAGED", `the backup is not what its manifest says: ${what}`, {
+    hint: "Recover with another base backup: choose one with --backup; `holdfast pg verify` tells which are whole.",
+  });
 }

@@ -2,13 +2,14 @@
 // in any case: cluster, version, where its WAL begins. Several tars may be read at once; each is a `TarCheck` of its own.
 
 import type { BackupInfo } from "../../barman/backup-info.ts";
-import type { BackupManifest, ManifestFile } from "../../barman/backup-manifest.ts";
+import type { BackupManifest } from "../../barman/backup-manifest.ts";
 import { parseControlFile } from "../../barman/control-file.ts";
 import { formatLsn, readLsn } from "../../barman/lsn.ts";
 import { memberParts, TarReader, type TarMember } from "../../barman/tar-reader.ts";
 import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
-import { startDigest, type FileDigest } from "../file-digest.ts";
-import { shownPath, type Findings } from "./findings.ts";
+import type { FileDigest } from "../file-digest.ts";
+import { ManifestComparison, shownPath } from "../manifest-comparison.ts";
+import type { Findings } from "./findings.ts";
 
 /** Small files whose content is looked at, and how much of it is kept. */
 const LOOKED_AT: ReadonlyMap<string, number> = new Map([
@@ -16,9 +17,6 @@ const LOOKED_AT: ReadonlyMap<string, number> = new Map([
   ["global/pg_control", 8192],
   ["backup_label", 65_536],
 ]);
-
-/** What a manifest never lists: itself, and WAL, which has checks of its own. */
-const UNLISTED = /^(?:backup_manifest$|pg_wal(?:\/|$))/;
 
 /** All files of one backup. */
 export class ContentCheck {
@@ -28,7 +26,7 @@ export class ContentCheck {
   readonly #manifest: BackupManifest | undefined;
   readonly #info: BackupInfo;
   readonly #findings: Findings;
-  readonly #seen = new Set<string>();
+  readonly #comparison: ManifestComparison;
   readonly #contents = new Map<string, Buffer>();
 
   constructor(options: {
@@ -38,6 +36,7 @@ export class ContentCheck {
   }) {
     this.#info = options.info;
     this.#manifest = options.manifest;
+    this.#comparison = new ManifestComparison(options.manifest);
     this.#findings = options.findings;
   }
 
@@ -46,9 +45,9 @@ export class ContentCheck {
     return new TarCheck(this, { oid, source });
   }
 
-  /** What the manifest says of a file. */
-  expected(path: string): ManifestFile | undefined {
-    return this.#manifest?.files.get(path);
+  /** The digest that the manifest has of a file. */
+  digest(path: string): FileDigest {
+    return this.#comparison.digest(path);
   }
 
   /** A file has come to its end. `content` is its beginning where that is looked at. */
@@ -57,28 +56,13 @@ export class ContentCheck {
     this.files++;
     this.bytes += size;
     if (content) this.#contents.set(path, content);
-    // Without a manifest a million paths need not be remembered.
-    if (this.#manifest === undefined || UNLISTED.test(path)) return;
-    if (this.#seen.has(path)) this.#findings.add(`${shownPath(path)} is there twice`);
-    this.#seen.add(path);
-    const expected = this.expected(path);
-    if (expected === undefined) {
-      this.#findings.add(`${shownPath(path)} is not in the manifest`);
-    } else if (expected.size !== size) {
-      this.#findings.add(
-        `${shownPath(path)} has ${size} bytes, the manifest says ${expected.size}`,
-      );
-    } else if (expected.checksum !== checksum) {
-      this.#findings.add(
-        `${shownPath(path)} has the ${expected.algorithm} checksum ${checksum}, the manifest says ${expected.checksum}`,
-      );
-    }
+    const wrong = this.#comparison.came(path, { size, checksum });
+    if (wrong !== undefined) this.#findings.add(wrong);
   }
 
   /** To be called when all tars were read to their ends: what did not come, and what the small files say. */
   finish(): void {
-    for (const path of this.#manifest?.files.keys() ?? [])
-      if (!this.#seen.has(path)) this.#findings.add(`${shownPath(path)} is missing`);
+    for (const wrong of this.#comparison.missing()) this.#findings.add(wrong);
     this.#checkVersion();
     this.#checkControl();
     this.#checkLabel();
@@ -178,7 +162,7 @@ export class TarCheck {
     const parts = memberParts(path, this.#source);
     this.#path = this.#folder + parts.join("/");
     if (type !== "file") return;
-    this.#digest = startDigest(this.#all.expected(this.#path)?.algorithm ?? "NONE");
+    this.#digest = this.#all.digest(this.#path);
     this.#wanted = LOOKED_AT.get(this.#path) ?? 0;
     this.#content = this.#wanted > 0 ? [] : undefined;
   }

@@ -17,8 +17,3 @@ export class Findings {
     else this.more++;
   }
 }
-
-/** A path of a manifest or a tar, a byte string, as a person may see it. */
-export function shownPath(path: string): string {
-  return JSON.stringify(Buffer.from(path, "latin1").toString("utf8").slice(0, 300));
-}
