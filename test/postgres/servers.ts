@@ -10,6 +10,7 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -38,7 +39,19 @@ export const MAJORS: readonly Major[] = process.env["HOLDFAST_ALL_MAJORS"] === "
 
 /** The reason to skip a test with servers of that major, or false. */
 export function skipWithoutServer(major: Major = 15): string | false {
-  return skipWithout(`postgres-${major}` satisfies PeerName);
+  return skipWithout(`postgres-${major}` satisfies PeerName) || whyOutOfReach(import.meta.dirname);
+}
+
+/** Servers run under an account of their own, and start programs of this checkout: it has to get there. */
+function whyOutOfReach(path: string): string | false {
+  const account = serverAccount();
+  for (let folder = path; account && folder !== "/"; folder = dirname(folder)) {
+    const { uid, gid, mode } = statSync(folder);
+    const mine = uid === account.uid ? 0o100 : gid === account.gid ? 0o010 : 0o001;
+    if ((mode & mine) === 0)
+      return `the account of PostgreSQL servers cannot enter ${folder}: chmod o+x would let it`;
+  }
+  return false;
 }
 
 export interface TestServerOptions {
