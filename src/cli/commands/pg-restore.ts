@@ -20,6 +20,7 @@ import type { CommandModule, Context } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
 import { collect } from "../option-values.ts";
 import { reportPlan, reportReached, reportRestored } from "../pg-restore-report.ts";
+import { programPath } from "../program-path.ts";
 import { ProgressDisplay } from "../progress.ts";
 import { bytesView } from "../progress-views.ts";
 import { addTargetOptions, recoveryTarget, type TargetFlags } from "../recovery-target-option.ts";
@@ -218,7 +219,7 @@ function commandOf(
   const { scheme, target } = parseLocation(location);
   return restoreCommand({
     // The server runs it somewhere else, with another PATH.
-    program: resolve(import.meta.dirname, "../../../bin/holdfast"),
+    program: programPath(import.meta.dirname),
     location:
       scheme === "local"
         ? resolve(Buffer.from(context.cwd, "latin1").toString(), target)
