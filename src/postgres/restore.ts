@@ -19,12 +19,13 @@ import { syncTree } from "./restore/sync-tree.ts";
 import {
   claimTarget,
   completeTarget,
+  CONTROL_FILE,
   releaseTarget,
   requireClaimed,
   syncFolder,
   type ClaimedFolder,
 } from "./restore/target-folders.ts";
-import { CONTROL_FILE, differs, unpackTar, type UnpackReport } from "./restore/unpack.ts";
+import { differs, unpackTar, type UnpackReport } from "./restore/unpack.ts";
 import type { ServerAccount } from "./server-process.ts";
 import { decompressStream } from "./wal-codec.ts";
 
@@ -137,9 +138,10 @@ async function fill(
     for (const folder of [path, ...plan.tablespaces.map((one) => one.folder.path)])
       await syncTree(folder, signal);
   for (const folder of claimed) await requireClaimed(folder);
+  // Before a server can start: a mark that is left is what a later restore takes for leave to remove what lies there.
+  for (const folder of claimed.slice(1)) await completeTarget(folder);
   await writeControl(plan, report.control!, account);
-  // The data directory is the first one, and complete when the others are.
-  for (const folder of claimed.toReversed()) await completeTarget(folder);
+  await completeTarget(claimed[0]!);
   const { files, bytes } = report;
   return { files, bytes, isVerified: comparison.isSummed, control, notes };
 }

@@ -74,3 +74,18 @@ test("two that find the same empty folder do not share it", async () => {
     await first.mark.close();
   });
 });
+
+test("a database that was whole before its mark was taken away is never removed", async () => {
+  await inFolder(async (path) => {
+    const claimed = await claimTarget(await lookAtTarget(path), undefined);
+    mkdirSync(join(path, "global"));
+    assert.equal((await lookAtTarget(path)).state, "left");
+    writeFileSync(join(path, "global", "pg_control"), "control");
+    await claimed.mark.close();
+    await assert.rejects(
+      lookAtTarget(path),
+      (error) =>
+        isHoldfastError(error, "TARGET_UNWRITABLE") && /whole database/.test(error.message),
+    );
+  });
+});

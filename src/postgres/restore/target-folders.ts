@@ -21,6 +21,9 @@ import type { ServerAccount } from "../server-process.ts";
 /** Stands in every folder of a restore until it is complete. No server starts there: pg_control comes last. */
 export const MARK = "holdfast-restore-is-incomplete";
 
+/** Written last, when all else has proved whole: without it no server starts. */
+export const CONTROL_FILE = "global/pg_control";
+
 export interface TargetFolder {
   /** Absolute. */
   readonly path: string;
@@ -46,8 +49,25 @@ export async function lookAtTarget(path: string): Promise<TargetFolder> {
     return { path: absolute, state: "absent" };
   }
   if (names.length === 0) return { path: absolute, state: "empty" };
-  if (names.includes(MARK)) return { path: absolute, state: "left" };
+  if (names.includes(MARK)) {
+    await requireIncomplete(absolute);
+    return { path: absolute, state: "left" };
+  }
   throw unwritable(absolute, `it is not empty: it has ${JSON.stringify(names[0])}`);
+}
+
+/**
+ * A restore that was killed between its last file and the removal of its mark is whole: a server may have been started on it, and
+ * work there ever since.
+ */
+async function requireIncomplete(path: string): Promise<void> {
+  try {
+    await lstat(join(path, CONTROL_FILE));
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR"].includes(errnoOf(error) ?? "")) return;
+    throw unwritable(path, messageOf(error), error);
+  }
+  throw unwritable(path, `it holds a whole database, beside the mark ${MARK} of a restore`);
 }
 
 /** A link that leads nowhere would be written through. */
@@ -94,6 +114,7 @@ export async function claimTarget(
       await rm(next, { force: true });
       mark = await open(next, "wx", 0o600);
       await rename(next, join(path, MARK));
+      await requireStillIncomplete(path);
       await emptyFolder(path, { except: MARK });
     } else {
       // Created, never opened: two restores at once do not share a folder.
@@ -102,7 +123,18 @@ export async function claimTarget(
     return { ...folder, mark };
   } catch (error) {
     await mark?.close();
+    if (error instanceof HoldfastError) throw error;
     throw unwritable(path, messageOf(error), error);
+  }
+}
+
+/** The earlier restore may have come to its end since we looked. */
+async function requireStillIncomplete(path: string): Promise<void> {
+  try {
+    await requireIncomplete(path);
+  } catch (error) {
+    await rm(join(path, MARK), { force: true });
+    throw error;
   }
 }
 

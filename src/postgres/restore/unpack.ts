@@ -20,7 +20,7 @@ import { errnoOf, messageOf, HoldfastError } from "../../base/errors.ts";
 import type { FileDigest } from "../file-digest.ts";
 import type { ServerAccount } from "../server-process.ts";
 import type { ManifestComparison } from "../manifest-comparison.ts";
-import { MARK, unwritable } from "./target-folders.ts";
+import { CONTROL_FILE, MARK, unwritable } from "./target-folders.ts";
 
 const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
@@ -36,8 +36,6 @@ const LEFT_OUT: ReadonlySet<string> = new Set([
   MARK,
 ]);
 
-/** Written last, when all else has proved whole: without it no server starts. */
-export const CONTROL_FILE = "global/pg_control";
 const CONTROL_BYTES_MAX = 64 * 1024;
 
 /**
