@@ -5,24 +5,38 @@
 import type { Catalogue } from "./catalogue.ts";
 import type { CatalogueBackup } from "./catalogue-backup.ts";
 import { pathFrom } from "./recovery-wal.ts";
+import { millisecondsOf } from "./zoned-time.ts";
 
 /** Archivers of a server that was left behind may still have been at work. */
 const MEANWHILE = 86_400_000;
 
 /**
- * The timelines of which WAL was stored since that moment, in milliseconds since 1970; without one, that which is written
- * now. What has no time counts as new.
+ * The timeline that is written now, and those of which WAL was stored since that moment, in milliseconds since 1970. Where a storage tells no times, the backups do, and the newest timeline is one of them.
  */
-export function liveBranches({ wal }: Catalogue, since: number | undefined): number[] {
-  const last = [...wal.values()].flatMap(({ timeline, segments, partials }) => {
-    let newest = -Infinity;
-    for (const { time } of [...segments.values(), ...partials.values()])
-      newest = Math.max(newest, time === 0 ? Infinity : time);
-    return newest === -Infinity ? [] : [{ timeline, newest }];
+export function liveBranches({ wal, backups }: Catalogue, since: number | undefined): number[] {
+  const withWal = [...wal.values()].filter(
+    ({ segments, partials }) => segments.size + partials.size > 0,
+  );
+  const newest = Math.max(...withWal.map(({ timeline }) => timeline));
+  const ends = new Map<number, number>();
+  for (const { info } of backups) {
+    if (info?.status !== "DONE" || info.endTime === null) continue;
+    ends.set(info.timeline!, Math.max(ends.get(info.timeline!) ?? 0, millisecondsOf(info.endTime)));
+  }
+  const last = withWal.map(({ timeline, segments, partials }) => {
+    let time = 0;
+    for (const object of [...segments.values(), ...partials.values()])
+      time = Math.max(time, object.time);
+    if (time === 0) time = timeline === newest ? Infinity : (ends.get(timeline) ?? 0);
+    return { timeline, time };
   });
-  const from = since ?? Math.max(...last.map(({ newest }) => newest)) - MEANWHILE;
-  const found = last.filter(({ newest }) => newest >= from).map(({ timeline }) => timeline);
-  return since === undefined ? found.toSorted((a, b) => a - b).slice(-1) : found;
+  const recent = Math.max(...last.map(({ time }) => time)) - MEANWHILE;
+  const now = last.filter(({ time }) => time >= recent).map(({ timeline }) => timeline);
+  // A server that has been idle for longer than the window is still the one to recover.
+  const written = Math.max(...now);
+  return last
+    .filter(({ time, timeline }) => timeline === written || (since !== undefined && time >= since))
+    .map(({ timeline }) => timeline);
 }
 
 /** Those of `branches` that a recovery from the backup, which is done, can follow. */
