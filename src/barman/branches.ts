@@ -11,7 +11,8 @@ import { millisecondsOf } from "./zoned-time.ts";
 const MEANWHILE = 86_400_000;
 
 /**
- * The timeline that is written now, and those of which WAL was stored since that moment, in milliseconds since 1970. Where a storage tells no times, the backups do, and the newest timeline is one of them.
+ * The timeline that is written now, and those of which WAL was stored since that moment, in milliseconds since 1970. Where a
+ * storage tells no times, the backups do, and the newest timeline is the one that is written.
  */
 export function liveBranches({ wal, backups }: Catalogue, since: number | undefined): number[] {
   const withWal = [...wal.values()].filter(
