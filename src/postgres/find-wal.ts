@@ -103,6 +103,20 @@ export async function isThere(archive: Archive, { signal }: Options = {}): Promi
   return false;
 }
 
+/** True when the archive holds WAL of that timeline. One listing, which is left at the first object that tells. */
+export async function hasTimeline(
+  archive: Archive,
+  timeline: number,
+  { signal }: Options = {},
+): Promise<boolean> {
+  const start = `wals/${timeline.toString(16).toUpperCase().padStart(8, "0")}`;
+  for await (const { key } of archive.storage.list("wals", { signal, after: start })) {
+    const object = key.startsWith(start) ? readObjectName(key) : undefined;
+    if (object?.kind === "wal" && object.wal.kind !== "history") return true;
+  }
+  return false;
+}
+
 /** A key that comes before `key`, and behind all names of earlier segments that are as long. */
 function justBefore(key: string): string {
   const last = key.codePointAt(key.length - 1)! - 1;

@@ -10,6 +10,7 @@ import { SEGMENT_SIZE_DEFAULT } from "../../barman/lsn.ts";
 import type { WalName } from "../../barman/wal-name.ts";
 import { clusterOfDirectory, type Cluster } from "../../postgres/data-directory.ts";
 import { fetchForRecovery } from "../../postgres/recovery-fetch.ts";
+import { hasTimeline } from "../../postgres/find-wal.ts";
 import { requireWalName, type FetchedWal } from "../../postgres/wal-fetch.ts";
 import { prefetchWal } from "../../postgres/wal-prefetch.ts";
 import { WalSpool } from "../../postgres/wal-spool.ts";
@@ -85,6 +86,7 @@ out: PostgreSQL opens the database after 1, and stops with an error after 126. S
     }
     const found = await fetchWithin(context, flags, { name, path, cluster, budget });
     if (found === undefined) {
+      if (name.kind === "history") await warnOfLostHistory(context, flags, name.timeline);
       tell(context, text, { from: "nowhere" });
       return EXIT.absent;
     }
@@ -95,6 +97,21 @@ out: PostgreSQL opens the database after 1, and stops with an error after 126. S
     return EXIT.ok;
   },
 };
+
+/** A recovery that is to follow the newest timeline stays on an older one without a word where the history of it is lost. */
+async function warnOfLostHistory(
+  context: Context,
+  flags: FetchFlags,
+  timeline: number,
+): Promise<void> {
+  const { signal, output } = context;
+  const archive = await openNamedArchive(context, flags);
+  if (!(await hasTimeline(archive, timeline, { signal }))) return;
+  output.warn(
+    `the archive has WAL of timeline ${timeline}, and no history of it: a recovery cannot follow it. ` +
+      "Copy the .history file from the pg_wal of a server that knows it with `holdfast pg wal-push`.",
+  );
+}
 
 function prefetchOf(text: string): number {
   const count = /^\d{1,3}$/.test(text) ? Number(text) : NaN;
