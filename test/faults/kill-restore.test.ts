@@ -2,9 +2,18 @@
 // command run again completes and leaves nothing behind.
 
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { isCancellation } from "../../src/cli/exit-status.ts";
 import type { Overwrite } from "../../src/files/restore-existing.ts";
 import { forwarding } from "../../src/storage/forwarding.ts";
@@ -36,6 +45,22 @@ function assertNothingHalf(target: string): void {
     if (content(line) !== "" && content(wanted[path]) !== "") {
       assert.equal(content(line), content(wanted[path]), path);
     }
+  }
+}
+
+/** The system's mknod, which makes special files for the program, may outlive it for a moment. */
+async function untilNoNodeIsMade(): Promise<void> {
+  const isAtWork = (pid: string): boolean => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("mknod");
+    } catch {
+      return false;
+    }
+  };
+  const deadline = Date.now() + 60_000;
+  while (readdirSync("/proc").some((name) => /^\d+$/.test(name) && isAtWork(name))) {
+    assert.ok(Date.now() < deadline, "somebody still makes nodes");
+    await setTimeout(20);
   }
 }
 
@@ -78,6 +103,7 @@ void suite("kill -9 of the program at one of its calls", () => {
         const run = await bench.holdfast(restore(target, overwrite), { env });
         if (run.signal === "SIGKILL") killed++;
         else assert.equal(run.status, 0, run.stderr);
+        await untilNoNodeIsMade();
         const isCareful = overwrite === "never" || overwrite === "if-newer";
         if (existsSync(target) && isCareful) assertNothingHalf(target);
         const repository = await openAt(bench.repository);

@@ -26,6 +26,8 @@ export interface Said {
 interface Stored {
   readonly body: Buffer;
   readonly headers: Record<string, string>;
+  /** When it was stored. */
+  readonly modified?: Date;
 }
 
 interface Parts {
@@ -153,7 +155,7 @@ export class S3Double {
         return saidError(412, "PreconditionFailed", "it is there");
       }
     }
-    this.objects.set(key, { body, headers: kept });
+    this.objects.set(key, { body, headers: kept, modified: new Date() });
     return undefined;
   }
 
@@ -184,8 +186,9 @@ export class S3Double {
     const page = keys.toSorted().slice(0, 1000);
     const isMore = keys.length > page.length;
     const contents = page.map((key) => {
-      const size = this.objects.get(key)!.body.length;
-      return `<Contents><Key>${escapeXml(key)}</Key><Size>${size}</Size></Contents>`;
+      const { body, modified = new Date() } = this.objects.get(key)!;
+      const time = `<LastModified>${modified.toISOString()}</LastModified>`;
+      return `<Contents><Key>${escapeXml(key)}</Key>${time}<Size>${body.length}</Size></Contents>`;
     });
     const next = `<NextContinuationToken>${escapeXml(page.at(-1) ?? "")}</NextContinuationToken>`;
     const more = `<IsTruncated>${isMore}</IsTruncated>${isMore ? next : ""}`;
