@@ -164,7 +164,7 @@ function toolsFor(server: TestServer): Tool[] {
   const barman = join(dirname(peer("barman-newest").path), "barman-cloud-backup");
   return [
     {
-      name: "holdfast, folder",
+      name: "holdfast folder",
       against: "pg_basebackup",
       command: () => ours(local, {}),
       place: () => join(local, "bench", "base"),
@@ -190,7 +190,7 @@ function toolsFor(server: TestServer): Tool[] {
       place: (number) => join(base, `pg-${number}`),
     },
     {
-      name: "holdfast, S3",
+      name: "holdfast S3",
       against: "barman-cloud-backup",
       command: () => ours(`s3:${s3.endpoint}/${bucket}`, keys),
       place: () => join(bucketFolder, "bench", "base"),
