@@ -107,27 +107,6 @@ test("0: a beginning is filled up with zeros, and -v says so", async () => {
   assert.match(run.stdout, /only its beginning is there: .*\.partial\.gz, filled up with/);
 });
 
-test("1, and a warning: the history of a timeline whose WAL is there", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "holdfast-history-"));
-  try {
-    const wals = join(folder, "one/wals/0000000600000000");
-    mkdirSync(wals, { recursive: true });
-    writeFileSync(join(wals, "000000060000000000000002"), "");
-    const words = (timeline: string): string[] => [
-      `${timeline}.history`,
-      "%p",
-      ...["--archive", folder, "--server", "one"],
-    ];
-    const lost = await fetch(words("00000006"));
-    assert.equal(lost.status, 1);
-    assert.match(lost.stderr, /WAL of timeline 6, and no history of it/);
-    const absent = await fetch(words("00000005"));
-    assert.deepEqual([absent.status, absent.stderr], [1, ""]);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-});
-
 test("1: the archive is there and surely holds neither the segment nor a beginning of it", async () => {
   for (const each of [name(9), "0000000100000005000000FF", "00000005.history"]) {
     const run = await fetch([each, "%p", ...there]);
