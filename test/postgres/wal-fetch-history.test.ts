@@ -13,10 +13,10 @@ test("1, and a warning: the history of a timeline whose WAL is there", async () 
     const wals = join(folder, "one/wals/0000000600000000");
     mkdirSync(wals, { recursive: true });
     writeFileSync(join(wals, "000000060000000000000002"), "");
-    const words = (timeline: string): string[] => [
-      ...["pg", "wal-fetch", `${timeline}.history`, join(folder, "history")],
-      ...["--archive", folder, "--server", "one"],
-    ];
+    const words = (timeline: string): string[] => {
+      const verb = ["pg", "wal-fetch", `${timeline}.history`, join(folder, "history")];
+      return verb.concat("--archive", folder, "--server", "one");
+    };
     const lost = await runProgram(words("00000006"));
     assert.equal(lost.status, 1);
     assert.match(lost.stderr, /WAL of timeline 6, and no history of it/);
