@@ -15,6 +15,7 @@ import type {
   BackupWorkerData,
   BatchResult,
 } from "./backup-messages.ts";
+import { stopWorker } from "../base/stop-worker.ts";
 import { workerUrl } from "../base/worker-url.ts";
 
 /** Batches at one worker: one being read, one waiting. */
@@ -35,6 +36,8 @@ export interface BackupPoolOptions {
 
 interface Member {
   worker: Worker;
+  /** Settles when the worker has made what it needs, or has failed. */
+  ready: PromiseWithResolvers<void>;
   batches: number;
   buffers: Int32Array;
   memory: SharedArrayBuffer | undefined;
@@ -93,7 +96,7 @@ export class BackupPool {
 
   /** Ends all threads, whatever they are doing. */
   async terminate(): Promise<void> {
-    await Promise.all(this.#members.map((member) => member.worker.terminate()));
+    await Promise.all(this.#members.map(({ worker, ready }) => stopWorker(worker, ready.promise)));
   }
 
   #start(): Member {
@@ -117,6 +120,7 @@ export class BackupPool {
     });
     const member: Member = {
       worker,
+      ready: Promise.withResolvers<void>(),
       batches: 0,
       buffers: new Int32Array(buffers),
       memory: undefined,
@@ -132,6 +136,7 @@ export class BackupPool {
     switch (message.type) {
       case "ready":
         member.memory = message.memory;
+        member.ready.resolve();
         break;
       case "bytes":
         this.#options.onBytes(message.bytes);
@@ -153,6 +158,7 @@ export class BackupPool {
         this.#wake();
         break;
       case "failed": {
+        member.ready.resolve();
         const fields = message.hint === undefined ? {} : { hint: message.hint };
         this.#fail(new HoldfastError(message.code as ErrorCode, message.message, fields));
         break;

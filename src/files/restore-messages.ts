@@ -62,6 +62,8 @@ export type RestoreRequest = KeyRequest | WriteRequest | CompareRequest;
 
 export type RestoreReply =
   | { type: "ready"; memory: SharedArrayBuffer; slots: number[] }
+  /** The key has come, and blobs can be opened. */
+  | { type: "opened" }
   | {
       type: "written";
       task: number;

@@ -11,6 +11,7 @@ import type {
   RestoreWorkerData,
   WriteRequest,
 } from "./restore-messages.ts";
+import { stopWorker } from "../base/stop-worker.ts";
 import { workerUrl } from "../base/worker-url.ts";
 
 interface Member {
@@ -54,6 +55,8 @@ export class RestorePool {
   #key: MasterKey | undefined;
   readonly #members: Member[] = [];
   readonly #workers: Worker[] = [];
+  /** Settled when a worker that was given the key is prepared to open blobs, or has failed. */
+  readonly #opening = new Map<Worker, PromiseWithResolvers<void>>();
   readonly #pending = new Map<number, (reply: RestoreReply) => void>();
   #tasks = 0;
   #failure: unknown;
@@ -76,7 +79,10 @@ export class RestorePool {
     await this.#started;
     if (this.#key !== undefined) return;
     this.#key = key;
-    for (const worker of this.#workers) worker.postMessage({ type: "key", key });
+    for (const worker of this.#workers) {
+      this.#opening.set(worker, Promise.withResolvers<void>());
+      worker.postMessage({ type: "key", key });
+    }
   }
 
   /** Waits for a free slot. */
@@ -131,7 +137,9 @@ export class RestorePool {
   }
 
   async terminate(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+    const made = (worker: Worker): Promise<unknown> =>
+      this.#opening.get(worker)?.promise ?? Promise.resolve();
+    await Promise.all(this.#workers.map((worker) => stopWorker(worker, made(worker))));
   }
 
   #send(
@@ -170,7 +178,10 @@ export class RestorePool {
           const { memory, slots } = message;
           this.#members.push({ worker, memory, slots, free, tasks: 0 });
           resolve();
+        } else if (message.type === "opened") {
+          this.#opening.get(worker)?.resolve();
         } else if (message.type === "failed") {
+          this.#opening.get(worker)?.resolve();
           this.#fail(new HoldfastError(message.code as ErrorCode, message.message));
           reject(this.#failure);
         } else {

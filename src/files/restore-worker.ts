@@ -74,6 +74,7 @@ class RestoreWorker {
       const [kernels, scratch] = [this.#kernels, this.#scratch];
       const { key } = request;
       this.#opener = new BlobOpener({ kernels, key, at: kernels.base, scratch, idSuffices: true });
+      reply({ type: "opened" });
     }
   }
 

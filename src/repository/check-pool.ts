@@ -5,6 +5,7 @@
 import { Worker } from "node:worker_threads";
 import { ahead } from "../base/concurrency.ts";
 import { HoldfastError } from "../base/errors.ts";
+import { stopWorker } from "../base/stop-worker.ts";
 import { workerUrl } from "../base/worker-url.ts";
 import type { MasterKey } from "../restic/crypto.ts";
 import type { BlobIndex } from "./blob-index.ts";
@@ -96,7 +97,7 @@ export class CheckPool implements AsyncDisposable {
   readonly #options: CheckPoolOptions;
   readonly #buffersPerWorker: number;
   readonly #members: (Promise<Member> | undefined)[];
-  readonly #workers: Worker[] = [];
+  readonly #workers: { readonly worker: Worker; readonly ready: Promise<unknown> }[] = [];
 
   constructor(options: CheckPoolOptions) {
     this.#options = options;
@@ -123,7 +124,7 @@ export class CheckPool implements AsyncDisposable {
 
   /** Ends all threads, whatever they are doing. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+    await Promise.all(this.#workers.map(({ worker, ready }) => stopWorker(worker, ready)));
   }
 
   #member(number: number): Promise<Member> {
@@ -141,8 +142,8 @@ export class CheckPool implements AsyncDisposable {
       bufferBytes,
     };
     const worker = this.#options.threads.take();
-    this.#workers.push(worker);
     const ready = Promise.withResolvers<Member>();
+    this.#workers.push({ worker, ready: ready.promise });
     const waiting: Member["waiting"] = new Map();
     const fail = (message: string, cause?: unknown): void => {
       const error = new HoldfastError("BUG", `check worker: ${message}`, { cause });
