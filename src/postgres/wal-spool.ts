@@ -48,6 +48,7 @@ const LEASE_FILE = "fetching";
 const WANTED_FILE = "wanted";
 /** A segment that is on its way. */
 const COMING = ".coming";
+const ATTEMPTS_MAX = 5;
 
 /** The spool of one archive for one cluster. */
 export class WalSpool {
@@ -135,10 +136,18 @@ export class WalSpool {
 
   /** Tells whoever fetches ahead which segment PostgreSQL was last given. */
   async want(name: string): Promise<void> {
-    await this.make();
     const temporary = join(this.folder, `${WANTED_FILE}.tmp-${toHex(this.#options.random(6))}`);
-    await writeFile(temporary, name, { flag: "wx", mode: 0o600 });
-    await rename(temporary, join(this.folder, WANTED_FILE));
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.make();
+        await writeFile(temporary, name, { flag: "wx", mode: 0o600 });
+        await rename(temporary, join(this.folder, WANTED_FILE));
+        return;
+      } catch (error) {
+        // Whoever fetches ahead takes the folder away at its end, which may be in this very moment.
+        if (errnoOf(error) !== "ENOENT" || attempt === ATTEMPTS_MAX) throw error;
+      }
+    }
   }
 
   /** What `want` was last told; undefined without it, or when the folder is gone. */

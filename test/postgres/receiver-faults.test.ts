@@ -251,10 +251,15 @@ void suite("its storage", { skip }, () => {
       await writeWal(bench.server, 4);
       await bench.server.sql("SELECT pg_switch_wal()");
       await untilDurable(bench);
+      const notices = (): unknown[] =>
+        receiving.events.filter(
+          (event) => event.kind === "notice" && /without partial segments/.test(event.text),
+        );
+      // Something that does not fill a segment.
+      await bench.server.sql("CREATE TABLE small ()");
+      await until("the notice", () => Promise.resolve(notices().length > 0));
       await receiving.stop();
-      const told = receiving.events.filter(
-        (event) => event.kind === "notice" && /without partial segments/.test(event.text),
-      );
+      const told = notices();
       assert.equal(told.length, 1);
       assert.deepEqual(bench.archived().partial, []);
       bench.assertDurable((await bench.acknowledged())!);
