@@ -78,7 +78,8 @@ function allSteps(
   policy: string,
 ): { steps: ReturnType<typeof expirySteps>; leftovers: Leftover[] } {
   const plan = planExpiry({ catalogue, policy: parseRetentionPolicy(policy, "policy"), now: NOW });
-  const leftovers = findLeftovers(catalogue, { now: NOW, grace: 3 * DAY });
+  // Without a grace: what a deletion that was cut off has left of a young backup is to go as well.
+  const leftovers = findLeftovers(catalogue, { now: NOW, grace: 0 });
   return { steps: expirySteps({ catalogue, plan, leftovers }), leftovers };
 }
 
