@@ -225,6 +225,18 @@ function comparable(text: string): string[] {
     .toSorted();
 }
 
+/** Restic goes through the groups in the order of a Go map, another one in every run. */
+function groupsInOrder(text: string): string {
+  if (text.startsWith("[")) {
+    const groups = JSON.parse(text) as unknown[];
+    return JSON.stringify(
+      groups.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)),
+    );
+  }
+  const [before, ...tables] = text.split(/^(?=(?:keep|remove) \d+ snapshots:|Would have)/m);
+  return [before, ...tables.toSorted()].join("");
+}
+
 /** Without times of progress; and zones by their offsets, where restic has the names of some. */
 const timeless = (text: string): string =>
   text.replace(/^\[\d+:\d\d\]/gm, "[time]").replaceAll("+0100 CET", "+0100 +0100");
@@ -241,7 +253,9 @@ suite("commands about snapshots", { skip: restic.skip }, () => {
     test(words, async () => {
       const theirs = await run(restic.path, wordsOf(words));
       const ours = await run(PROGRAM, wordsOf(words));
-      assert.equal(timeless(ours.stdout), timeless(theirs.stdout));
+      const text = (outcome: Outcome): string =>
+        timeless(words.startsWith("forget ") ? groupsInOrder(outcome.stdout) : outcome.stdout);
+      assert.equal(text(ours), text(theirs));
       assert.equal(ours.status, theirs.status, ours.stderr);
     });
   }
