@@ -79,6 +79,14 @@ export async function openNamedRepository(
   context: Context,
   onDerive?: (storage: Storage) => void,
 ): Promise<Repository> {
+  return (await openWithPassword(context, onDerive)).repository;
+}
+
+/** As `openNamedRepository`, with the password that opened it: that of the captures beside it, too. */
+export async function openWithPassword(
+  context: Context,
+  onDerive?: (storage: Storage) => void,
+): Promise<{ repository: Repository; password: string }> {
   const source = findRepositorySource(context.flags, context.environment);
   const storage = await openNamedStorage(context);
   const { settings, machine, signal, output, secrets } = context;
@@ -95,7 +103,7 @@ export async function openNamedRepository(
         ...(onDerive && { onDerive }),
       });
       tellOpened(context, repository);
-      return repository;
+      return { repository, password };
     } catch (error) {
       const again = asked && attempt < ATTEMPTS && isHoldfastError(error, "WRONG_PASSWORD");
       if (!again) throw error;
