@@ -28,3 +28,14 @@ test("keys that differ only where the slots do not look are told apart", () => {
   assert.equal(set.indexOf(one), 0);
   assert.equal(set.indexOf(other), 1);
 });
+
+test("digits of a longer text are the same as a string of them, and nothing else is taken", () => {
+  const set = new Sha1Set(1);
+  const text = Buffer.from(`ab/${sha1(7)}\n`);
+  assert.equal(set.addDigits(text, 3), 0);
+  assert.equal(set.add(sha1(7)), 0);
+  assert.equal(set.addDigits(Buffer.from(sha1(8)), 0), 1);
+  assert.equal(set.addDigits(Buffer.from(sha1(7).toUpperCase()), 0), -1);
+  assert.equal(set.addDigits(text, 4), -1);
+  assert.equal(set.size, 2);
+});

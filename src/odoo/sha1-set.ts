@@ -7,6 +7,10 @@ const BYTES = SHA1_DIGITS / 2;
 /** Slots are at most this part full. */
 const LOAD = 0.6;
 
+/** What a digit stands for, by its character; too much for a byte when it is none. */
+const DIGITS = new Uint16Array(256).fill(0x1000);
+for (let i = 0; i < 16; i++) DIGITS[i.toString(16).charCodeAt(0)] = i;
+
 export class Sha1Set {
   #count = 0;
   #keys: Buffer;
@@ -27,6 +31,22 @@ export class Sha1Set {
   /** Adds a SHA-1 of 40 hexadecimal digits, unless it is there; its number either way. */
   add(sha1: string): number {
     this.#one.write(sha1, "hex");
+    return this.#addOne();
+  }
+
+  /** As `add`, of the 40 digits at `at` of `text`; -1 when they are not lower-case hexadecimal. Makes no string. */
+  addDigits(text: Uint8Array, at: number): number {
+    const one = this.#one;
+    for (let i = 0; i < BYTES; i++) {
+      const value = (DIGITS[text[at + 2 * i]!]! << 4) | DIGITS[text[at + 2 * i + 1]!]!;
+      if (value > 0xff) return -1;
+      one[i] = value;
+    }
+    return this.#addOne();
+  }
+
+  /** Adds what is in `#one`. */
+  #addOne(): number {
     const slot = this.#slotOf();
     const found = this.#slots[slot]!;
     if (found !== 0) return found - 1;

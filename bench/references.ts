@@ -1,0 +1,59 @@
+// How long it takes to read what a million attachments refer to, and to compare that with a filestore's names:
+//   node scripts/run.mjs bench/references.ts [--rows N]
+// Beside it the same statement with nobody reading its answer but a counter: what lies above is ours.
+
+import { createHash } from "node:crypto";
+import { parseArgs } from "node:util";
+import { connect } from "../src/postgres/connection.ts";
+import { readReferences } from "../src/odoo/read-references.ts";
+import { Sha1Set } from "../src/odoo/sha1-set.ts";
+import { settingsOf } from "../test/postgres/base-backups.ts";
+import { startTestServer } from "../test/postgres/servers.ts";
+import { createOdooSchema } from "../test/odoo/odoo-schema.ts";
+
+const { values: given } = parseArgs({ options: { rows: { type: "string", default: "1000000" } } });
+const count = Number(given.rows);
+const server = await startTestServer({ major: 15, settings: { max_wal_size: "4GB" } });
+try {
+  await server.sql("CREATE DATABASE odoo");
+  const connection = await connect({ settings: { ...settingsOf(server), database: "odoo" } });
+  await createOdooSchema(connection);
+  await connection.query(`ALTER TABLE ir_attachment DISABLE TRIGGER ALL;
+    INSERT INTO ir_attachment (name, type, res_model, res_field, res_id, store_fname, checksum, file_size, mimetype, create_date)
+    SELECT 'attachment ' || i, 'binary', 'product.template', CASE WHEN i % 3 = 0 THEN 'image_1920' END, i,
+      substr(h, 1, 2) || '/' || h, h, i % 100000, 'image/png', now()
+    FROM (SELECT i, encode(substr(sha256(i::text::bytea), 1, 20), 'hex') AS h FROM generate_series(1, ${count}) i) s;
+    ANALYZE ir_attachment`);
+  const time = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
+    const cpu = process.cpuUsage();
+    const begun = process.hrtime.bigint();
+    const result = await work();
+    const ms = Number(process.hrtime.bigint() - begun) / 1e6;
+    const { user, system } = process.cpuUsage(cpu);
+    console.log(
+      `${what.padEnd(44)} ${ms.toFixed(0).padStart(6)} ms, CPU here ${((user + system) / 1000).toFixed(0)} ms, RSS ${(process.memoryUsage.rss() / 1e6).toFixed(0)} MB`,
+    );
+    return result;
+  };
+  for (let round = 0; round < 2; round++) {
+    await time("the statement alone (count in the server)", async () => {
+      await connection.query(
+        "SELECT count(*), max(store_fname), max(checksum), max(file_size), max(url) FROM ir_attachment",
+      );
+    });
+    const references = await time("all references", () => readReferences(connection));
+    const { names } = references.files;
+    const present = new Sha1Set(count);
+    for (let i = 1; i <= count; i++) {
+      present.add(createHash("sha256").update(`${i}`).digest("hex").slice(0, 40));
+    }
+    await time("compared with a filestore's names", async () => {
+      let missing = 0;
+      for (const name of names) if (!present.has(name)) missing++;
+      if (missing > 0) throw new Error(`${missing} missing of ${names.size}`);
+    });
+  }
+  await connection.close();
+} finally {
+  await server.stop();
+}
