@@ -1,5 +1,6 @@
 // The records of a zip as restic's `dump` writes them: sizes and checksum behind the content, because the content is written
-// as it comes; times as MS-DOS and as Unix keep them; modes of Unix. Sizes from 4 GiB on take the 64-bit records. Pure.
+// as it comes, or before it where it is known; times as MS-DOS and as Unix keep them; modes of Unix. Sizes from 4 GiB on take
+// the 64-bit records. Pure.
 
 export interface ZipEntry {
   /** A byte string; that of a directory ends with a slash. */
@@ -14,6 +15,8 @@ export interface ZipEntry {
   mtime: string;
   /** Seconds since 1970. */
   seconds: number;
+  /** Sizes and checksum, below 4 GiB, that stand before the content: no data descriptor follows it. */
+  known?: ZipContent;
 }
 
 export interface ZipContent {
@@ -39,13 +42,17 @@ export function encodeLocalHeader(entry: ZipEntry): Buffer {
   const fixed = Buffer.alloc(30);
   fixed.writeUInt32LE(0x0403_4b50, 0);
   writeCommon(fixed, 4, entry, VERSION);
-  // Checksum and sizes come behind the content.
+  if (entry.known) {
+    fixed.writeUInt32LE(entry.known.crc, 14);
+    fixed.writeUInt32LE(entry.known.compressedSize, 18);
+    fixed.writeUInt32LE(entry.known.size, 22);
+  }
   fixed.writeUInt16LE(name.length, 26);
   fixed.writeUInt16LE(extra.length, 28);
   return Buffer.concat([fixed, name, extra]);
 }
 
-/** What stands behind the content of everything but a directory. */
+/** What stands behind the content of everything but a directory, and what has its sizes before it. */
 export function encodeDataDescriptor({ crc, size, compressedSize }: ZipContent): Buffer {
   const large = isLarge({ size, compressedSize });
   const descriptor = Buffer.alloc(large ? 24 : 16);
@@ -115,7 +122,8 @@ function writeCommon(block: Buffer, at: number, entry: ZipEntry, version: number
   const { name, isUtf8, isDirectory, method, mtime } = entry;
   const needsUtf8 = isUtf8 && /[^ -[\]-}]/.test(name);
   block.writeUInt16LE(version, at);
-  block.writeUInt16LE((isDirectory ? 0 : 0x8) | (needsUtf8 ? 0x800 : 0), at + 2);
+  const isSized = isDirectory || entry.known !== undefined;
+  block.writeUInt16LE((isSized ? 0 : 0x8) | (needsUtf8 ? 0x800 : 0), at + 2);
   block.writeUInt16LE(method === "deflate" ? 8 : 0, at + 4);
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = mtime
     .slice(0, 19)
