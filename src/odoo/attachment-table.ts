@@ -3,6 +3,7 @@
 // transaction that sees one moment and can change nothing.
 
 import { HoldfastError } from "../base/errors.ts";
+import { quoteLiteral } from "../postgres/connection.ts";
 import type { Connection } from "../postgres/connection.ts";
 
 /** As SQL names it, whatever the search path is. */
@@ -82,15 +83,19 @@ export async function findAttachmentTable(
 
 /**
  * Runs `work` in a transaction that sees one moment of the database, changes nothing, and finds nothing but what PostgreSQL
- * itself brings under a name without schema. Rows that a policy would hide are an error.
+ * itself brings under a name without schema. Rows that a policy would hide are an error. With `snapshot`, one that another
+ * transaction exported, the moment is that one's.
  */
 export async function atOneMoment<T>(
   connection: Connection,
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
+  snapshot?: string,
 ): Promise<T> {
+  const moment =
+    snapshot === undefined ? "" : `SET TRANSACTION SNAPSHOT ${quoteLiteral(snapshot)};`;
   await connection.query(
-    `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = pg_catalog;
+    `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${moment} SET LOCAL search_path = pg_catalog;
      SET LOCAL row_security = off; SET LOCAL statement_timeout = 0`,
     { signal },
   );

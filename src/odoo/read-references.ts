@@ -16,6 +16,11 @@ interface ReadOptions {
   signal?: AbortSignal | undefined;
 }
 
+interface ReferenceOptions extends ReadOptions {
+  /** A snapshot that another transaction exported: its moment is read, and the position may be a later one. */
+  snapshot?: string | undefined;
+}
+
 /**
  * Where the database stands. On a standby, what it has replayed: the position, and the time of the last commit there, because
  * its clock says nothing about that. A primary that is new may be on a later timeline than its control file says, so the
@@ -54,14 +59,14 @@ export async function readPosition(
  */
 export async function readReferences(
   connection: Connection,
-  options: ReadOptions = {},
+  options: ReferenceOptions = {},
 ): Promise<References> {
   const { signal } = options;
   const [{ name } = {}] = await connection.query("SELECT pg_catalog.current_database() AS name", {
     signal,
   });
   const position = await readPosition(connection, options);
-  return await atOneMoment(connection, signal, async () => {
+  const read = async (): Promise<References> => {
     const table = await findAttachmentTable(connection, signal);
     const rows = new ReferenceRows();
     // A row is looked at only until the next one comes.
@@ -69,7 +74,8 @@ export async function readReferences(
       if (event.kind === "data") rows.add(event.bytes);
     }
     return rows.finish(name ?? "", position);
-  });
+  };
+  return await atOneMoment(connection, signal, read, options.snapshot);
 }
 
 /** A character that says what the row is, the size, the name: nothing that is not needed crosses the wire. */
