@@ -82,3 +82,31 @@ export function openBlob(
   }
   return content;
 }
+
+/**
+ * The blob as it lies at one place, stored and opened, and proved to match its id; undefined when there is no sound copy at
+ * that place. Throws what waiting may cure, and CANCELLED.
+ */
+export async function readPlace(
+  repository: Repository,
+  id: Id,
+  place: BlobPlace,
+  signal?: AbortSignal,
+): Promise<{ sealed: Uint8Array; plain: Uint8Array } | undefined> {
+  const { pack, offset, length } = place;
+  try {
+    const sealed = await repository.storage.get(keyOf("pack", pack), { offset, length, signal });
+    return { sealed, plain: openBlob(repository, id, place, sealed) };
+  } catch (error) {
+    if (!isPermanent(error) && !isHoldfastError(error, "FILE_DAMAGED")) throw error;
+    return undefined;
+  }
+}
+
+/** True for a storage error that concerns one object and that waiting will not cure. */
+export function isPermanent(error: unknown): error is HoldfastError {
+  return (
+    isHoldfastError(error, "STORAGE_NOT_FOUND", "STORAGE_FAILED", "STORAGE_DENIED") &&
+    !error.retryable
+  );
+}

@@ -7,7 +7,7 @@ import { fromHex } from "../base/bytes.ts";
 import type { Random } from "../base/clock.ts";
 import type { CheckFindings } from "./check-findings.ts";
 import type { CheckLane, CheckPool } from "./check-pool.ts";
-import { isPermanent } from "./check-trees.ts";
+import { isPermanent } from "./blob-reader.ts";
 import { keyOf } from "./layout.ts";
 import type { PackTable } from "./pack-table.ts";
 import type { Repository } from "./repository.ts";

@@ -5,10 +5,8 @@
 // of trees needs little memory.
 
 import { eachLimit } from "../base/concurrency.ts";
-import { isHoldfastError } from "../base/errors.ts";
-import type { HoldfastError } from "../base/errors.ts";
-import { openBlob } from "./blob-reader.ts";
-import type { BlobIndex, BlobPlace } from "./blob-index.ts";
+import { isPermanent, readPlace } from "./blob-reader.ts";
+import type { BlobIndex } from "./blob-index.ts";
 import type { CheckFindings } from "./check-findings.ts";
 import type { CheckLane, CheckPool } from "./check-pool.ts";
 import { TreeCheck } from "./check-tree.ts";
@@ -228,8 +226,8 @@ class TreeWalk {
     const id = this.#index.idAt(entry);
     const bad: string[] = [];
     for (const place of this.#index.places("tree", id)) {
-      const plain = await this.#readCopy(id, place, signal);
-      if (plain === undefined) {
+      const found = await readPlace(this.#options.repository, id, place, signal);
+      if (found === undefined) {
         bad.push(place.pack);
         continue;
       }
@@ -241,27 +239,11 @@ class TreeWalk {
         const what = `tree ${id} in pack ${place.pack} did not open when it was read first`;
         findings.add("READ_UNSTABLE", what);
       }
-      return plain;
+      return found.plain;
     }
     const from = bad.length > 1 ? `any of ${bad.length} packs` : `pack ${bad[0]}`;
     findings.add("BLOB_DAMAGED", `tree ${id} does not open from ${from}`, { packs: bad });
     return undefined;
-  }
-
-  async #readCopy(
-    id: string,
-    place: BlobPlace,
-    signal: AbortSignal,
-  ): Promise<Uint8Array | undefined> {
-    const { repository } = this.#options;
-    const { pack, offset, length } = place;
-    try {
-      const sealed = await repository.storage.get(keyOf("pack", pack), { offset, length, signal });
-      return openBlob(repository, id, place, sealed);
-    } catch (error) {
-      if (!isPermanent(error) && !isHoldfastError(error, "FILE_DAMAGED")) throw error;
-      return undefined;
-    }
   }
 
   #count(trees: number): void {
@@ -277,12 +259,4 @@ class TreeWalk {
       this.#options.findings.add(code, what, { count, ...more });
     }
   }
-}
-
-/** True for a storage error that concerns one object and that waiting will not cure. */
-export function isPermanent(error: unknown): error is HoldfastError {
-  return (
-    isHoldfastError(error, "STORAGE_NOT_FOUND", "STORAGE_FAILED", "STORAGE_DENIED") &&
-    !error.retryable
-  );
 }

@@ -11,7 +11,7 @@ import type { Id } from "../base/bytes.ts";
 import { IndexFileBuilder } from "../restic/index-file-builder.ts";
 import type { PackBlob } from "../restic/pack-header.ts";
 import { BlobIndexBuilder } from "./blob-index-builder.ts";
-import { isPermanent } from "./check-trees.ts";
+import { isPermanent } from "./blob-reader.ts";
 import { loadIndex } from "./index-loader.ts";
 import { planIndexRewrite, removeIndexFiles, writeIndexFiles } from "./index-rewrite.ts";
 import type { IndexListing } from "./index-rewrite.ts";

@@ -10,7 +10,7 @@ import { fromHex } from "../base/bytes.ts";
 import type { Id } from "../base/bytes.ts";
 import type { PackBlob } from "../restic/pack-header.ts";
 import { openBlob } from "./blob-reader.ts";
-import { isPermanent } from "./check-trees.ts";
+import { isPermanent } from "./blob-reader.ts";
 import { loadIndex } from "./index-loader.ts";
 import { planIndexRewrite, removeIndexFiles, writeIndexFiles } from "./index-rewrite.ts";
 import type { IndexListing } from "./index-rewrite.ts";

@@ -91,6 +91,34 @@ export class BlobOpener {
     return equalBytes(this.#stream(at).sha256(at + NONCE_BYTES, length - SEAL_BYTES), id);
   }
 
+  /**
+   * Opens a blob and puts what was sealed at `target`: a compressed blob in its compressed form, which was proved by the
+   * content it gives. The bytes there, or undefined when the blob is damaged in any way.
+   */
+  unwrap(
+    at: number,
+    length: number,
+    uncompressedLength: number,
+    id: Uint8Array,
+    target: number,
+  ): number | undefined {
+    this.#release();
+    if (!this.#authentic(at, length, uncompressedLength)) return undefined;
+    const { bytes } = this.#kernels;
+    const sealed = this.#stream(at).read(at + NONCE_BYTES, length - SEAL_BYTES);
+    try {
+      const { at: expanded } = this.#scratch;
+      const plain =
+        uncompressedLength === 0 ? sealed : bytes.subarray(expanded, expanded + uncompressedLength);
+      if (uncompressedLength !== 0 && !this.#zstd.decompress(sealed, plain)) return undefined;
+      if (!equalBytes(hash("sha256", plain, "buffer"), id)) return undefined;
+      bytes.set(sealed, target);
+      return sealed.length;
+    } finally {
+      releaseOutput(sealed);
+    }
+  }
+
   #authentic(at: number, length: number, uncompressedLength: number): boolean {
     if (uncompressedLength > this.#scratch.bytes) {
       throw new HoldfastError("BUG", "a blob larger than the memory to open it in");

@@ -8,7 +8,7 @@ import { hash } from "node:crypto";
 import { HoldfastError } from "../base/errors.ts";
 import { equalBytes } from "../base/bytes.ts";
 import type { Random } from "../base/clock.ts";
-import type { BlobSealer } from "./blob-sealer.ts";
+import type { BlobSealer, SealedBlob } from "./blob-sealer.ts";
 import { SEAL_MARGIN } from "./blob-sealer.ts";
 import { NONCE_BYTES, SEAL_BYTES, seal, unseal } from "./crypto.ts";
 import type { MasterKey } from "./crypto.ts";
@@ -77,11 +77,28 @@ export class PackAssembler {
   /** Seals `length` bytes at `plain` in kernel memory into the open pack; the bytes it takes there. */
   add(id: Uint8Array, plain: number, length: number): number {
     const { sealer, type } = this.#options;
+    return this.#append(id, length, (target) => sealer.seal(type, id, plain, length, target));
+  }
+
+  /** Seals `length` bytes that are compressed already into the open pack; the bytes they take there. */
+  addCompressed(
+    id: Uint8Array,
+    compressed: number,
+    length: number,
+    uncompressedLength: number,
+  ): number {
+    const { sealer } = this.#options;
+    return this.#append(id, length, (target) =>
+      sealer.sealCompressed(id, compressed, length, uncompressedLength, target),
+    );
+  }
+
+  #append(id: Uint8Array, length: number, seal: (target: number) => SealedBlob): number {
     const needed = length + SEAL_MARGIN;
     if (this.#buffer !== undefined && this.#room() < needed) this.flush();
     if (this.#buffer === undefined) this.#buffer = this.#options.takeBuffer();
     if (this.#room() < needed) throw new HoldfastError("BUG", "blob larger than a pack buffer");
-    const sealed = sealer.seal(type, id, plain, length, this.#buffer.at + this.#used);
+    const sealed = seal(this.#buffer.at + this.#used);
     this.#used += sealed.length;
     this.#entry(id, sealed.length, sealed.uncompressedLength);
     if (this.#used >= this.#options.packSize - SEAL_MARGIN) this.flush();

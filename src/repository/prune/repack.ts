@@ -5,16 +5,18 @@
 // removed at that point.
 
 import { eachLimit } from "../../base/concurrency.ts";
-import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
+import { HoldfastError } from "../../base/errors.ts";
 import { fromHex } from "../../base/bytes.ts";
 import { compressZstd } from "../../restic/compression.ts";
 import { NONCE_BYTES, SEAL_BYTES, seal } from "../../restic/crypto.ts";
 import type { BlobPlace } from "../blob-index.ts";
-import { openBlob } from "../blob-reader.ts";
+import { openBlob, readPlace } from "../blob-reader.ts";
 import type { CheckLane, CheckPool } from "../check-pool.ts";
-import { isPermanent } from "../check-trees.ts";
+import { isPermanent } from "../blob-reader.ts";
 import type { EntrySet } from "../entry-set.ts";
 import { keyOf } from "../layout.ts";
+import { packParts } from "../pack-parts.ts";
+import type { PackPart } from "../pack-parts.ts";
 import type { PackTable } from "../pack-table.ts";
 import type { Repository } from "../repository.ts";
 import type { SealedPacks } from "./sealed-packs.ts";
@@ -33,15 +35,6 @@ export interface RepackOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Blobs that are read together. */
-interface Part {
-  offset: number;
-  length: number;
-  entries: number[];
-}
-
-/** Unneeded bytes between two blobs that are read along rather than asked for apart. */
-const GAP_MAX = 1 << 20;
 const CONTENT_LEVEL = 3;
 
 /** Copies what `copy` names out of `packs`. BLOB_DAMAGED when a blob opens from no copy. */
@@ -82,12 +75,12 @@ class Repack {
   async pack(pack: number, lane: CheckLane, signal: AbortSignal): Promise<void> {
     const { table, copy, firsts, pool } = this.#options;
     const wanted = [...table.entries(pack)].filter((entry) => copy.take(firsts[entry]!));
-    for (const part of partsOf(wanted, table, pool.bufferBytes)) {
+    for (const part of packParts(wanted, table, pool.bufferBytes)) {
       await this.#part(pack, part, lane, signal);
     }
   }
 
-  async #part(pack: number, part: Part, lane: CheckLane, signal: AbortSignal): Promise<void> {
+  async #part(pack: number, part: PackPart, lane: CheckLane, signal: AbortSignal): Promise<void> {
     const { table, target } = this.#options;
     const { index } = table;
     const memory = await this.#read(pack, part, lane, signal);
@@ -112,7 +105,7 @@ class Repack {
   /** Reads a part into the lane's memory; undefined when that cannot be. */
   async #read(
     pack: number,
-    { offset, length }: Part,
+    { offset, length }: PackPart,
     lane: CheckLane,
     signal: AbortSignal,
   ): Promise<Uint8Array | undefined> {
@@ -130,15 +123,15 @@ class Repack {
 
   /** The slow way: from every place the blob is at. */
   async #copyApart(entry: number, signal: AbortSignal): Promise<void> {
-    const { table } = this.#options;
+    const { repository, table } = this.#options;
     const { index } = table;
     const type = index.isTree(entry) ? "tree" : "data";
     const id = index.idAt(entry);
     const places = index.places(type, id);
     for (const place of places) {
-      const sealed = await this.#readSound(id, place, signal);
-      if (sealed === undefined) continue;
-      this.#addPlaced(id, place, sealed);
+      const found = await readPlace(repository, id, place, signal);
+      if (found === undefined) continue;
+      this.#addPlaced(id, place, found.sealed);
       return;
     }
     const packs = [...new Set(places.map(({ pack }) => pack))].join(", ");
@@ -149,23 +142,6 @@ class Repack {
         hint: "Bring the pack back from a copy of the repository, or run `repair packs` with its id.",
       },
     );
-  }
-
-  async #readSound(
-    id: string,
-    place: BlobPlace,
-    signal: AbortSignal,
-  ): Promise<Uint8Array | undefined> {
-    const { repository } = this.#options;
-    const { pack, offset, length } = place;
-    try {
-      const sealed = await repository.storage.get(keyOf("pack", pack), { offset, length, signal });
-      openBlob(repository, id, place, sealed);
-      return sealed;
-    } catch (error) {
-      if (!isPermanent(error) && !isHoldfastError(error, "FILE_DAMAGED")) throw error;
-      return undefined;
-    }
   }
 
   /** Adds a blob that was proved. */
@@ -209,22 +185,4 @@ function compressAndSeal(repository: Repository, id: string, plain: Uint8Array):
   const place = { length: sealed.length, uncompressedLength: plain.length };
   openBlob(repository, id, place, sealed);
   return sealed;
-}
-
-/** Entries of a pack, by ascending offset, in parts of at most `bytesMax` unless a blob alone is larger. */
-function partsOf(entries: readonly number[], { index }: PackTable, bytesMax: number): Part[] {
-  const parts: Part[] = [];
-  for (const entry of entries) {
-    const offset = index.offset(entry);
-    const end = offset + index.storedLength(entry);
-    const part = parts.at(-1);
-    const isNear = part !== undefined && offset <= part.offset + part.length + GAP_MAX;
-    if (part !== undefined && isNear && end - part.offset <= bytesMax) {
-      part.length = end - part.offset;
-      part.entries.push(entry);
-    } else {
-      parts.push({ offset, length: end - offset, entries: [entry] });
-    }
-  }
-  return parts;
 }
