@@ -8,7 +8,7 @@ import { PEERS_FOLDER } from "../test/peers.ts";
 import { debianArchive } from "./apt-archive.ts";
 
 /** Runs a program quietly; throws its last line of complaint. */
-function run(program: string, args: readonly string[], options: RunOptions = {}): void {
+export function run(program: string, args: readonly string[], options: RunOptions = {}): void {
   try {
     execFileSync(program, args, {
       stdio: ["ignore", "ignore", "pipe"],
@@ -36,7 +36,7 @@ interface RunOptions {
 const updated = new Map<string, readonly string[]>();
 
 /** Options of an apt that knows only the main archive of `suite` and keeps its state in .peers/. */
-function privateApt(suite: string): readonly string[] {
+export function privateApt(suite: string): readonly string[] {
   const known = updated.get(suite);
   if (known) return known;
   const { uri, signedBy } = debianArchive();
