@@ -3,28 +3,25 @@
 import { resolve } from "node:path";
 import { tmpdir } from "node:os";
 import type { Command } from "commander";
-import { parseLsn, segmentStart } from "../../barman/lsn.ts";
-import { segmentName } from "../../barman/wal-name.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import { Progress } from "../../base/progress.ts";
 import { planRestore, type RestorePlan } from "../../postgres/restore-plan.ts";
 import { restoreBackup, type RestoreOptions, type RestoreResult } from "../../postgres/restore.ts";
-import { startScratchServer, type ServerState } from "../../postgres/scratch.ts";
+import { requireArchiveEnd } from "../../postgres/recovery-end.ts";
+import { startScratchServer } from "../../postgres/scratch.ts";
 import { serverAccount } from "../../postgres/server-account.ts";
 import { findServerPrograms, type ServerPrograms } from "../../postgres/server-programs.ts";
 import type { ServerAccount } from "../../postgres/server-process.ts";
-import { parseLocation } from "../../storage/location.ts";
-import { addArchiveOptions, namedArchive, openNamedArchive } from "../archive-session.ts";
+import { addArchiveOptions, openNamedArchive } from "../archive-session.ts";
 import type { ArchiveFlags } from "../archive-session.ts";
 import type { CommandModule, Context } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
 import { collect } from "../option-values.ts";
 import { reportPlan, reportReached, reportRestored } from "../pg-restore-report.ts";
-import { programPath } from "../program-path.ts";
 import { ProgressDisplay } from "../progress.ts";
 import { bytesView } from "../progress-views.ts";
 import { addTargetOptions, recoveryTarget, type TargetFlags } from "../recovery-target-option.ts";
-import { restoreCommand } from "../restore-command.ts";
+import { serverVariables, walCommand } from "../wal-command.ts";
 
 interface RestoreFlags extends ArchiveFlags, TargetFlags {
   to?: string;
@@ -163,18 +160,14 @@ async function started(
   },
 ): Promise<void> {
   const { flags, plan, programs, account } = options;
-  const { output, clock, signal, environment } = context;
+  const { output, clock, signal } = context;
   let shown = "";
   const server = await startScratchServer({
     programs,
     dataDirectory: plan.folder.path,
     temporary: tmpdir(),
     account,
-    environment: Object.fromEntries(
-      Object.entries(environment).filter(
-        (entry): entry is [string, string] => entry[1] !== undefined,
-      ),
-    ),
+    environment: serverVariables(context),
     user: flags.superuser,
     until: "recovered",
     clock,
@@ -186,47 +179,17 @@ async function started(
     onLine: (line) => output.veryVerbose(line),
   });
   await server.stop();
-  requireEnd(plan, server.state);
+  requireArchiveEnd(plan, server.state);
   reportReached(output, plan, server.state);
-}
-
-/**
- * A database that opened before the last WAL that the plan found had lost what follows: its server was told that a segment in
- * the middle does not exist. Throws WAL_MISSING.
- */
-function requireEnd({ choice, folder }: RestorePlan, { state, lsn }: ServerState): void {
-  const last = choice.wal.stretches.at(-1);
-  if (state !== "open" || choice.target.kind !== "latest" || last === undefined) return;
-  const { segmentSize } = choice.backup.info!;
-  if (parseLsn(lsn, "the server") >= segmentStart(last.last, segmentSize)) return;
-  const name = segmentName(last.timeline, last.last, segmentSize);
-  throw new HoldfastError(
-    "WAL_MISSING",
-    `the recovery ended at ${lsn}, although the archive held WAL through ${name} when it began`,
-    {
-      hint: `Remove ${folder.path}, look for what is missing with \`holdfast pg info\`, and restore again.`,
-    },
-  );
 }
 
 function commandOf(
   context: Context,
   flags: RestoreFlags,
   server: string,
-): { command: string; variables: string[] } {
+): { command: string; variables: readonly string[] } {
   if (flags.restoreCommand !== undefined) return { command: flags.restoreCommand, variables: [] };
-  const { location } = namedArchive(context, flags);
-  const { scheme, target } = parseLocation(location);
-  return restoreCommand({
-    // The server runs it somewhere else, with another PATH.
-    program: programPath(import.meta.dirname),
-    location:
-      scheme === "local"
-        ? resolve(Buffer.from(context.cwd, "latin1").toString(), target)
-        : location,
-    server,
-    options: context.settings.storageOptions,
-  });
+  return walCommand(context, flags, server);
 }
 
 function targetFolder({ cwd }: Context, { to }: RestoreFlags): string {

@@ -1,0 +1,292 @@
+// A database at a moment: a base backup restored into a folder, a server of our own started on it, and the log replayed to the
+// target. The server listens nowhere but in a private folder, runs nothing of its owner's configuration, and goes when we go.
+// The target is reached or this fails: an earlier moment is never handed out in its place.
+
+import { chownSync, closeSync, openSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { formatLsn, parseLsn, type Lsn } from "../barman/lsn.ts";
+import type { Clock } from "../base/clock.ts";
+import { HoldfastError, isHoldfastError } from "../base/errors.ts";
+import type { Progress } from "../base/progress.ts";
+import { connect, type Connection } from "../postgres/connection.ts";
+import { requireArchiveEnd } from "../postgres/recovery-end.ts";
+import type { RestorePlan } from "../postgres/restore-plan.ts";
+import { restoreBackup, type RestoreResult } from "../postgres/restore.ts";
+import {
+  startScratchServer,
+  type ScratchOptions,
+  type ScratchServer,
+  type ServerState,
+} from "../postgres/scratch.ts";
+import type { ServerAccount } from "../postgres/server-process.ts";
+import type { ServerPrograms } from "../postgres/server-programs.ts";
+
+export interface RecoverDatabaseOptions {
+  /** From `planRestore`: backup, target, folder. Show it before. */
+  readonly plan: RestorePlan;
+  /** Of the plan's major. */
+  readonly programs: ServerPrograms;
+  /** How the server gets its WAL: the whole command, with %f and %p. */
+  readonly restoreCommand: string;
+  /** For that command, which runs in the server's environment. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Who owns the files and runs the server; undefined is whoever we are. */
+  readonly account: ServerAccount | undefined;
+  /** A superuser of the cluster; `postgres` without. */
+  readonly superuser?: string | undefined;
+  /** Folder for the socket: a short path. */
+  readonly temporary: string;
+  /** False: the machine may not go down before all is written. For what is thrown away anyway. */
+  readonly durable?: boolean;
+  /** Settings of the server that win over those of its sandbox. */
+  readonly settings?: Readonly<Record<string, string>>;
+  readonly clock: Pick<Clock, "sleep" | "monotonic">;
+  /** Counts what is restored of the backup; the replay is told by `onReplay`. */
+  readonly progress: Progress;
+  readonly signal?: AbortSignal | undefined;
+  /** The backup is restored, and the replay begins. */
+  readonly onRestored?: (result: RestoreResult) => void;
+  /** Told as the replay goes on, with its position. */
+  readonly onReplay?: (lsn: string) => void;
+  /** Takes every line of the server's log. */
+  readonly onLine?: (line: string) => void;
+}
+
+/** A server that stands at the target. Stop it when done: what it was started on stays. */
+export interface RecoveredDatabase extends AsyncDisposable {
+  readonly plan: RestorePlan;
+  readonly restored: RestoreResult;
+  readonly server: ScratchServer;
+  /**
+   * `paused` at the target, read-only, until it is promoted; `open` at the end of the archive, which is a new timeline already.
+   */
+  readonly state: ServerState;
+  /** The position to which the log was replayed. */
+  readonly lsn: Lsn;
+  /** Seconds that it took to restore the backup, and then to replay. */
+  readonly seconds: { readonly restore: number; readonly replay: number };
+  /** A connection to a database of the cluster; close it. */
+  connect(database: string): Promise<Connection>;
+  /** Names of all databases that take connections, templates left out. */
+  databases(): Promise<string[]>;
+  /** Ends the recovery: the database opens for writing, on a new timeline. Does nothing when it is open. */
+  promote(): Promise<ServerState>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Restores, starts and replays. When the restore fails nothing is left in the folder; when the replay fails the restored backup
+ * is. Throws BACKUP_DAMAGED, WAL_MISSING, TARGET_UNREACHABLE, POSTGRES_FAILED, TARGET_UNWRITABLE, CANCELLED.
+ */
+export async function recoverDatabase(options: RecoverDatabaseOptions): Promise<RecoveredDatabase> {
+  const { plan, restoreCommand, account, progress, signal, clock, durable = true } = options;
+  const begun = clock.monotonic();
+  const restored = await restoreBackup({
+    plan,
+    restoreCommand,
+    action: "pause",
+    account,
+    durable,
+    progress,
+    signal,
+  });
+  options.onRestored?.(restored);
+  const replaying = clock.monotonic();
+  const { server, state, isStandby } = await replay(options);
+  try {
+    requireArchiveEnd(plan, state);
+    const seconds = {
+      restore: (replaying - begun) / 1000,
+      replay: (clock.monotonic() - replaying) / 1000,
+    };
+    return new Recovered({ options, restored, server, state, seconds, isStandby });
+  } catch (error) {
+    await server.stop("immediate");
+    throw error;
+  }
+}
+
+interface Replayed {
+  readonly server: ScratchServer;
+  readonly state: ServerState;
+  /** The server was started as a standby, because the log ends right at the target. */
+  readonly isStandby: boolean;
+}
+
+async function replay(options: RecoverDatabaseOptions): Promise<Replayed> {
+  const { target } = options.plan.choice;
+  try {
+    const server = await startScratchServer({ ...scratchOptions(options), until: "recovered" });
+    return { server, state: server.state, isStandby: false };
+  } catch (error) {
+    // PostgreSQL stops at a position only when a record begins there or behind it; a log may end right there instead.
+    if (target.kind !== "lsn" || !isHoldfastError(error, "TARGET_UNREACHABLE")) throw error;
+    const found = await replayToEnd(options, target.lsn);
+    if (found === undefined) throw error;
+    return found;
+  }
+}
+
+function scratchOptions(options: RecoverDatabaseOptions): Omit<ScratchOptions, "until"> {
+  const { plan, programs, temporary, account, environment, settings = {}, superuser } = options;
+  const { clock, signal, onReplay, onLine } = options;
+  return {
+    programs,
+    dataDirectory: plan.folder.path,
+    temporary,
+    account,
+    environment,
+    settings,
+    user: superuser,
+    clock,
+    signal,
+    ...(onReplay && { onReplay }),
+    ...(onLine && { onLine }),
+  };
+}
+
+const STANDBY_SIGNAL = "standby.signal";
+/** How long a replay may stand still before its end is believed, and how often it is looked at, in milliseconds. */
+const STILL_MS = 10_000;
+const LOOK_MS = 100;
+
+/**
+ * A standby replays what there is and waits for more instead of opening: it stands at the target when its position is that, or
+ * behind it. Undefined when it does not get there.
+ */
+async function replayToEnd(
+  options: RecoverDatabaseOptions,
+  lsn: Lsn,
+): Promise<Replayed | undefined> {
+  const { plan, account, clock, signal } = options;
+  const mark = join(plan.folder.path, STANDBY_SIGNAL);
+  closeSync(openSync(mark, "w", 0o600));
+  if (account) chownSync(mark, account.uid, account.gid);
+  const base = scratchOptions(options);
+  const server = await startScratchServer({
+    ...base,
+    settings: { ...base.settings, recovery_target_lsn: "" },
+    until: "answers",
+  });
+  try {
+    const connection = await connect({ settings: server.connection, signal });
+    try {
+      let last = { lsn: -1n, since: clock.monotonic() };
+      for (;;) {
+        const [row] = await connection.query(
+          "SELECT pg_catalog.pg_last_wal_replay_lsn() AS lsn, pg_catalog.pg_last_xact_replay_timestamp() AS time",
+          { signal },
+        );
+        const reached = row?.["lsn"] ? parseLsn(row["lsn"], "the server") : 0n;
+        if (reached >= lsn) {
+          await connection.query("SELECT pg_catalog.pg_wal_replay_pause()", { signal });
+          const state: ServerState = {
+            state: "paused",
+            timeline: server.control.timeline,
+            lsn: formatLsn(reached),
+            time: row?.["time"] ?? undefined,
+          };
+          return { server, state, isStandby: true };
+        }
+        if (reached !== last.lsn) last = { lsn: reached, since: clock.monotonic() };
+        else if (clock.monotonic() - last.since > STILL_MS) break;
+        await clock.sleep(LOOK_MS, signal);
+      }
+    } finally {
+      await connection.close();
+    }
+  } catch (error) {
+    await server.stop("immediate");
+    throw error;
+  }
+  await server.stop("immediate");
+  rmSync(mark, { force: true });
+  return undefined;
+}
+
+class Recovered implements RecoveredDatabase {
+  readonly plan: RestorePlan;
+  readonly restored: RestoreResult;
+  readonly server: ScratchServer;
+  readonly seconds: { readonly restore: number; readonly replay: number };
+  readonly lsn: Lsn;
+  readonly #signal: AbortSignal | undefined;
+  readonly #isStandby: boolean;
+  #state: ServerState;
+
+  constructor(parts: {
+    options: RecoverDatabaseOptions;
+    restored: RestoreResult;
+    server: ScratchServer;
+    state: ServerState;
+    seconds: { restore: number; replay: number };
+    isStandby: boolean;
+  }) {
+    this.plan = parts.options.plan;
+    this.restored = parts.restored;
+    this.server = parts.server;
+    this.seconds = parts.seconds;
+    this.lsn = parseLsn(parts.state.lsn, "the server");
+    this.#state = parts.state;
+    this.#signal = parts.options.signal;
+    this.#isStandby = parts.isStandby;
+  }
+
+  get state(): ServerState {
+    return this.#state;
+  }
+
+  async connect(database: string): Promise<Connection> {
+    const settings = { ...this.server.connection, database };
+    return await connect({ settings, signal: this.#signal });
+  }
+
+  async databases(): Promise<string[]> {
+    const connection = await connect({ settings: this.server.connection, signal: this.#signal });
+    try {
+      const rows = await connection.query(
+        "SELECT datname AS name FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname",
+        { signal: this.#signal },
+      );
+      return rows.map((row) => row["name"]!);
+    } finally {
+      await connection.close();
+    }
+  }
+
+  async promote(): Promise<ServerState> {
+    if (this.#state.state === "open") return this.#state;
+    const signal = this.#signal;
+    const connection = await connect({ settings: this.server.connection, signal });
+    try {
+      const [row] = await connection.query(
+        "SELECT pg_catalog.pg_promote(true, 600) AS done, pg_catalog.pg_is_in_recovery() AS recovering",
+        { signal },
+      );
+      if (row?.["done"] !== "t")
+        throw new HoldfastError("POSTGRES_FAILED", "the recovered server did not open", {
+          hint: "Look at what its log says: run again with -vv.",
+        });
+      const [now] = await connection.query(
+        "SELECT pg_catalog.pg_current_wal_lsn() AS lsn, pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) AS segment",
+        { signal },
+      );
+      const timeline = Number.parseInt((now?.["segment"] ?? "").slice(0, 8), 16);
+      this.#state = { ...this.#state, state: "open", timeline, lsn: now?.["lsn"] ?? "" };
+      return this.#state;
+    } finally {
+      await connection.close();
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.server.stop();
+    // Started by others, it is to recover to its target as it was told, and not to follow a primary.
+    if (this.#isStandby && this.#state.state !== "open")
+      rmSync(join(this.plan.folder.path, STANDBY_SIGNAL), { force: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
