@@ -7,6 +7,7 @@ import type { Connection } from "../postgres/connection.ts";
 import { ATTACHMENTS, atOneMoment, findAttachmentTable } from "./attachment-table.ts";
 import type { AttachmentTable } from "./attachment-table.ts";
 import type { JointPosition } from "./capture-mark.ts";
+import { unescapeField } from "./copy-text.ts";
 import { REFERENCE } from "./references.ts";
 import type { References } from "./references.ts";
 import { Sha1Set } from "./sha1-set.ts";
@@ -139,7 +140,7 @@ class ReferenceRows {
       this.#count(number, size, flags);
       return;
     }
-    const text = unescaped(line.toString("utf8", at, line.length - 1));
+    const text = unescapeField(line.toString("utf8", at, line.length - 1));
     const name = readStoreName(text);
     if (name.kind === "local") {
       this.#count(this.#names.add(name.sha1), size, flags);
@@ -200,18 +201,4 @@ class ReferenceRows {
       unknown: [...this.#unknown],
     };
   }
-}
-
-const ESCAPES: Readonly<Record<string, string>> = {
-  b: "\b",
-  f: "\f",
-  n: "\n",
-  r: "\r",
-  t: "\t",
-  v: "\v",
-};
-
-/** A field of COPY's text form. */
-function unescaped(field: string): string {
-  return field.replaceAll(/\\(.)/g, (_, letter: string) => ESCAPES[letter] ?? letter);
 }
