@@ -1,0 +1,206 @@
+// `npm run real-odoo`: the whole product against a real Odoo 19 and a real PostgreSQL, with commands as a user gives them. An
+// Odoo with demo data works and is protected; then its database and files are destroyed, and every one of some moments that
+// were picked while it worked is recovered and proved: rows, files, pages, attachments. docs/real-odoo.md has the output of a
+// run. Needs Debian and its archive, 3 GB of disk, and some minutes; so it is no part of the tests.
+//
+//   --seconds N     how long Odoo works under protection (120)
+//   --moments N     how many moments are recovered (5)
+//   --rate N        transactions a second of the writer inside Odoo (33)
+//   --modules LIST  what is installed (crm,website)
+//   --transcript F  also writes what is said to a file
+//   --keep          leaves the folder of the run
+//
+// Exit status 1 when anything did not come back as it was.
+
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, chmodSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { query } from "../test/postgres/servers.ts";
+import { installOdoo, type OdooProgram } from "./real-odoo/install.ts";
+import { DATABASE, startInstance, type Instance } from "./real-odoo/instance.ts";
+import { truthAt, type JournalLine } from "./real-odoo/journal.ts";
+import { prove } from "./real-odoo/proof.ts";
+import { Protection } from "./real-odoo/protection.ts";
+import { startTraffic } from "./real-odoo/traffic.ts";
+import { Transcript } from "./real-odoo/transcript.ts";
+
+const { values: options } = parseArgs({
+  options: {
+    seconds: { type: "string", default: "120" },
+    moments: { type: "string", default: "5" },
+    rate: { type: "string", default: "33" },
+    modules: { type: "string", default: "crm,website" },
+    transcript: { type: "string" },
+    keep: { type: "boolean", default: false },
+  },
+});
+
+/** A moment to which the instance is recovered. */
+interface Moment {
+  readonly name: string;
+  /** Words of `holdfast recover` that name it. */
+  readonly words: readonly string[];
+  /** Seconds since 1970. */
+  readonly at: number;
+}
+
+const RESTORE_POINT = "before-the-import";
+
+/** What ran, for the transcript. */
+function release(): string {
+  const text = existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : "";
+  return /^VERSION_CODENAME=(\S+)$/m.exec(text)?.[1] ?? "bookworm";
+}
+
+function timeWords(seconds: number): string {
+  const text = new Date(seconds * 1000).toISOString();
+  return `${text.slice(0, 10)} ${text.slice(11, 23)}+00:00`;
+}
+
+/** One moment at a random place in each of `count` equal parts of the time between two moments. */
+function pickMoments(from: number, to: number, count: number): Moment[] {
+  const part = (to - from) / count;
+  return Array.from({ length: count }, (_, number) => {
+    const at = Math.round((from + part * (number + Math.random())) * 1000) / 1000;
+    return { name: timeWords(at), words: ["--at", timeWords(at)], at };
+  });
+}
+
+/** What the journals hold, by kind. */
+function tellJournal(transcript: Transcript, journal: readonly JournalLine[]): void {
+  const counts = new Map<string, number>();
+  for (const { kind } of journal) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  const removed = journal.reduce((sum, line) => sum + (line.removed ?? 0), 0);
+  const told = [...counts].map(([kind, count]) => `${count} ${kind}`).join(", ");
+  transcript.say(`transactions: ${told}; the garbage collections removed ${removed} files`);
+}
+
+/** Protects the instance while it works; moments and the journal. */
+async function liveUnderProtection(run: {
+  instance: Instance;
+  protection: Protection;
+  transcript: Transcript;
+}): Promise<{ moments: Moment[]; journal: readonly JournalLine[] }> {
+  const { instance, protection, transcript } = run;
+  transcript.heading("Protection begins: receiver, base backup, full snapshot, captures");
+  await protection.run(["init"]);
+  const receiver = protection.start(["pg", "receive", "--create-slot"]);
+  await protection.run(["pg", "backup"]);
+  await protection.run(["backup", instance.filestore]);
+  const capture = protection.start(["capture", "--every", "5s"]);
+  await sleep(6000);
+
+  transcript.heading(`Odoo works for ${options.seconds} s`);
+  const rate = Number(options.rate);
+  const traffic = await startTraffic({ instance, rate, collectEvery: 20, bundlesEvery: 15 });
+  const from = Date.now() / 1000;
+  const half = Number(options.seconds) * 500;
+  await sleep(half);
+  await protection.run(["backup", instance.filestore]);
+  await query(instance.postgres.connection(DATABASE), "SELECT pg_create_restore_point($1)", [
+    RESTORE_POINT,
+  ]);
+  const named = {
+    name: RESTORE_POINT,
+    words: ["--restore-point", RESTORE_POINT],
+    at: Date.now() / 1000,
+  };
+  await sleep(half);
+  const to = Date.now() / 1000;
+  await traffic.stop();
+  const journal = traffic.journal();
+  tellJournal(transcript, journal);
+  const { pages, faults } = traffic.visits;
+  transcript.say(`visitors loaded ${pages} pages with all their assets, ${faults.length} faults`);
+  for (const fault of faults) transcript.say(`  ${fault}`);
+  await sleep(11_000);
+  await capture.stop();
+  await receiver.stop();
+  const moments = pickMoments(from, to, Number(options.moments));
+  return { moments: [...moments, named], journal };
+}
+
+/** Recovers a moment and proves it; what is wrong. */
+async function recoverAndProve(run: {
+  moment: Moment;
+  number: number;
+  journal: readonly JournalLine[];
+  odoo: OdooProgram;
+  protection: Protection;
+  transcript: Transcript;
+  folder: string;
+}): Promise<readonly string[]> {
+  const { moment, number, journal, odoo, protection, transcript, folder } = run;
+  const target = join(folder, `recovered-${number}`);
+  transcript.heading(`Recovery of ${moment.name}`);
+  await protection.run(["recover", ...moment.words, "--to", target]);
+  const { facts, faults } = await prove({
+    odoo,
+    dataDirectory: join(target, "pgdata"),
+    odooData: target,
+    database: DATABASE,
+    folder: join(folder, "odoo-of-copy"),
+    truth: truthAt(journal, moment.at),
+  });
+  for (const fact of facts) transcript.say(`  ✓ ${fact}`);
+  for (const fault of faults.slice(0, 20)) transcript.say(`  ✗ ${fault}`);
+  if (faults.length > 20) transcript.say(`  ✗ … and ${faults.length - 20} more`);
+  if (!options.keep) rmSync(target, { recursive: true, force: true });
+  return faults;
+}
+
+async function main(): Promise<void> {
+  const transcript = new Transcript();
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-real-odoo-"));
+  chmodSync(folder, 0o755);
+  transcript.rename(folder, "…");
+  try {
+    transcript.heading("A real Odoo");
+    const odoo = installOdoo(release());
+    mkdirSync(join(folder, "live"));
+    const instance = await startInstance({
+      odoo,
+      folder: join(folder, "live"),
+      modules: options.modules,
+    });
+    let isDestroyed = false;
+    try {
+      const [{ server_version: version } = { server_version: "" }] = await instance.postgres.sql<{
+        server_version: string;
+      }>("SHOW server_version");
+      transcript.say(`Odoo ${odoo.version}, PostgreSQL ${version}, modules ${options.modules}`);
+      transcript.say(
+        `its database and filestore were made in ${instance.initialSeconds.toFixed(0)} s`,
+      );
+      const protection = new Protection({ instance, folder: join(folder, "holdfast"), transcript });
+      const { moments, journal } = await liveUnderProtection({ instance, protection, transcript });
+
+      transcript.heading("Disaster: the database and the filestore are gone");
+      await instance.destroy();
+      isDestroyed = true;
+      const faults: string[] = [];
+      for (const [index, moment] of moments.entries()) {
+        const number = index + 1;
+        const found = await recoverAndProve({
+          ...{ moment, number, journal, odoo, protection, transcript, folder },
+        });
+        faults.push(...found);
+      }
+      transcript.heading(`${moments.length} moments recovered, ${faults.length} faults`);
+      if (faults.length > 0) process.exitCode = 1;
+    } finally {
+      if (!isDestroyed) await instance.destroy();
+    }
+  } catch (error) {
+    transcript.say(`\nThe run failed: ${(error as Error).message}`);
+    process.exitCode = 1;
+  } finally {
+    if (options.transcript !== undefined) transcript.write(options.transcript);
+    if (options.keep) console.log(`\nleft: ${folder}`);
+    else rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+await main();
