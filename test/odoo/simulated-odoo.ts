@@ -19,7 +19,7 @@ import {
   type FileValues,
   type NewRow,
 } from "./simulated-rows.ts";
-import { position, Truth } from "./truth.ts";
+import { commitTimed, Truth } from "./truth.ts";
 
 export interface SimulatedOdooOptions {
   /** How to connect to its database, which exists and is empty or was made by an earlier one. */
@@ -98,7 +98,7 @@ export class SimulatedOdoo {
   /** Connects, and makes the tables unless they are there. */
   async open(): Promise<void> {
     const { connection, lanes, seed } = this.#options;
-    for (let number = 0; number <= lanes; number++) {
+    for (let number = 0; number < lanes + 2; number++) {
       const client = new Client(connection);
       client.on("error", () => {});
       await client.connect();
@@ -113,14 +113,14 @@ export class SimulatedOdoo {
     this.#tracksTime = rows[0]!.tracks;
   }
 
-  /** Names of the files that rows refer to now, as far as this Odoo made them. */
+  /** Files that rows refer to now, as far as this Odoo made them. */
   get referenced(): Set<string> {
     return new Set([...this.#live.values()].map(({ sha1 }) => sha1));
   }
 
   /** Attaches at least that many files, as fast as it goes. */
   async populate(count: number): Promise<void> {
-    const [, ...lanes] = this.#lanes;
+    const lanes = this.#workers;
     const before = this.counts.attached;
     await Promise.all(
       lanes.map(async (lane) => {
@@ -131,7 +131,7 @@ export class SimulatedOdoo {
 
   /** Does that many random things, as fast as it goes. */
   async work(actions: number): Promise<void> {
-    const [, ...lanes] = this.#lanes;
+    const lanes = this.#workers;
     let left = actions;
     await Promise.all(
       lanes.map(async (lane) => {
@@ -147,11 +147,23 @@ export class SimulatedOdoo {
     return removed;
   }
 
+  /** Somebody's mistake: that part of all documents is deleted in one transaction; how many those were. */
+  async deleteDocuments(share: number): Promise<number> {
+    const lane = this.#lanes.at(-1)!;
+    const count = Math.ceil(this.#live.size * share);
+    const chosen = this.#claim(lane, "document", count);
+    await this.#commit(lane, async () => {
+      await this.#unlink(lane, chosen);
+      return () => {};
+    });
+    return chosen.length;
+  }
+
   /** Begins to work at its rate, until it is stopped. */
   start(): void {
     assert.equal(this.#stop, undefined, "it works already");
     const stop = (this.#stop = new AbortController());
-    const [, ...lanes] = this.#lanes;
+    const lanes = this.#workers;
     const { rate, collectEvery } = this.#options;
     const pace = async (lane: Lane): Promise<void> => {
       let due = performance.now();
@@ -186,6 +198,11 @@ export class SimulatedOdoo {
     } finally {
       for (const { client } of this.#lanes.splice(0)) await client.end().catch(() => {});
     }
+  }
+
+  /** The first connection is the collector's, the last one that of whoever makes mistakes. */
+  get #workers(): Lane[] {
+    return this.#lanes.slice(1, -1);
   }
 
   /** One thing that somebody does; how many attachments it wrote. */
@@ -354,27 +371,9 @@ export class SimulatedOdoo {
     written.length = 0;
     await client.query("BEGIN");
     const remember = await work();
-    const [{ xid, lsn: before }] = (
-      await client.query<{ xid: string; lsn: string }>(
-        "SELECT pg_current_xact_id()::text AS xid, pg_current_wal_insert_lsn()::text AS lsn",
-      )
-    ).rows as [{ xid: string; lsn: string }];
-    await client.query("COMMIT");
+    const commit = await commitTimed(client, this.#tracksTime);
     for (const sha1 of written) if (!this.filestore.has(sha1)) this.lostAtSource.add(sha1);
-    const time = this.#tracksTime
-      ? `(extract(epoch FROM pg_xact_commit_timestamp('${xid}'::xid)) * 1000000)::bigint::text`
-      : "NULL::text";
-    const [{ at, lsn: after }] = (
-      await client.query<{ at: string | null; lsn: string }>(
-        `SELECT ${time} AS at, pg_current_wal_insert_lsn()::text AS lsn`,
-      )
-    ).rows as [{ at: string | null; lsn: string }];
-    this.truth.record({
-      xid,
-      time: at === null ? undefined : BigInt(at),
-      before: position(before),
-      after: position(after),
-    });
+    this.truth.record(commit);
     remember();
   }
 }

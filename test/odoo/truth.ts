@@ -3,6 +3,7 @@
 // stands in its own history of attachments, and must be that of the live one.
 
 import assert from "node:assert/strict";
+import type { Client } from "pg";
 import { readLsn, type Lsn } from "../../src/barman/lsn.ts";
 
 export interface Commit {
@@ -124,6 +125,28 @@ export async function assertStateAt(options: StateOptions): Promise<Set<string>>
   assert.deepEqual(new Map(rows.map(({ id, image, name }) => [id, { image, name }])), expected);
   const names = rows.map(({ name }) => name).filter((name) => name !== null && name !== undefined);
   return new Set(names.map((name) => name.slice(name.lastIndexOf("/") + 1)));
+}
+
+/** Commits the transaction that is open on `client`; what is true of it then. */
+export async function commitTimed(client: Client, tracksTime: boolean): Promise<Commit> {
+  const ask = async (text: string): Promise<Record<string, string | null>> =>
+    (await client.query<Record<string, string | null>>(text)).rows[0]!;
+  const { xid, lsn: before } = await ask(
+    "SELECT pg_current_xact_id()::text AS xid, pg_current_wal_insert_lsn()::text AS lsn",
+  );
+  await client.query("COMMIT");
+  const time = tracksTime
+    ? `(extract(epoch FROM pg_xact_commit_timestamp('${xid}'::xid)) * 1000000)::bigint::text`
+    : "NULL::text";
+  const { at, lsn: after } = await ask(
+    `SELECT ${time} AS at, pg_current_wal_insert_lsn()::text AS lsn`,
+  );
+  return {
+    xid: xid!,
+    time: typeof at === "string" ? BigInt(at) : undefined,
+    before: position(before!),
+    after: position(after!),
+  };
 }
 
 /** A position as the server writes it. */

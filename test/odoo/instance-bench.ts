@@ -1,0 +1,162 @@
+// An instance of Odoo that is protected the way its owner would do it: a server, a database, a filestore, and beside them an
+// archive, a repository and its captures, all filled by the program itself, run under the account of the server as on a
+// machine where nobody is root.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { ChildProcess } from "node:child_process";
+import { chownSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { HOLDFAST, runProgram, startProgram, type ProgramRun } from "../postgres/program.ts";
+import {
+  query,
+  serverAccount,
+  serverOwnedFolder,
+  startTestServer,
+  until,
+  type TestServer,
+} from "../postgres/servers.ts";
+import { SimulatedOdoo, type SimulatedOdooOptions } from "./simulated-odoo.ts";
+import type { Ask } from "./truth.ts";
+
+export const PASSWORD = "a password of these tests";
+export const DATABASE = "odoo";
+
+/** A program that goes on until it is stopped. */
+export interface RunningProgram {
+  readonly child: ChildProcess;
+  /** Everything that it has said on standard error. */
+  stderr: () => string;
+  /** Asks it to stop, as systemd would, and waits; its status must be `status`. */
+  stop: (status?: number) => Promise<ProgramRun>;
+}
+
+export interface InstanceBench extends AsyncDisposable {
+  readonly server: TestServer;
+  readonly odoo: SimulatedOdoo;
+  /** Of the server's account; everything is below it. */
+  readonly root: string;
+  readonly filestore: string;
+  readonly repository: string;
+  readonly captures: string;
+  readonly archive: string;
+  readonly environment: Readonly<Record<string, string>>;
+  /** Runs a command that must end with `status`, 0 without; what it printed. */
+  holdfast: (words: readonly string[], status?: number) => Promise<ProgramRun>;
+  /** Starts a command that stays. */
+  start: (words: readonly string[]) => RunningProgram;
+  /** Asks the live database. */
+  ask: Ask;
+  /** Where the WAL ends now. */
+  position: () => Promise<string>;
+  /** Resolves when everything up to `position` is durable in the archive. */
+  untilArchived: (position: string) => Promise<void>;
+}
+
+export interface BenchOptions extends Partial<SimulatedOdooOptions> {
+  /** 15 without. */
+  readonly major?: 15 | 18;
+  /** Milliseconds after which transactions are in the archive; without, the receiver's own. */
+}
+
+/** Opens it with an empty repository and nothing running. */
+export async function openInstance(options: BenchOptions = {}): Promise<InstanceBench> {
+  const { major = 15, ...simulated } = options;
+  const account = serverAccount();
+  const root = serverOwnedFolder("instance");
+  const folder = (...parts: string[]): string => {
+    const path = join(root, ...parts);
+    mkdirSync(path, { recursive: true });
+    if (account) chownSync(path, account.uid, account.gid);
+    return path;
+  };
+  folder("filestore");
+  const filestore = folder("filestore", DATABASE);
+  const archive = folder("archive");
+  const repository = join(folder("bucket"), "odoo");
+  const server = await startTestServer({ major, settings: { track_commit_timestamp: "on" } });
+  const running = new Set<RunningProgram>();
+  let odoo: SimulatedOdoo | undefined;
+  const close = async (): Promise<void> => {
+    await odoo?.close().catch(() => {});
+    for (const { child } of running) child.kill("SIGKILL");
+    await server.stop();
+    rmSync(root, { recursive: true, force: true });
+  };
+  try {
+    await server.sql(`CREATE DATABASE ${DATABASE}`);
+    const connection = server.connection(DATABASE);
+    odoo = new SimulatedOdoo({ ...simulated, connection, folder: filestore });
+    await odoo.open();
+    const environment = {
+      RESTIC_REPOSITORY: repository,
+      RESTIC_PASSWORD: PASSWORD,
+      RESTIC_CACHE_DIR: folder("cache"),
+      HOLDFAST_ARCHIVE: archive,
+      HOLDFAST_ARCHIVE_SERVER: "pg",
+      HOLDFAST_DATABASE: `host=${server.host} user=postgres dbname=${DATABASE}`,
+      HOLDFAST_FILESTORE: filestore,
+      HOLDFAST_SPOOL: folder("spool"),
+      TMPDIR: folder("tmp"),
+      HOME: root,
+    };
+    const how = { env: environment, account, cwd: root };
+    const ask: Ask = async (text) => await query(connection, text);
+    const bench: InstanceBench = {
+      server,
+      odoo,
+      root,
+      filestore,
+      repository,
+      captures: `${repository}-captures`,
+      archive,
+      environment,
+      holdfast: async (words, status = 0) => {
+        const done = await runProgram(words, how);
+        const text = `holdfast ${words.join(" ")}: ${done.stdout}\n${done.stderr}`;
+        assert.equal(done.status, status, text);
+        return done;
+      },
+      start: (words) => {
+        const { child, ended } = startProgram(words, { ...how, program: HOLDFAST });
+        let said = "";
+        child.stderr!.on("data", (text: string) => (said += text));
+        const program: RunningProgram = {
+          child,
+          stderr: () => said,
+          stop: async (status = 0) => {
+            child.kill("SIGTERM");
+            const done = await ended;
+            running.delete(program);
+            assert.equal(done.status, status, `${words.join(" ")}: ${done.stdout}\n${said}`);
+            return done;
+          },
+        };
+        running.add(program);
+        void once(child, "exit").then(() => running.delete(program));
+        return program;
+      },
+      ask,
+      position: async () => (await ask("SELECT pg_current_wal_lsn()::text AS lsn"))[0]!["lsn"]!,
+      untilArchived: async (position) => {
+        await until(
+          `${position} to be archived`,
+          async () => {
+            const [row] = await ask(
+              `SELECT (confirmed >= '${position}'::pg_lsn)::int::text AS there FROM
+                 (SELECT restart_lsn AS confirmed FROM pg_replication_slots WHERE slot_name = 'holdfast') AS slot`,
+            );
+            return row?.["there"] === "1";
+          },
+          60_000,
+        );
+      },
+      [Symbol.asyncDispose]: close,
+    };
+    await bench.holdfast(["init", "--quiet"]);
+    return bench;
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
