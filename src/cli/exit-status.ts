@@ -65,7 +65,8 @@ export const EXIT_MEANINGS: readonly (readonly [status: number, meaning: string]
 
 /** The exit status for an error that ends the program. */
 export function exitStatus(error: unknown): number {
-  if (isHoldfastError(error, "INCOMPLETE", "ODOO_INCONSISTENT")) return EXIT.incomplete;
+  if (isHoldfastError(error, "INCOMPLETE", "RECOVERY_INCOMPLETE", "ODOO_INCONSISTENT"))
+    return EXIT.incomplete;
   if (isHoldfastError(error, "REPO_NOT_FOUND")) return EXIT.noRepository;
   if (isHoldfastError(error, "REPO_LOCKED")) return EXIT.locked;
   if (isHoldfastError(error, "WRONG_PASSWORD")) return EXIT.wrongPassword;

@@ -4,6 +4,7 @@
 
 import type { Tablespace } from "../barman/backup-info.ts";
 import { manifestOf, tarsToRestore, type BackupTar } from "../barman/backup-tars.ts";
+import type { Catalogue } from "../barman/catalogue.ts";
 import { chooseRecovery, type RecoveryChoice } from "../barman/recovery-choice.ts";
 import type { RecoveryTarget } from "../barman/recovery-target.ts";
 import type { Clock } from "../base/clock.ts";
@@ -21,6 +22,8 @@ export interface PlanOptions {
   readonly folder: string;
   /** Where tablespaces will be, by number or name; the others go where they were. */
   readonly tablespaces?: ReadonlyMap<string, string>;
+  /** The archive's, when it was drawn already. */
+  readonly catalogue?: Catalogue | undefined;
   readonly clock: Pick<Clock, "now">;
   readonly signal?: AbortSignal | undefined;
 }
@@ -50,7 +53,7 @@ export interface RestorePlan {
 export async function planRestore(options: PlanOptions): Promise<RestorePlan> {
   const { archive, target, timeline, backup, clock, signal } = options;
   const now = clock.now();
-  const catalogue = await loadCatalogue(archive, { now, signal });
+  const catalogue = options.catalogue ?? (await loadCatalogue(archive, { now, signal }));
   const choice = chooseRecovery({ catalogue, target, timeline, backup, now });
   const info = choice.backup.info!;
   const tars = tarsToRestore(choice.backup);
