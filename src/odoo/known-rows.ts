@@ -8,8 +8,6 @@ export class KnownRows {
   #xmins: Uint32Array = new Uint32Array(1024);
   #prints: Float64Array = new Float64Array(1024);
   #marks: Uint8Array = new Uint8Array(1024);
-  /** Greatest number ever seen. */
-  lastId = 0;
 
   get size(): number {
     return this.#count;
@@ -48,7 +46,6 @@ export class KnownRows {
     this.#xmins[slot] = xmin;
     this.#prints[slot] = print;
     this.#marks[slot] = mark;
-    if (id > this.lastId) this.lastId = id;
   }
 
   /** Forgets a row. */

@@ -1,7 +1,6 @@
 // What the rows of `ir_attachment` refer to, read from real servers: every kind of row, tables of other versions, standbys.
 
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { formatLsn } from "../../src/barman/lsn.ts";
 import { connect, type Connection } from "../../src/postgres/connection.ts";
@@ -16,31 +15,8 @@ import {
   startTestServer,
   type TestServer,
 } from "../postgres/servers.ts";
+import { fileRow, insertRow, sha1Of } from "./attachment-rows.ts";
 import { createOdooSchema } from "./odoo-schema.ts";
-
-const sha1 = (text: string): string => createHash("sha1").update(text).digest("hex");
-
-/** A row with a file; columns that are given win. */
-function fileRow(text: string, columns: Readonly<Record<string, unknown>> = {}): string {
-  const row: Record<string, unknown> = {
-    name: text,
-    type: "binary",
-    store_fname: storePath(sha1(text)),
-    checksum: sha1(text),
-    file_size: text.length,
-    ...columns,
-  };
-  return insert(row);
-}
-
-function insert(row: Readonly<Record<string, unknown>>): string {
-  const literal = (value: unknown): string => {
-    if (value === null) return "NULL";
-    return typeof value === "string" ? `'${value.replaceAll("'", "''")}'` : String(value);
-  };
-  const names = Object.keys(row).join(", ");
-  return `INSERT INTO ir_attachment (${names}) VALUES (${Object.values(row).map(literal).join(", ")});`;
-}
 
 for (const major of MAJORS) {
   describe(`references in PostgreSQL ${major}`, { skip: skipWithoutServer(major) }, () => {
@@ -71,7 +47,7 @@ for (const major of MAJORS) {
 
     test("every kind of row is counted for what it is", async () => {
       await createOdooSchema(connection);
-      const old = sha1("old");
+      const old = sha1Of("old");
       await connection.query(
         [
           fileRow("invoice"),
@@ -87,30 +63,30 @@ for (const major of MAJORS) {
           fileRow("shared"),
           fileRow("two sizes"),
           fileRow("two sizes", { file_size: 3 }),
-          fileRow("wrong checksum", { checksum: sha1("else") }),
+          fileRow("wrong checksum", { checksum: sha1Of("else") }),
           fileRow("no size", { file_size: null, checksum: null }),
           fileRow("old", { store_fname: `${old.slice(0, 3)}/${old}` }),
-          fileRow("slash", { store_fname: `/${storePath(sha1("slash"))}` }),
+          fileRow("slash", { store_fname: `/${storePath(sha1Of("slash"))}` }),
           fileRow("outside", { store_fname: "s3://bucket/key" }),
           fileRow("outside too", { store_fname: "s3://bucket/other" }),
           fileRow("odd", { store_fname: "../../etc/pass\twd\\n" }),
-          fileRow("shouted", { store_fname: storePath(sha1("shouted")).toUpperCase() }),
-          fileRow("misplaced", { store_fname: `00/${sha1("misplaced")}` }),
-          insert({ name: "link", type: "url", url: "https://example.com" }),
-          insert({
+          fileRow("shouted", { store_fname: storePath(sha1Of("shouted")).toUpperCase() }),
+          fileRow("misplaced", { store_fname: `00/${sha1Of("misplaced")}` }),
+          insertRow({ name: "link", type: "url", url: "https://example.com" }),
+          insertRow({
             name: "cloud",
             type: "cloud_storage",
             url: "https://storage.example/x",
             file_size: 0,
           }),
-          insert({ name: "in the database", type: "binary", db_datas: "\\x0102", file_size: 2 }),
-          insert({ name: "nothing", type: "binary", db_datas: "\\x", file_size: 0 }),
-          insert({ name: "nothing either", type: "binary", store_fname: "" }),
+          insertRow({ name: "in the database", type: "binary", db_datas: "\\x0102", file_size: 2 }),
+          insertRow({ name: "nothing", type: "binary", db_datas: "\\x", file_size: 0 }),
+          insertRow({ name: "nothing either", type: "binary", store_fname: "" }),
         ].join("\n"),
       );
       const { files, database, rows, ...others } = await readReferences(connection);
       const of = (text: string): { size: number; rows: number; flags: number } | undefined => {
-        const number = files.names.indexOf(sha1(text));
+        const number = files.names.indexOf(sha1Of(text));
         if (number < 0) return undefined;
         return {
           size: files.sizes[number]!,
@@ -129,7 +105,7 @@ for (const major of MAJORS) {
       assert.equal(of("wrong checksum")!.flags, REFERENCE.contradictory);
       assert.deepEqual(of("no size"), { size: -1, rows: 1, flags: 0 });
       assert.equal(pathOf(files, old), `${old.slice(0, 3)}/${old}`);
-      assert.equal(pathOf(files, sha1("slash")), storePath(sha1("slash")));
+      assert.equal(pathOf(files, sha1Of("slash")), storePath(sha1Of("slash")));
       assert.deepEqual(others.external, new Map([["s3", 2]]));
       assert.equal(others.cloud, 1);
       assert.equal(others.urls, 1);
@@ -137,8 +113,8 @@ for (const major of MAJORS) {
       assert.equal(others.empty, 2);
       assert.deepEqual(others.unknown, [
         "../../etc/pass\twd\\n",
-        storePath(sha1("shouted")).toUpperCase(),
-        `00/${sha1("misplaced")}`,
+        storePath(sha1Of("shouted")).toUpperCase(),
+        `00/${sha1Of("misplaced")}`,
       ]);
     });
 
@@ -185,7 +161,7 @@ for (const major of MAJORS) {
       );
       const { files, rows } = await readReferences(connection);
       assert.equal(rows, Number(count));
-      assert.equal(files.sizes[files.names.indexOf(sha1("invoice"))], -1);
+      assert.equal(files.sizes[files.names.indexOf(sha1Of("invoice"))], -1);
       await connection.query("ALTER TABLE ir_attachment DROP COLUMN store_fname");
       await refused(readReferences(connection), {
         code: "ODOO_NOT_FOUND",
