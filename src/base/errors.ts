@@ -62,6 +62,8 @@ export const ERROR_CODES = {
   POSTGRES_NOT_FOUND: "there are no PostgreSQL server programs of that version here",
   ODOO_NOT_FOUND: "the database, or the directory, is none of Odoo's",
   ODOO_INCONSISTENT: "attachments of the database have no file, or one with another content",
+  PLAN_INVALID: "the plan of a file cannot be understood, or asks for what cannot be",
+  WATERMARK_BEHIND: "database and files can return together only to a moment that is too long ago",
   RECOVERY_INCOMPLETE: "a moment was recovered, but not all files that its database refers to",
   FILES_MISSING: "files that the database refers to are nowhere to be had",
   DRILL_FAILED: "a drill did not bring back what it should have",
