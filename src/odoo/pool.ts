@@ -102,6 +102,11 @@ export class Pool {
     return this.#names;
   }
 
+  /** The repositories of captures, with their captures from the newest to the oldest. */
+  get captures(): readonly Pick<PoolSource, "reader" | "snapshots">[] {
+    return this.#sources.filter(({ kind }) => kind === "captures");
+  }
+
   /** Snapshots and captures that were walked, and all that there are. */
   get walked(): { readonly walked: number; readonly total: number } {
     return { walked: this.#walked, total: this.#total() };

@@ -1,0 +1,99 @@
+// The report of a recovery as JSON: what lies beside what was recovered, and what --json prints. Times are ISO 8601, sizes bytes.
+
+import { formatLsn } from "../../barman/lsn.ts";
+import { hasAllFiles } from "../recover-files.ts";
+import type { RecoveryPlan } from "../recovery-plan.ts";
+import type { RecoveryReport } from "../recovery.ts";
+import type { Coverage } from "./coverage.ts";
+
+/** The document of a report, ready for JSON. */
+export function recoveryDocument(report: RecoveryReport): Record<string, unknown> {
+  const { plan, references, files, seconds, reached, left } = report;
+  const { choice } = plan.database;
+  return {
+    report: "recovery",
+    version: 1,
+    program: report.program,
+    complete: hasAllFiles(files),
+    asked: targetDocument(plan.asked),
+    database: report.database,
+    begun: iso(report.begun),
+    ended: iso(report.ended),
+    rto_seconds: rounded(seconds.total),
+    seconds: Object.fromEntries(
+      Object.entries(seconds).map(([stage, value]) => [stage, rounded(value)]),
+    ),
+    archive: plan.archive.location,
+    server: plan.archive.server,
+    backup: choice.backup.id,
+    timeline: choice.timeline,
+    postgres: report.postgres,
+    system_id: report.restored.control.systemId,
+    reached: { lsn: reached.lsn, timeline: reached.timeline, last_commit: reached.time ?? null },
+    left: { state: left.state, timeline: left.timeline },
+    restored: {
+      files: report.restored.files,
+      bytes: report.restored.bytes,
+      verified: report.restored.isVerified,
+      notes: report.restored.notes,
+    },
+    repository: plan.repository.storage.location,
+    captures: plan.captures?.storage.location ?? null,
+    coverage: coverageDocument(report.coverage),
+    files,
+    rows: {
+      all: references.rows,
+      external: Object.fromEntries(references.external),
+      cloud_storage: references.cloud,
+      url: references.urls,
+      in_database: references.inDatabase,
+      empty: references.empty,
+      unknown: references.unknown,
+    },
+    data_directory: report.dataDirectory ?? null,
+    filestore: report.filestore,
+    copied: report.copied ?? null,
+    damage: report.damage,
+  };
+}
+
+/** A moment that was asked for. */
+export function targetDocument(target: RecoveryPlan["asked"]): Record<string, unknown> {
+  switch (target.kind) {
+    case "time":
+      return { kind: "time", time: iso(target.micros / 1000) };
+    case "lsn":
+      return { kind: "lsn", lsn: formatLsn(target.lsn) };
+    case "name":
+      return { kind: "name", name: target.name };
+    case "xid":
+      return { kind: "xid", xid: String(target.xid) };
+    default:
+      return { kind: target.kind };
+  }
+}
+
+/** What captures say of a moment. */
+export function coverageDocument(coverage: Coverage): Record<string, unknown> {
+  if (coverage.kind === "unknown") return { kind: "unknown", why: coverage.why };
+  const { kind, capture, position } = coverage;
+  return {
+    kind,
+    capture,
+    lsn: formatLsn(position.lsn),
+    timeline: position.timeline,
+    time: iso(position.time),
+    ...(kind === "covered" && {
+      missing_at_source: coverage.missing,
+      corrupt_at_source: coverage.corrupt,
+    }),
+  };
+}
+
+function iso(milliseconds: number): string {
+  return new Date(milliseconds).toISOString();
+}
+
+function rounded(seconds: number): number {
+  return Math.round(seconds * 1000) / 1000;
+}
