@@ -7,7 +7,7 @@ import type { Meter } from "../storage/meter.ts";
 import type { Closers } from "./closers.ts";
 import type { Environment, Settings } from "./environment.ts";
 import type { Output } from "./output.ts";
-import type { RepositoryFlags, SecretIo } from "./repository-source.ts";
+import type { RepositoryFlags, RepositoryRole, SecretIo } from "./repository-source.ts";
 
 /** One run of the program. */
 export interface Context {
@@ -22,6 +22,8 @@ export interface Context {
   settings: Settings;
   /** Which repository, and how to open it. */
   flags: RepositoryFlags;
+  /** Whether `flags` and variables are about the usual repository, or about the source of a copy. */
+  role?: RepositoryRole;
   environment: Environment;
   /** Counts what is asked of storages. */
   meter: Meter;

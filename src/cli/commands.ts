@@ -60,6 +60,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/rewrite.ts")).rewriteCommand,
   },
   {
+    name: "copy",
+    summary: "Copy snapshots from another repository into this one",
+    load: async () => (await import("./commands/copy.ts")).copyCommand,
+  },
+  {
     name: "stats",
     summary: "Count what the snapshots hold",
     load: async () => (await import("./commands/stats.ts")).statsCommand,

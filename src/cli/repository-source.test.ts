@@ -81,7 +81,10 @@ test("the source of a copy has flags and variables of its own", () => {
     password: { kind: "file", name: "/from-password", source: "RESTIC_FROM_PASSWORD_FILE" },
     keyHint: "abcd",
   });
-  assert.throws(() => findRepositorySource({}, REPOSITORY, "from"), isUsage(/specify repository/));
+  assert.throws(
+    () => findRepositorySource({}, REPOSITORY, "from"),
+    isUsage(/specify a source repository/),
+  );
 });
 
 test("of several passwords the one that restic takes is taken", () => {

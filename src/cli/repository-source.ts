@@ -64,7 +64,7 @@ export function findRepositorySource(
   const variables = preferOwn(environment, infix);
   const option = (name: string): string => `--${role === "from" ? "from-" : ""}${name}`;
   return {
-    location: findLocation(flags, variables, option),
+    location: findLocation(flags, variables, option, role),
     password: findPassword(flags, variables, option),
     keyHint: flags.keyHint ?? variables("KEY_HINT")?.value,
   };
@@ -101,6 +101,7 @@ function findLocation(
   flags: RepositoryFlags,
   variables: LookUp,
   option: (name: string) => string,
+  role: RepositoryRole,
 ): RepositorySource["location"] {
   const { repo, repositoryFile } = flags;
   const fromFlags = repo !== undefined || repositoryFile !== undefined;
@@ -113,8 +114,12 @@ function findLocation(
   if (text && file) throw exclusive(text.source, file.source);
   if (text) return { text: text.value };
   if (file) return { file: file.value, source: file.source };
-  throw new HoldfastError("USAGE", "Please specify repository location (-r or --repository-file)", {
-    hint: `Use ${option("repo")}, ${option("repository-file")} or the variable RESTIC_REPOSITORY.`,
+  const [what, variable] =
+    role === "from"
+      ? ["a source repository location (--from-repo or --from-repository-file)", "FROM_REPOSITORY"]
+      : ["repository location (-r or --repository-file)", "REPOSITORY"];
+  throw new HoldfastError("USAGE", `Please specify ${what}`, {
+    hint: `Use ${option("repo")}, ${option("repository-file")} or the variable RESTIC_${variable}.`,
   });
 }
 

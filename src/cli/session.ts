@@ -19,7 +19,7 @@ import { PROGRAM_VERSION } from "./version.ts";
 
 /** Where the named repository is. */
 export function namedLocation(context: Context): Promise<string> {
-  const source = findRepositorySource(context.flags, context.environment);
+  const source = findRepositorySource(context.flags, context.environment, context.role);
   return readLocation(source, context.secrets);
 }
 
@@ -87,7 +87,7 @@ export async function openWithPassword(
   context: Context,
   onDerive?: (storage: Storage) => void,
 ): Promise<{ repository: Repository; password: string }> {
-  const source = findRepositorySource(context.flags, context.environment);
+  const source = findRepositorySource(context.flags, context.environment, context.role);
   const storage = await openNamedStorage(context);
   const { settings, machine, signal, output, secrets } = context;
   const { compression, cacheFolder } = settings;
@@ -95,7 +95,7 @@ export async function openWithPassword(
   // Nobody should be asked for the password of a repository that is not there.
   if (source.password.kind === "ask") await requireConfig(storage, signal);
   for (let attempt = 1; ; attempt++) {
-    const { password, asked } = await readPassword(source.password, secrets);
+    const { password, asked } = await readPassword(source.password, secrets, promptFor(context));
     try {
       const repository = await openRepository({
         ...common,
@@ -110,6 +110,10 @@ export async function openWithPassword(
       output.warn("wrong password or no key found. Try again");
     }
   }
+}
+
+function promptFor({ role }: Context): string {
+  return `enter password for ${role === "from" ? "source " : ""}repository: `;
 }
 
 async function requireConfig(storage: Storage, signal: AbortSignal): Promise<void> {

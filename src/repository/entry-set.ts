@@ -35,6 +35,15 @@ export class EntrySet {
     return (Atomics.and(this.#words, word, ~bit) & bit) !== 0;
   }
 
+  /** The entries, ascending, that are in this set and not in `earlier`, which has the same size. */
+  *addedSince(earlier: EntrySet): Generator<number> {
+    for (const [at, word] of this.#words.entries()) {
+      for (let bits = word & ~earlier.#words[at]!; bits !== 0; bits &= bits - 1) {
+        yield 32 * at + 31 - Math.clz32(bits & -bits);
+      }
+    }
+  }
+
   /** True when there is no entry in it. */
   get isEmpty(): boolean {
     return this.#words.every((word) => word === 0);

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { isHoldfastError } from "../base/errors.ts";
 import { BlobOpener, OPENER_BYTES } from "./blob-opener.ts";
 import { compressZstd } from "./compression.ts";
-import { SEAL_BYTES, seal, splitKey } from "./crypto.ts";
+import { SEAL_BYTES, seal, splitKey, unseal } from "./crypto.ts";
 import { createKernels } from "./kernels.ts";
 
 const KEY = splitKey(randomBytes(64));
@@ -12,19 +12,26 @@ const BLOB_MAX = (1 << 20) + 64;
 const PIECE_BYTES = 64 << 10;
 const SCRATCH_BYTES = 1 << 20;
 
-const kernels = createKernels({ bytes: 2 * BLOB_MAX + SCRATCH_BYTES });
+const kernels = createKernels({ bytes: 2 * BLOB_MAX + SCRATCH_BYTES + 4096 });
 const scratch = { at: kernels.base + OPENER_BYTES, bytes: SCRATCH_BYTES };
 /** Blobs begin anywhere in a pack. */
 const BLOB_AT = scratch.at + scratch.bytes + 3;
+const UNWRAPPED_AT = BLOB_AT + BLOB_MAX;
 const opener = new BlobOpener({ kernels, key: KEY, at: kernels.base, scratch });
 
 const idOf = (plain: Uint8Array): Buffer => createHash("sha256").update(plain).digest();
 
-/** Opens stored bytes, and verifies them first; a copy of the plaintext. */
+/** Opens stored bytes, verifies and unwraps them first; a copy of the plaintext. */
 function open(sealed: Uint8Array, uncompressed: number, id: Uint8Array): Buffer | undefined {
   kernels.bytes.set(sealed, BLOB_AT);
   const sound = opener.verify(BLOB_AT, sealed.length, uncompressed, id);
   kernels.bytes.set(sealed, BLOB_AT);
+  const bytes = opener.unwrap(BLOB_AT, sealed.length, uncompressed, id, UNWRAPPED_AT);
+  assert.equal(sound, bytes !== undefined, "verify and unwrap disagree");
+  if (bytes !== undefined) {
+    const unwrapped = kernels.bytes.slice(UNWRAPPED_AT, UNWRAPPED_AT + bytes);
+    assert.deepEqual(Buffer.from(unwrapped), unseal(KEY, sealed), "what was sealed");
+  }
   const opened = opener.open(BLOB_AT, sealed.length, uncompressed, id);
   assert.equal(sound, opened !== undefined, "verify and open disagree");
   if (opened === undefined) return undefined;

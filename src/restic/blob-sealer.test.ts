@@ -7,7 +7,7 @@ import { sha256, toHex } from "../base/bytes.ts";
 import { isHoldfastError } from "../base/errors.ts";
 import { BlobSealer, SEALER_BYTES, SEAL_MARGIN } from "./blob-sealer.ts";
 import type { SealedBlob, SealerOptions } from "./blob-sealer.ts";
-import { decompressZstd } from "./compression.ts";
+import { compressZstd, decompressZstd } from "./compression.ts";
 import { SEAL_BYTES, splitKey, unseal } from "./crypto.ts";
 import { createKernels } from "./kernels.ts";
 import type { Kernels } from "./kernels.ts";
@@ -63,6 +63,41 @@ suite("sealed blobs open with the plain code", () => {
         assert.ok(stored.length <= plain.length + SEAL_BYTES);
       }
     }
+  });
+
+  test("compressed already, in turns with others, under nonces that follow each other", () => {
+    const sealer = createSealer();
+    let next: bigint | undefined;
+    for (const size of [1, 100, 65_536, 200_000]) {
+      const plain = text.subarray(0, size);
+      const frame = compressZstd(plain);
+      kernels.bytes.set(frame, PLAIN_AT);
+      const sealed = sealer.sealCompressed(sha256(plain), PLAIN_AT, frame.length, size, TARGET);
+      const bytes = Buffer.from(kernels.bytes.slice(TARGET, TARGET + sealed.length));
+      assert.deepEqual(openPlain({ ...sealed, bytes }), Buffer.from(plain));
+      assert.deepEqual(unseal(KEY, bytes), Buffer.from(frame), "as it was");
+      const nonce = BigInt(`0x${bytes.toString("hex", 0, 16)}`);
+      if (next !== undefined) assert.equal(nonce, next);
+      const other = sealWith(sealer, seededBytes(size, 1000));
+      const after = BigInt(`0x${other.bytes.toString("hex", 0, 16)}`);
+      assert.equal(after, BigInt.asUintN(128, nonce + BigInt(blocksOf(frame.length))));
+      next = BigInt.asUintN(128, after + BigInt(blocksOf(other.length - SEAL_BYTES)));
+    }
+  });
+
+  test("what is compressed and gives something else is never sealed, nor anything for format 1", () => {
+    const plain = text.subarray(0, 5000);
+    const frame = compressZstd(plain);
+    kernels.bytes.set(frame, PLAIN_AT);
+    const attempt = (id: Uint8Array, length: number, options: Partial<SealerOptions> = {}) => {
+      const seal = () =>
+        createSealer(options).sealCompressed(id, PLAIN_AT, frame.length, length, TARGET);
+      assert.throws(seal, (error) => isHoldfastError(error, "BUG"));
+    };
+    attempt(randomBytes(32), 5000);
+    attempt(sha256(plain), 5001);
+    attempt(sha256(plain), 0);
+    attempt(sha256(plain), 5000, { version: 1 });
   });
 
   test("compressed where it pays, and as the settings say", () => {
