@@ -154,7 +154,7 @@ suite("a plan that is refused", () => {
     assert.deepEqual(problems("- a"), ["plan.yaml:1:1: the plan is not a map of keys"]);
     assert.deepEqual(problems("instances: []"), ["plan.yaml:1:1: instances has no instance"]);
     assert.deepEqual(problems("instances: [{ name: 12 }]"), [
-      "plan.yaml:1:21: instances[0].name is not a text: put it in quotes",
+      "plan.yaml:1:15: instances[0].name is not a text: put it in quotes",
     ]);
   });
 
