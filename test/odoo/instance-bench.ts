@@ -56,12 +56,17 @@ export interface InstanceBench extends AsyncDisposable {
 export interface BenchOptions extends Partial<SimulatedOdooOptions> {
   /** 15 without. */
   readonly major?: 15 | 18;
-  /** Milliseconds after which transactions are in the archive; without, the receiver's own. */
+  /** Where backups go; folders of the bench without. */
+  readonly places?: {
+    readonly repository: string;
+    readonly archive: string;
+    readonly environment: Readonly<Record<string, string>>;
+  };
 }
 
 /** Opens it with an empty repository and nothing running. */
 export async function openInstance(options: BenchOptions = {}): Promise<InstanceBench> {
-  const { major = 15, ...simulated } = options;
+  const { major = 15, places, ...simulated } = options;
   const account = serverAccount();
   const root = serverOwnedFolder("instance");
   const folder = (...parts: string[]): string => {
@@ -72,8 +77,8 @@ export async function openInstance(options: BenchOptions = {}): Promise<Instance
   };
   folder("filestore");
   const filestore = folder("filestore", DATABASE);
-  const archive = folder("archive");
-  const repository = join(folder("bucket"), "odoo");
+  const archive = places?.archive ?? folder("archive");
+  const repository = places?.repository ?? join(folder("bucket"), "odoo");
   const server = await startTestServer({ major, settings: { track_commit_timestamp: "on" } });
   const running = new Set<RunningProgram>();
   let odoo: SimulatedOdoo | undefined;
@@ -99,6 +104,7 @@ export async function openInstance(options: BenchOptions = {}): Promise<Instance
       HOLDFAST_SPOOL: folder("spool"),
       TMPDIR: folder("tmp"),
       HOME: root,
+      ...places?.environment,
     };
     const how = { env: environment, account, cwd: root };
     const ask: Ask = async (text) => await query(connection, text);
