@@ -18,6 +18,8 @@ export interface PoolOptions {
   readonly sources: readonly {
     readonly repository: Repository;
     readonly kind: "snapshots" | "captures";
+    /** Only these snapshots of it; all of them without. */
+    readonly only?: ReadonlySet<Id> | undefined;
   }[];
   /** Only these names matter; snapshots are walked until each of them has a copy. Without it all names of all snapshots. */
   readonly wanted?: Sha1Set | undefined;

@@ -41,10 +41,11 @@ export class PoolSource {
   static async open(options: {
     readonly repository: Repository;
     readonly kind: "snapshots" | "captures";
+    readonly only?: ReadonlySet<Id> | undefined;
     readonly onDamage: OnDamage;
     readonly signal?: AbortSignal | undefined;
   }): Promise<PoolSource> {
-    const { repository, kind, onDamage, signal } = options;
+    const { repository, kind, only, onDamage, signal } = options;
     const snapshots = await listSnapshots(repository, {
       onDamage: (id, error) => onDamage(`snapshot ${id}`, error),
       signal,
@@ -58,7 +59,7 @@ export class PoolSource {
       repository,
       kind,
       reader,
-      snapshots: snapshots.toReversed(),
+      snapshots: snapshots.filter(({ id }) => only?.has(id) ?? true).toReversed(),
       onDamage,
     });
   }
