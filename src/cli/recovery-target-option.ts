@@ -28,7 +28,8 @@ export function addTargetOptions(command: Command): void {
 export function recoveryTarget(flags: TargetFlags): RecoveryTarget {
   const { targetTime, targetLsn, targetName, targetXid, targetImmediate } = flags;
   const named: RecoveryTarget[] = [];
-  if (targetTime !== undefined) named.push({ kind: "time", micros: momentOf(targetTime) });
+  if (targetTime !== undefined)
+    named.push({ kind: "time", micros: readMoment(targetTime, "--target-time") });
   if (targetLsn !== undefined)
     named.push({ kind: "lsn", lsn: parseLsn(targetLsn, "--target-lsn") });
   if (targetName !== undefined) named.push({ kind: "name", name: targetName });
@@ -40,14 +41,14 @@ export function recoveryTarget(flags: TargetFlags): RecoveryTarget {
   });
 }
 
-/** Microseconds since 1970 of a time with its zone, or else of this machine's. */
-function momentOf(text: string): number {
+/** Microseconds since 1970 of a time with its zone, or else of this machine's. Throws USAGE that names `option`. */
+export function readMoment(text: string, option: string): number {
   const full = text
     .trim()
     .replace(/([+-]\d\d)$/, (offset, _, at: number) => (at > 10 ? `${offset}:00` : offset));
   const time = readZonedTime(full);
   if (time === undefined) {
-    throw new HoldfastError("USAGE", `--target-time: ${JSON.stringify(text)} is not a time`, {
+    throw new HoldfastError("USAGE", `${option}: ${JSON.stringify(text)} is not a time`, {
       hint: "Write it as 2026-01-31 15:04:05, or with its zone as 2026-01-31T15:04:05Z.",
     });
   }

@@ -16,7 +16,7 @@ import { recoverFiles, type FilesReport } from "./recover-files.ts";
 import type { RecoveryPlan } from "./recovery-plan.ts";
 import { coverageOf, type Coverage } from "./recovery/coverage.ts";
 import { chooseDatabase } from "./recovery/odoo-database.ts";
-import { recoveryDocument } from "./recovery/document.ts";
+import { recoveryDocument } from "./recovery-document.ts";
 import { readSourceProblems } from "./recovery/source-problems.ts";
 import type { References } from "./references.ts";
 

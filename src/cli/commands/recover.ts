@@ -1,11 +1,13 @@
-// `recover`: a snapshot of everything that no snapshot holds any more.
+// `recover`: with a moment, an Odoo database and its files as they were then; without, a snapshot of everything that no
+// snapshot holds any more, as restic's command of that name makes it.
 
 import { recover } from "../../repository/recover.ts";
 import { repairIndex } from "../../repository/repair-index.ts";
 import { PACK_SIZE_DEFAULT } from "../../repository/writer.ts";
-import type { CommandModule } from "../command.ts";
+import type { CommandModule, Context } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
 import { shortId } from "../format.ts";
+import { addRecoverOptions, isMomentWanted, type RecoverFlags } from "../recover-options.ts";
 import { repairIndexEvents } from "../repair-index-report.ts";
 import { withRepository } from "../session.ts";
 import { StepProgress } from "../step-progress.ts";
@@ -13,45 +15,63 @@ import { PROGRAM_VERSION } from "../version.ts";
 
 export const recoverCommand: CommandModule = {
   configure(command) {
+    addRecoverOptions(command);
     command.addHelpText(
       "after",
       `
 Examples:
+  holdfast recover --at "2026-01-31 15:04:05" --to /recovered --dry-run
+  holdfast recover --latest-complete --to /recovered
   holdfast recover
 
-For a snapshot that was removed by mistake, until the next \`prune\`. What is found lies in the new snapshot under
-directories named by ids. What was lost before is lost still: \`repair snapshots\` takes it out.`,
+With a moment, the database is recovered to it from the archive, and exactly the files that it refers to from the
+repository and its captures, each checked, into a new directory: pgdata, filestore/DATABASE and a report. The plan is
+shown first. Nothing live is touched. The status is 3 when files are missing; the report names them.
+
+Without any of these options it is restic's command, for a snapshot that was removed by mistake, until the next
+\`prune\`. What is found lies in the new snapshot under directories named by ids. What was lost before is lost still:
+\`repair snapshots\` takes it out.`,
     );
   },
 
-  async run(context) {
-    const { output, clock, settings } = context;
-    const steps = new StepProgress({ output, clock, framesPerSecond: settings.progressFps });
-    const { roots, snapshot } = await withRepository(context, "exclusive", (repository, signal) =>
-      steps.during(async () => {
-        output.print("ensuring index is complete");
-        const events = repairIndexEvents(output, steps);
-        await repairIndex(repository, { readAllPacks: false, events, signal });
-        steps.begin(["load index files"]);
-        return await recover(repository, {
-          packSize: settings.packSize ?? PACK_SIZE_DEFAULT,
-          programVersion: `holdfast ${PROGRAM_VERSION}`,
-          events: {
-            trees: (total) => steps.begin([`load ${total} trees`], "trees loaded", total),
-            done: (count) => steps.done(count),
-            snapshots: () => steps.begin(["load snapshots", "done"]),
-            unreadable: (tree, error) =>
-              output.warn(`unable to load tree ${shortId(tree)}: ${error.message}`),
-            root: (tree) => output.verbose(`found root tree ${shortId(tree)}`),
-          },
-          signal,
-        });
-      }),
-    );
-    output.print("");
-    output.print(`found ${roots} unreferenced roots`);
-    if (snapshot === undefined) output.print("no snapshot to write.");
-    else output.print(`saved new snapshot ${shortId(snapshot)}`);
-    return EXIT.ok;
+  async run(context, _, options) {
+    const flags = options as unknown as RecoverFlags;
+    if (isMomentWanted(flags)) {
+      const { recoverToDirectory } = await import("../recover-moment.ts");
+      return await recoverToDirectory(context, flags);
+    }
+    return await recoverSnapshots(context);
   },
 };
+
+/** restic's command. */
+async function recoverSnapshots(context: Context): Promise<number> {
+  const { output, clock, settings } = context;
+  const steps = new StepProgress({ output, clock, framesPerSecond: settings.progressFps });
+  const { roots, snapshot } = await withRepository(context, "exclusive", (repository, signal) =>
+    steps.during(async () => {
+      output.print("ensuring index is complete");
+      const events = repairIndexEvents(output, steps);
+      await repairIndex(repository, { readAllPacks: false, events, signal });
+      steps.begin(["load index files"]);
+      return await recover(repository, {
+        packSize: settings.packSize ?? PACK_SIZE_DEFAULT,
+        programVersion: `holdfast ${PROGRAM_VERSION}`,
+        events: {
+          trees: (total) => steps.begin([`load ${total} trees`], "trees loaded", total),
+          done: (count) => steps.done(count),
+          snapshots: () => steps.begin(["load snapshots", "done"]),
+          unreadable: (tree, error) =>
+            output.warn(`unable to load tree ${shortId(tree)}: ${error.message}`),
+          root: (tree) => output.verbose(`found root tree ${shortId(tree)}`),
+        },
+        signal,
+      });
+    }),
+  );
+  output.print("");
+  output.print(`found ${roots} unreferenced roots`);
+  if (snapshot === undefined) output.print("no snapshot to write.");
+  else output.print(`saved new snapshot ${shortId(snapshot)}`);
+  return EXIT.ok;
+}

@@ -1,10 +1,10 @@
 // The report of a recovery as JSON: what lies beside what was recovered, and what --json prints. Times are ISO 8601, sizes bytes.
 
-import { formatLsn } from "../../barman/lsn.ts";
-import { hasAllFiles } from "../recover-files.ts";
-import type { RecoveryPlan } from "../recovery-plan.ts";
-import type { RecoveryReport } from "../recovery.ts";
-import type { Coverage } from "./coverage.ts";
+import { formatLsn } from "../barman/lsn.ts";
+import { hasAllFiles } from "./recover-files.ts";
+import type { RecoveryPlan } from "./recovery-plan.ts";
+import type { RecoveryReport } from "./recovery.ts";
+import type { Coverage } from "./recovery/coverage.ts";
 
 /** The document of a report, ready for JSON. */
 export function recoveryDocument(report: RecoveryReport): Record<string, unknown> {
