@@ -130,6 +130,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/pg.ts")).pgCommand,
   },
   {
+    name: "verify",
+    summary: "Compare what a database of Odoo refers to with the files that are there",
+    load: async () => (await import("./commands/verify.ts")).verifyCommand,
+  },
+  {
     name: "doctor",
     summary: "Look for what would keep backups from working",
     load: async () => (await import("./commands/doctor.ts")).doctorCommand,
