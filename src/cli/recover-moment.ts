@@ -50,6 +50,7 @@ export async function recoverToDirectory(context: Context, flags: RecoverFlags):
     captures,
     database: flags.database,
     root,
+    account: accounts.database,
     clock,
     random,
     onDamage: events.damage,

@@ -13,12 +13,13 @@ import { HoldfastError } from "../base/errors.ts";
 import { loadCatalogue, requireArchive, type Archive } from "../postgres/archive.ts";
 import { partialReach } from "../postgres/partial-reach.ts";
 import { planRestore, type RestorePlan } from "../postgres/restore-plan.ts";
+import type { ServerAccount } from "../postgres/server-process.ts";
 import type { Repository } from "../repository/repository.ts";
 import { listSnapshots, type FoundSnapshot } from "../repository/snapshots.ts";
 import { parseTime } from "../restic/go-time.ts";
 import { readCaptureMark } from "./capture-mark.ts";
 import { coverageOf, type Coverage, type Moment } from "./recovery/coverage.ts";
-import { RecoveryPlace } from "./recovery/place.ts";
+import { RecoveryPlace, requireReachable } from "./recovery/place.ts";
 import { StoreFolder } from "./recovery/store-folder.ts";
 import { computeWatermark, type MarkedCapture, type Watermark } from "./watermark.ts";
 
@@ -41,6 +42,8 @@ export interface RecoveryPlanOptions {
   readonly root: string;
   /** The folder for the files, when they do not go below `root`. */
   readonly filestore?: string | undefined;
+  /** Who will run the server. */
+  readonly account?: ServerAccount | undefined;
   readonly clock: Pick<Clock, "now">;
   readonly random: Random;
   /** Told what could not be read of snapshots. */
@@ -89,6 +92,7 @@ export interface RecoveryPlan {
 export async function planRecovery(options: RecoveryPlanOptions): Promise<RecoveryPlan> {
   const { archive, target, repository, captures, clock, signal, onDamage, random } = options;
   const place = RecoveryPlace.look(options.root, random);
+  requireReachable(place.dataDirectory, options.account);
   if (options.filestore !== undefined) StoreFolder.look(options.filestore);
   const catalogue = await loadCatalogue(archive, { now: clock.now(), signal });
   requireArchive(archive, catalogue);

@@ -11,13 +11,15 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { open } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { toHex } from "../../base/bytes.ts";
 import type { Random } from "../../base/clock.ts";
 import { errnoOf, HoldfastError, messageOf } from "../../base/errors.ts";
+import type { ServerAccount } from "../../postgres/server-process.ts";
 import { STORE_MARK } from "./store-folder.ts";
 
 /** Stands in the folder until the recovery is complete. */
@@ -120,6 +122,27 @@ export class RecoveryPlace {
       if (error instanceof HoldfastError) throw error;
       throw unwritable(this.root, messageOf(error), error);
     }
+  }
+}
+
+/**
+ * Throws TARGET_UNWRITABLE when the account that the server will run as cannot get to `path`, because a folder above it is
+ * closed to others.
+ */
+export function requireReachable(path: string, account: ServerAccount | undefined): void {
+  if (account === undefined) return;
+  for (let folder = dirname(path); ; folder = dirname(folder)) {
+    const stats = statSync(folder, { throwIfNoEntry: false });
+    if (stats !== undefined) {
+      const { uid, gid, mode } = stats;
+      const bit = uid === account.uid ? 0o100 : gid === account.gid ? 0o010 : 0o001;
+      if ((mode & bit) === 0)
+        throw unwritable(
+          path,
+          `user ${account.uid}, who will run PostgreSQL, cannot enter ${folder}`,
+        );
+    }
+    if (folder === dirname(folder)) return;
   }
 }
 

@@ -1,0 +1,107 @@
+// A moment recovered by the program: the database of then and exactly its files, out of full snapshots and captures, with a
+// report that says so, and nothing half-done under a final name.
+
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readdirSync, unlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, suite, test } from "node:test";
+import { skipWithoutServer } from "../postgres/servers.ts";
+import {
+  askRecovered,
+  backUpBase,
+  makeRecoveryScene,
+  recoveredPaths,
+  reportOf,
+  sha1Of,
+  type RecoveryScene,
+} from "./recovery-scene.ts";
+
+suite("a moment is recovered", { skip: skipWithoutServer() }, () => {
+  let scene: RecoveryScene;
+  /** The moment at which the brief file was there, and what was there then. */
+  let then: { time: string; paths: string[] };
+  let end: { paths: string[] };
+  const brief = Buffer.from("a file that was there for a short while");
+
+  before(async () => {
+    scene = await makeRecoveryScene();
+    const { instance } = scene;
+    await backUpBase(scene);
+    await scene.snapshot();
+    const path = await instance.attach("brief.txt", brief);
+    await scene.capture();
+    then = { time: await scene.now(), paths: [...instance.files.keys()].toSorted() };
+    // Deleted, and collected.
+    await instance.sql("DELETE FROM ir_attachment WHERE name IN ('brief.txt', 'noise.bin')");
+    unlinkSync(join(instance.folder, path));
+    await instance.attach("later.txt", Buffer.from("a file that came later"));
+    await scene.capture();
+    const rows = await instance.sql<{ path: string }>(
+      "SELECT DISTINCT store_fname AS path FROM ir_attachment WHERE store_fname IS NOT NULL",
+    );
+    end = { paths: rows.map((row) => row.path).toSorted() };
+    await scene.archiveAll();
+  });
+
+  after(async () => {
+    await scene?.[Symbol.asyncDispose]();
+  });
+
+  test("to a time: files that were deleted since are there, later ones are not", async () => {
+    const to = join(scene.root, "then");
+    const { stdout } = await scene.holdfast(["recover", "--at", then.time, "--to", to]);
+    assert.deepEqual(recoveredPaths(join(to, "filestore", "odoo")), then.paths);
+    assert.match(stdout, /complete {4}yes: all files up to/);
+    assert.match(stdout, new RegExp(`files {7}${then.paths.length} of ${then.paths.length} `));
+    const report = reportOf(to);
+    assert.equal(report.complete, true);
+    assert.equal(report.files["fromCaptures"], then.paths.length);
+    assert.deepEqual(readdirSync(to).toSorted(), ["filestore", "pgdata", "recovery-report.json"]);
+    const rows = await askRecovered(scene, join(to, "pgdata"), {
+      text: "SELECT name FROM ir_attachment WHERE name IN ('brief.txt', 'later.txt')",
+    });
+    assert.deepEqual(rows, [{ name: "brief.txt" }]);
+  });
+
+  test("to the watermark, where the log ends right there", async () => {
+    const to = join(scene.root, "complete");
+    await scene.holdfast(["recover", "--latest-complete", "--to", to]);
+    assert.deepEqual(recoveredPaths(join(to, "filestore", "odoo")), end.paths);
+    assert.equal(reportOf(to).complete, true);
+  });
+
+  test("a dry run shows the plan and writes nothing", async () => {
+    const to = join(scene.root, "dry");
+    const { stdout } = await scene.holdfast(["recover", "--latest", "--to", to, "--dry-run"]);
+    assert.match(stdout, /Recovery of odoo to the end of the archive/);
+    assert.ok(!existsSync(to));
+  });
+
+  test("a moment that the archive does not reach is refused before anything is written", async () => {
+    const to = join(scene.root, "never");
+    const { stderr } = await scene.holdfast(
+      ["recover", "--at", "2020-01-01 00:00:00", "--to", to],
+      1,
+    );
+    assert.match(stderr, /hint: /);
+    assert.ok(!existsSync(to));
+  });
+
+  test("nothing is recovered over what is there", async () => {
+    const to = join(scene.root, "taken");
+    mkdirSync(to);
+    writeFileSync(join(to, "mine"), "");
+    const { stderr } = await scene.holdfast(["recover", "--latest", "--to", to], 1);
+    assert.match(stderr, /it is not empty: it has "mine"/);
+    assert.deepEqual(readdirSync(to), ["mine"]);
+  });
+
+  test("options of a moment without a moment are not restic's recover", async () => {
+    const { stderr } = await scene.holdfast(["recover", "--to", join(scene.root, "none")], 1);
+    assert.match(stderr, /no moment is named/);
+  });
+
+  test("sanity of the scene: the brief file is in captures only", () => {
+    assert.ok(!existsSync(join(scene.instance.folder, "x", sha1Of(brief))));
+  });
+});
