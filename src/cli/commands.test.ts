@@ -69,7 +69,12 @@ test("commands that only print end with their reader, all others go on", async (
 });
 
 /** What restic has too is compared with it; what is ours alone has a page of its own, with a section for each verb. */
-const OWN_PAGES: Readonly<Record<string, string>> = { pg: "operations/postgres.md" };
+const OWN_PAGES: Readonly<Record<string, string>> = {
+  pg: "operations/postgres.md",
+  drill: "operations/drill.md",
+  staging: "operations/staging.md",
+  "export-zip": "operations/export-zip.md",
+};
 
 test("the manual has a section for every command and names every option in it", async () => {
   const docs = join(import.meta.dirname, "..", "..", "docs");

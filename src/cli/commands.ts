@@ -135,6 +135,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/verify.ts")).verifyCommand,
   },
   {
+    name: "drill",
+    summary: "Recover a database and its files into a scratch place, check them, and remove them",
+    load: async () => (await import("./commands/drill.ts")).drillCommand,
+  },
+  {
     name: "doctor",
     summary: "Look for what would keep backups from working",
     load: async () => (await import("./commands/doctor.ts")).doctorCommand,

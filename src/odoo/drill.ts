@@ -6,14 +6,12 @@ import { join } from "node:path";
 import { formatLsn } from "../barman/lsn.ts";
 import { describeTarget, type RecoveryTarget } from "../barman/recovery-target.ts";
 import { millisecondsOf } from "../barman/zoned-time.ts";
-import type { Clock, Random } from "../base/clock.ts";
 import { isHoldfastError, messageOf } from "../base/errors.ts";
 import { Progress } from "../base/progress.ts";
-import type { Connection } from "../postgres/connection.ts";
-import type { Machine, Repository } from "../repository/repository.ts";
 import { checkIndexes, checkTables } from "./drill/database-checks.ts";
-import { checkFiles, type FileCheckOptions, type LostNames } from "./drill/file-checks.ts";
+import { checkFiles, type FileCheckOptions } from "./drill/file-checks.ts";
 import { waitForArchive, waitForCapture, writeMarker, type DrillMarker } from "./drill/marker.ts";
+import type { DrillOptions } from "./drill/options.ts";
 import { runOwnCommand } from "./drill/own-command.ts";
 import { checkPages } from "./drill/page-check.ts";
 import {
@@ -26,59 +24,13 @@ import {
 import { readReferences } from "./read-references.ts";
 import type { RecoveredDatabase } from "./recover-database.ts";
 import type { References } from "./references.ts";
-import { findOdooDatabase, recoverScratch, type ScratchServerOptions } from "./scratch-database.ts";
+import { recoverScratch } from "./scratch-database.ts";
+import { chooseDatabase } from "./recovery/odoo-database.ts";
+import { sourceProblems } from "./lost-at-source.ts";
 import { makeScratchPlace, removeLeftPlaces, type ScratchPlace } from "./scratch-place.ts";
 
+export type { DrillOptions } from "./drill/options.ts";
 export type { DrillCheck, DrillFiles, DrillReport, DrillVerdict } from "./drill/report.ts";
-export type { LostNames } from "./drill/file-checks.ts";
-
-export interface DrillOptions extends ScratchServerOptions {
-  /** Which moment; `latest` becomes that of the marker where one can be written. */
-  readonly target: RecoveryTarget;
-  /** Opens a connection to the live server, for the marker; undefined when there is none to be asked. */
-  readonly connectLive?: (() => Promise<Connection>) | undefined;
-  /** The name of Odoo's database; the only one of the cluster without. */
-  readonly database?: string | undefined;
-  /** Where files come from; undefined drills the database alone. */
-  readonly files?:
-    | {
-        readonly repository: Repository;
-        readonly captures: Repository | undefined;
-        /** Files that captures found missing or corrupt at the source. */
-        readonly lost?: (references: References) => Promise<LostNames>;
-      }
-    | undefined;
-  /** Bytes of files to read; all of them without. */
-  readonly sample?: number | undefined;
-  /** `rotation` of the report before: where this sample goes on. */
-  readonly after?: string | undefined;
-  /** Leaves indexes and page checksums out, which take as long as reading the database. */
-  readonly quick?: boolean;
-  /** A command of the user's, for /bin/sh, and how many milliseconds it may take. */
-  readonly command?:
-    | {
-        readonly text: string;
-        readonly limit: number;
-        readonly environment: Readonly<Record<string, string>>;
-      }
-    | undefined;
-  /** Milliseconds to wait for the archive to have the marker, and for a capture after it. */
-  readonly patience: { readonly archive: number; readonly capture: number };
-  /** The folder to make the scratch place in. */
-  readonly scratch: string;
-  readonly machine: Machine;
-  /** Name and version of the program, for the report. */
-  readonly program: string;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly signal?: AbortSignal | undefined;
-  /** Told when a step begins, with the counters of its progress where it has some. */
-  readonly onStep?: (what: string, progress?: Progress) => void;
-  /** Told what else is to be known, one sentence each. */
-  readonly onNotice?: (text: string) => void;
-  /** Takes every line of the scratch server's log. */
-  readonly onLine?: (line: string) => void;
-}
 
 /**
  * Runs a drill to its end. What it finds, also that nothing can be recovered, is in the report; thrown is only what keeps it
@@ -246,7 +198,7 @@ class Drill {
         this.#pass("marker", `${marker.name}, written when the drill began, came back`);
       else this.#fail("marker", `${marker.name} did not come back`);
     }
-    const database = await findOdooDatabase(recovered, this.#database, signal);
+    const database = await chooseDatabase(recovered, { named: this.#database, signal });
     this.#database = database;
     const connection = await recovered.connect(database);
     try {
@@ -278,6 +230,11 @@ class Drill {
       ...this.#options,
       ...files,
       references,
+      lost: await sourceProblems(files.captures, {
+        database: references.database,
+        onDamage: (what, error) => this.#options.onNotice?.(`${what}: ${error.message}`),
+        signal: this.#options.signal,
+      }),
       folder: this.#filestore(place, references.database),
       progress,
     };

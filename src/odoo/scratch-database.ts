@@ -6,10 +6,8 @@ import { join } from "node:path";
 import { chooseRecovery } from "../barman/recovery-choice.ts";
 import type { RecoveryTarget } from "../barman/recovery-target.ts";
 import type { Clock } from "../base/clock.ts";
-import { HoldfastError } from "../base/errors.ts";
 import type { Progress } from "../base/progress.ts";
 import { loadCatalogue, type Archive } from "../postgres/archive.ts";
-import type { Connection } from "../postgres/connection.ts";
 import { planRestore, type RestorePlan } from "../postgres/restore-plan.ts";
 import type { ServerAccount } from "../postgres/server-process.ts";
 import type { ServerPrograms } from "../postgres/server-programs.ts";
@@ -96,52 +94,5 @@ export async function recoverScratch(options: RecoverScratchOptions): Promise<Re
     ...(onRestored && { onRestored }),
     ...(onReplay && { onReplay }),
     ...(onLine && { onLine }),
-  });
-}
-
-/**
- * The name of the database that is meant: the one that was named, or the only one with Odoo's tables. Throws ODOO_NOT_FOUND
- * with what there is.
- */
-export async function findOdooDatabase(
-  recovered: RecoveredDatabase,
-  named: string | undefined,
-  signal?: AbortSignal,
-): Promise<string> {
-  const names = await recovered.databases();
-  if (named !== undefined) {
-    if (names.includes(named)) return named;
-    throw notFound(`the recovered cluster has no database ${JSON.stringify(named)}`, names);
-  }
-  const found: string[] = [];
-  for (const name of names) {
-    const connection = await recovered.connect(name);
-    try {
-      if (await hasAttachments(connection, signal)) found.push(name);
-    } finally {
-      await connection.close();
-    }
-  }
-  const [only, ...more] = found;
-  if (only !== undefined && more.length === 0) return only;
-  throw only === undefined
-    ? notFound("no database of the recovered cluster is one of Odoo's", names)
-    : notFound("several databases of the recovered cluster are Odoo's", found);
-}
-
-async function hasAttachments(
-  connection: Connection,
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  const [row] = await connection.query(
-    "SELECT pg_catalog.to_regclass('public.ir_attachment') IS NOT NULL AS there",
-    { signal },
-  );
-  return row?.["there"] === "t";
-}
-
-function notFound(what: string, names: readonly string[]): HoldfastError {
-  return new HoldfastError("ODOO_NOT_FOUND", what, {
-    hint: `Name one with --database: ${names.slice(0, 20).join(", ") || "there is none"}.`,
   });
 }

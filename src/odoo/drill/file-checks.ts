@@ -23,7 +23,7 @@ export interface LostNames {
 export interface FileCheckOptions {
   readonly repository: Repository;
   readonly captures: Repository | undefined;
-  readonly lost?: (references: References) => Promise<LostNames>;
+  readonly lost: LostNames;
   readonly references: References;
   /** Where they are written. */
   readonly folder: string;
@@ -38,7 +38,7 @@ export interface FileCheckOptions {
 export async function checkFiles(
   options: FileCheckOptions,
 ): Promise<{ checks: DrillCheck[]; files: DrillFiles }> {
-  const { repository, captures, references, folder, sample, after, signal } = options;
+  const { repository, captures, references, folder, sample, after, lost, signal } = options;
   const damage: string[] = [];
   const pool = await openPool({
     sources: [
@@ -49,7 +49,6 @@ export async function checkFiles(
     onDamage: (what, error) => damage.push(`${what}: ${error.message}`),
     signal,
   });
-  const lost = await options.lost?.(references);
   const absent = absentFiles(references.files, pool, lost);
   const chosen = chooseSample(references.files, {
     budget: sample,
@@ -62,8 +61,8 @@ export async function checkFiles(
     files: chosen.files,
     pool,
     folder,
-    missingAtSource: lost?.missing,
-    corruptAtSource: lost?.corrupt,
+    missingAtSource: lost.missing,
+    corruptAtSource: lost.corrupt,
     account: options.account,
     durable: false,
     random: options.random,
@@ -77,7 +76,7 @@ export async function checkFiles(
 type Lists = Record<LostKind, string[]>;
 
 /** What is nowhere in the pool, by kind. */
-function absentFiles(files: FileReferences, pool: Pool, lost: LostNames | undefined): Lists {
+function absentFiles(files: FileReferences, pool: Pool, lost: LostNames): Lists {
   const lists: Lists = {
     missing: [],
     corrupt: [],
@@ -90,8 +89,8 @@ function absentFiles(files: FileReferences, pool: Pool, lost: LostNames | undefi
     const flags = files.flags[number++]!;
     if (pool.has(sha1)) continue;
     if ((flags & REFERENCE.regenerable) !== 0) lists.regenerable.push(sha1);
-    else if (lost?.corrupt.has(sha1)) lists.corrupt_at_source.push(sha1);
-    else if (lost?.missing.has(sha1)) lists.missing_at_source.push(sha1);
+    else if (lost.corrupt.has(sha1)) lists.corrupt_at_source.push(sha1);
+    else if (lost.missing.has(sha1)) lists.missing_at_source.push(sha1);
     else lists.missing.push(sha1);
   }
   return lists;
