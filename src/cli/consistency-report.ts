@@ -55,8 +55,7 @@ export function consistencyLines(consistency: Consistency, view: ConsistencyView
     ...warningLines(report),
     "",
     ...sizeLines(sizes, view.rows),
-    "",
-    verdict(report),
+    ...verdict(report),
   ];
 }
 
@@ -149,11 +148,15 @@ export function recordText(record: Omit<AttachmentRecord, "bundle" | "url">): st
   const owner = model === null ? "of no record" : `of ${model} ${number ?? ""}`.trim();
   const made = created === null ? "" : `, made ${created.slice(0, 10)}`;
   const which = field === null ? "" : `, field ${field}`;
-  return quoteUnprintable(`"${name}" ${owner}${which} (attachment ${id}${made})`);
+  const quoted = quoteUnprintable(name);
+  const shown = quoted === name ? `"${name}"` : quoted;
+  return `${shown} ${quoteUnprintable(`${owner}${which}`)} (attachment ${id}${made})`;
 }
 
 function repairLines({ repairBundles, findings }: VerifyReport): string[] {
-  const again = findings.filter(({ regenerable }) => regenerable).length;
+  const again = findings.filter(
+    ({ regenerable, records }) => regenerable && records.some(({ bundle }) => bundle),
+  ).length;
   if (repairBundles === undefined) return [];
   return [
     "",
@@ -221,14 +224,20 @@ export function sizeLines(sizes: AttachmentSizes, rows: number): string[] {
   ];
 }
 
-function verdict(report: VerifyReport): string {
+/** The last word; an inconsistency is told as the error that it is. */
+function verdict(report: VerifyReport): string[] {
   const { findings, namesOnly, references } = report;
-  const lost = findings.filter(({ regenerable }) => !regenerable).length;
-  if (lost > 0) return `${plural(lost, "file")} missing or damaged: see above.`;
-  const all = plural(references.files.names.size, "file");
-  return namesOnly
-    ? `All ${all} are there, in their lengths. Their content was not checked.`
-    : `All ${all} are there and hold what their names promise.`;
+  if (isInconsistent(report)) return [];
+  const count = references.files.names.size;
+  if (count === 0) return ["", "No attachment has a file."];
+  const all = count === 1 ? "The one file is" : `All ${count} files are`;
+  const again = findings.length > 0 ? `, but for ${findings.length} that Odoo makes again` : "";
+  return [
+    "",
+    namesOnly
+      ? `${all} there${again}, as long as they should be. Their content was not checked.`
+      : `${all} whole${again}.`,
+  ];
 }
 
 export function plural(count: number, what: string): string {

@@ -74,7 +74,7 @@ function describe(
 }
 
 function prefixOf(code: ErrorCode): string {
-  if (code === "INCOMPLETE") return "Warning: ";
+  if (code === "INCOMPLETE" || code === "ODOO_INCONSISTENT") return "Warning: ";
   if (code === "CANCELLED") return "Cancelled: ";
   return code === "BUG" ? `Fatal: ${DEFECT}: ` : "Fatal: ";
 }

@@ -119,12 +119,12 @@ async function lookAtFolder(options: VerifyOptions, folder: string, seen: Seen):
     const examined = examinedIn(folder, files, names);
     await examineFiles({ files: examined, namesOnly, threads, take, signal });
   };
-  await look(files.names, false);
   const listing = await listStore({
     folder,
     isReferenced: (sha1, path) => files.names.has(sha1) && pathOf(files, sha1) === path,
     signal,
   });
+  await look(files.names, false);
   let { unreferenced } = listing;
   let goneMeanwhile = 0;
   if (seen.size + unreferenced.length > 0) {

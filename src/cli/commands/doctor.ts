@@ -63,6 +63,11 @@ export const doctorCommand: CommandFamily = {
       summary: "See what a PostgreSQL server lets us do, and what mends the rest",
       load: async () => (await import("../doctor-postgres.ts")).doctorPostgres,
     },
+    {
+      name: "odoo",
+      summary: "Find filestores and their databases, and what no backup of them would hold",
+      load: async () => (await import("../doctor-odoo.ts")).doctorOdoo,
+    },
   ],
 };
 
