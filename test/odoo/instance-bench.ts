@@ -3,10 +3,11 @@
 // machine where nobody is root.
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import type { ChildProcess } from "node:child_process";
+import { execFile, type ChildProcess } from "node:child_process";
 import { chownSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
+import { createQuickRepository } from "../interop/quick-repository.ts";
 import { HOLDFAST, runProgram, startProgram, type ProgramRun } from "../postgres/program.ts";
 import {
   query,
@@ -81,10 +82,16 @@ export async function openInstance(options: BenchOptions = {}): Promise<Instance
   const repository = places?.repository ?? join(folder("bucket"), "odoo");
   const server = await startTestServer({ major, settings: { track_commit_timestamp: "on" } });
   const running = new Set<RunningProgram>();
+  // Whoever waits for what a program should do must not wait when it is gone.
+  const broken = Promise.withResolvers<never>();
+  broken.promise.catch(() => {});
   let odoo: SimulatedOdoo | undefined;
   const close = async (): Promise<void> => {
     await odoo?.close().catch(() => {});
-    for (const { child } of running) child.kill("SIGKILL");
+    for (const program of running) {
+      running.delete(program);
+      program.child.kill("SIGKILL");
+    }
     await server.stop();
     rmSync(root, { recursive: true, force: true });
   };
@@ -118,7 +125,7 @@ export async function openInstance(options: BenchOptions = {}): Promise<Instance
       archive,
       environment,
       holdfast: async (words, status = 0) => {
-        const done = await runProgram(words, how);
+        const done = await Promise.race([runProgram(words, how), broken.promise]);
         const text = `holdfast ${words.join(" ")}: ${done.stdout}\n${done.stderr}`;
         assert.equal(done.status, status, text);
         return done;
@@ -131,21 +138,24 @@ export async function openInstance(options: BenchOptions = {}): Promise<Instance
           child,
           stderr: () => said,
           stop: async (status = 0) => {
+            running.delete(program);
             child.kill("SIGTERM");
             const done = await ended;
-            running.delete(program);
             assert.equal(done.status, status, `${words.join(" ")}: ${done.stdout}\n${said}`);
             return done;
           },
         };
         running.add(program);
-        void once(child, "exit").then(() => running.delete(program));
+        void ended.then(({ status }) => {
+          if (!running.delete(program)) return;
+          broken.reject(new Error(`${words.join(" ")} ended by itself with ${status}:\n${said}`));
+        });
         return program;
       },
       ask,
       position: async () => (await ask("SELECT pg_current_wal_lsn()::text AS lsn"))[0]!["lsn"]!,
       untilArchived: async (position) => {
-        await until(
+        const reached = until(
           `${position} to be archived`,
           async () => {
             const [row] = await ask(
@@ -156,10 +166,16 @@ export async function openInstance(options: BenchOptions = {}): Promise<Instance
           },
           60_000,
         );
+        await Promise.race([reached, broken.promise]);
       },
       [Symbol.asyncDispose]: close,
     };
-    await bench.holdfast(["init", "--quiet"]);
+    if (places) await bench.holdfast(["init", "--quiet"]);
+    else {
+      await createQuickRepository(repository, PASSWORD);
+      if (account)
+        await promisify(execFile)("chown", ["-R", `${account.uid}:${account.gid}`, repository]);
+    }
     return bench;
   } catch (error) {
     await close();

@@ -175,7 +175,7 @@ export class SimulatedOdoo {
     const collecting = async (): Promise<void> => {
       while (!stop.signal.aborted) {
         await pause(collectEvery, stop.signal);
-        await this.collect();
+        if (!stop.signal.aborted) await this.collect();
       }
     };
     // One that fails ends the others; `stop` throws what it was.
