@@ -11,12 +11,15 @@ import type { MasterKey } from "../restic/crypto.ts";
 import type { Kernels } from "../restic/kernels.ts";
 import { HEADER_BYTES_MAX, HEADER_LENGTH_BYTES, decodePackHeader } from "../restic/pack-header.ts";
 import type { PackBlob } from "../restic/pack-header.ts";
+import { SMALL_BLOB_BYTES } from "../restic/small-blobs.ts";
+import type { BlobPlaces, SmallBlobs } from "../restic/small-blobs.ts";
 import type { BlobLookup } from "./blob-index.ts";
 
 export interface PackCheckOptions {
   kernels: Kernels;
   key: MasterKey;
   opener: BlobOpener;
+  small: SmallBlobs;
   /** Largest blob that the opener can decompress. */
   scratchBytes: number;
   index: BlobLookup;
@@ -35,7 +38,7 @@ export function openEntry(
 }
 
 /** Whether the blob of an index entry at `at` in kernel memory is what the index says. It stays as it is. */
-export function isSound(options: PackCheckOptions, entry: number, at: number): boolean {
+function isSound(options: PackCheckOptions, entry: number, at: number): boolean {
   const { opener, scratchBytes, index } = options;
   const uncompressed = index.uncompressedLength(entry);
   if (uncompressed > scratchBytes) return openHuge(options, entry, at) !== undefined;
@@ -77,15 +80,14 @@ export function checkPack(
   if (name !== toHex(id)) problems.push(`its content has the SHA-256 ${name}`);
   problems.push(...checkHeader(options.key, bytes, index, entries));
 
-  const blobs: PlacedBlob[] = [];
   let end = 0;
   for (const entry of entries) {
     const offset = index.offset(entry);
     if (offset !== end) problems.push(gap(offset, end));
     end = offset + index.storedLength(entry);
-    blobs.push({ entry, at: at + offset, length: index.storedLength(entry) });
   }
-  const damaged = findDamaged(options, blobs, at + length - HEADER_LENGTH_BYTES);
+  const limit = length - HEADER_LENGTH_BYTES;
+  const damaged = findDamaged(options, entries, { at, limit });
   if (damaged.length > 0) {
     const of = `${damaged.length} of ${entries.length} blobs do not open`;
     problems.push(`${of}: ${damaged.slice(0, 5).join(", ")}${damaged.length > 5 ? ", …" : ""}`);
@@ -93,22 +95,47 @@ export function checkPack(
   return problems;
 }
 
-interface PlacedBlob {
-  entry: number;
-  /** Where it lies in kernel memory. */
-  at: number;
-  length: number;
-}
-
-/** Ids of the blobs that do not open, or reach beyond `limit`. */
+/** Ids of the blobs that do not open, or reach beyond `limit`; `at` is where the pack lies. */
 function findDamaged(
   options: PackCheckOptions,
-  blobs: readonly PlacedBlob[],
-  limit: number,
+  entries: Uint32Array,
+  { at, limit }: { at: number; limit: number },
 ): string[] {
-  return blobs
-    .filter(({ entry, at, length }) => at + length > limit || !isSound(options, entry, at))
-    .map(({ entry }) => options.index.idAt(entry));
+  const { index } = options;
+  const isHere = (entry: number): boolean =>
+    index.offset(entry) + index.storedLength(entry) <= limit;
+  const outside = entries.filter((entry) => !isHere(entry));
+  const unsound = findUnsound(options, entries.filter(isHere), at);
+  return [...outside, ...unsound].map((entry) => index.idAt(entry));
+}
+
+/**
+ * Those of `entries` whose blobs are not what the index says. `at` is where the first byte of their pack lies, or would lie, in
+ * kernel memory; all of them are there, and stay as they are.
+ */
+export function findUnsound(
+  options: PackCheckOptions,
+  entries: Iterable<number>,
+  at: number,
+): number[] {
+  const { index, small, scratchBytes } = options;
+  const unsound: number[] = [];
+  const together: number[] = [];
+  for (const entry of entries) {
+    const isSmall =
+      index.storedLength(entry) <= SMALL_BLOB_BYTES &&
+      index.uncompressedLength(entry) <= scratchBytes - SMALL_BLOB_BYTES;
+    if (isSmall) together.push(entry);
+    else if (!isSound(options, entry, at + index.offset(entry))) unsound.push(entry);
+  }
+  const places: BlobPlaces = {
+    at: (entry) => at + index.offset(entry),
+    length: (entry) => index.storedLength(entry),
+    uncompressedLength: (entry) => index.uncompressedLength(entry),
+    id: (entry) => index.idBytes(entry),
+  };
+  unsound.push(...small.findDamaged(together, places));
+  return unsound;
 }
 
 function gap(offset: number, end: number): string {

@@ -5,6 +5,7 @@ import { messageOf } from "../base/errors.ts";
 import { BlobOpener, OPENER_BYTES } from "../restic/blob-opener.ts";
 import { CHUNK_BYTES_MAX } from "../restic/chunker.ts";
 import { createKernels } from "../restic/kernels.ts";
+import { SMALL_BLOBS_BYTES, SmallBlobs } from "../restic/small-blobs.ts";
 import { BlobLookup } from "./blob-index.ts";
 import type {
   BlobsRequest,
@@ -14,7 +15,7 @@ import type {
   PackRequest,
   TreesRequest,
 } from "./check-messages.ts";
-import { checkPack, isSound, openEntry } from "./check-pack.ts";
+import { checkPack, findUnsound, openEntry } from "./check-pack.ts";
 import type { PackCheckOptions } from "./check-pack.ts";
 import { TreeCheck } from "./check-tree.ts";
 import type { TreeFault } from "./check-tree.ts";
@@ -36,12 +37,20 @@ class CheckWorker {
     const index = new BlobLookup(data.index);
     const used = new EntrySet(data.used);
     const bufferBytes = align(data.bufferBytes);
-    const own = align(OPENER_BYTES) + CHUNK_BYTES_MAX;
+    const small = align(OPENER_BYTES);
+    const own = small + align(SMALL_BLOBS_BYTES) + CHUNK_BYTES_MAX;
     const kernels = createKernels({ bytes: own + data.buffers * bufferBytes });
     const at = kernels.base;
-    const scratch = { at: at + align(OPENER_BYTES), bytes: CHUNK_BYTES_MAX };
-    const opener = new BlobOpener({ kernels, key: data.key, at, scratch });
-    this.#options = { kernels, key: data.key, opener, scratchBytes: scratch.bytes, index };
+    const { key } = data;
+    const scratch = { at: at + small + align(SMALL_BLOBS_BYTES), bytes: CHUNK_BYTES_MAX };
+    this.#options = {
+      kernels,
+      key,
+      opener: new BlobOpener({ kernels, key, at, scratch }),
+      small: new SmallBlobs({ kernels, key, at: at + small, scratch }),
+      scratchBytes: scratch.bytes,
+      index,
+    };
     this.#edges = data.edges ? new TreeEdges() : undefined;
     this.#trees = new TreeCheck(index, used, this.#edges);
     this.#buffers = Array.from({ length: data.buffers }, (_, i) => at + own + i * bufferBytes);
@@ -63,12 +72,13 @@ class CheckWorker {
   #checkBlobs({ buffer, length, offset, entries }: BlobsRequest): void {
     const { index } = this.#options;
     const at = this.#buffers[buffer]!;
-    const isDamaged = (entry: number): boolean => {
+    const isHere = (entry: number): boolean => {
       const begin = index.offset(entry) - offset;
-      const isHere = begin >= 0 && begin + index.storedLength(entry) <= length;
-      return !isHere || !isSound(this.#options, entry, at + begin);
+      return begin >= 0 && begin + index.storedLength(entry) <= length;
     };
-    reply({ type: "blobs", buffer, failed: entries.filter(isDamaged) });
+    const outside = entries.filter((entry) => !isHere(entry));
+    const unsound = findUnsound(this.#options, entries.filter(isHere), at - offset);
+    reply({ type: "blobs", buffer, failed: Uint32Array.from([...outside, ...unsound]) });
   }
 
   #checkTrees(request: TreesRequest): void {
