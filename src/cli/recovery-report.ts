@@ -10,7 +10,7 @@ import {
   type RecoveryPlan,
   type SnapshotSpan,
 } from "../odoo/recovery-plan.ts";
-import { REPORT_NAME, type RecoveryReport } from "../odoo/recovery.ts";
+import { REPORT_NAME, type ProblemRow, type RecoveryReport } from "../odoo/recovery.ts";
 import { coverageDocument, recoveryDocument, targetDocument } from "../odoo/recovery-document.ts";
 import { formatAge, formatBytes, formatDuration, formatLocalTime } from "./format.ts";
 import type { Output } from "./output.ts";
@@ -164,7 +164,7 @@ function reportLines(report: RecoveryReport): string[] {
   const kept = files.kept === 0 ? "" : `, ${files.kept} of them there already`;
   const lines = [
     `${whole} ${quoteUnprintable(report.database)} at ${reached.lsn}${last}, in ${formatDuration(seconds.total)}`,
-    ...problemLines(files),
+    ...problemLines(report),
     `  files       ${files.ok} of ${files.referenced} in ${quoteUnprintable(report.filestore)}, ${formatBytes(files.bytes)}, each checked against its SHA-1${kept}`,
     `              ${files.fromCaptures} from captures, ${files.ok - files.kept - files.fromCaptures} from full snapshots${otherText(files)}`,
     ...databaseLines(report),
@@ -208,7 +208,7 @@ function otherText({ fromOtherCopy }: FilesReport): string {
 }
 
 /** Each class of problems with its first names. */
-function problemLines(files: FilesReport): string[] {
+function problemLines({ files, problemRows }: RecoveryReport): string[] {
   const classes = [
     ["MISSING", files.missing, "in no snapshot and no capture"],
     ["CORRUPT", files.corrupt, "in the backups, but no copy matches its SHA-1"],
@@ -218,7 +218,9 @@ function problemLines(files: FilesReport): string[] {
   ] as const;
   return classes.flatMap(([label, names, what]) => {
     if (names.length === 0) return [];
-    const shown = names.slice(0, NAMES_SHOWN).map((name) => `                ${name}`);
+    const shown = names
+      .slice(0, NAMES_SHOWN)
+      .map((name) => `                ${name}${rowText(problemRows.get(name))}`);
     const more = names.length - shown.length;
     return [
       `  ${label.trim().padEnd(11)} ${count(names.length, "file")} ${what}`,
@@ -226,6 +228,16 @@ function problemLines(files: FilesReport): string[] {
       ...(more > 0 ? [`                and ${more} more`] : []),
     ];
   });
+}
+
+/** "  invoice.pdf, account.move 42, and 1 more". */
+function rowText(rows: readonly ProblemRow[] = []): string {
+  const [first] = rows;
+  if (first === undefined) return "";
+  const { name, model, record, field } = first;
+  const where = model === null ? "" : `, ${model}${record === null ? "" : ` ${record}`}`;
+  const more = rows.length > 1 ? `, and ${rows.length - 1} more` : "";
+  return `  ${quoteUnprintable(name.slice(0, 80))}${quoteUnprintable(where)}${field === null ? "" : ` ${quoteUnprintable(field)}`}${more}`;
 }
 
 function outsideLines({ external, cloud, unknown }: RecoveryReport["references"]): string[] {

@@ -24,6 +24,8 @@ import type { ServerPrograms } from "../postgres/server-programs.ts";
 export interface RecoverDatabaseOptions {
   /** From `planRestore`: backup, target, folder. Show it before. */
   readonly plan: RestorePlan;
+  /** The recovery ends before the record or transaction that the target names, not behind it. */
+  readonly exclusive?: boolean;
   /** Of the plan's major. */
   readonly programs: ServerPrograms;
   /** How the server gets its WAL: the whole command, with %f and %p. */
@@ -85,6 +87,7 @@ export async function recoverDatabase(options: RecoverDatabaseOptions): Promise<
     plan,
     restoreCommand,
     action: "pause",
+    exclusive: options.exclusive === true,
     account,
     durable,
     progress,
@@ -151,8 +154,8 @@ const STILL_MS = 10_000;
 const LOOK_MS = 100;
 
 /**
- * A standby replays what there is and waits for more instead of opening: it stands at the target when its position is that, or
- * behind it. Undefined when it does not get there.
+ * A standby replays what there is and waits for more instead of ending: it stands at the target when its position is that.
+ * Should more have come meanwhile, it pauses at the target as the first one would have. Undefined when it does not get there.
  */
 async function replayToEnd(
   options: RecoverDatabaseOptions,
@@ -162,23 +165,19 @@ async function replayToEnd(
   const mark = join(plan.folder.path, STANDBY_SIGNAL);
   closeSync(openSync(mark, "w", 0o600));
   if (account) chownSync(mark, account.uid, account.gid);
-  const base = scratchOptions(options);
-  const server = await startScratchServer({
-    ...base,
-    settings: { ...base.settings, recovery_target_lsn: "" },
-    until: "answers",
-  });
+  const server = await startScratchServer({ ...scratchOptions(options), until: "answers" });
   try {
     const connection = await connect({ settings: server.connection, signal });
     try {
       let last = { lsn: -1n, since: clock.monotonic() };
       for (;;) {
         const [row] = await connection.query(
-          "SELECT pg_catalog.pg_last_wal_replay_lsn() AS lsn, pg_catalog.pg_last_xact_replay_timestamp() AS time",
+          `SELECT pg_catalog.pg_last_wal_replay_lsn() AS lsn, pg_catalog.pg_last_xact_replay_timestamp() AS time,
+             pg_catalog.pg_is_wal_replay_paused() AS paused`,
           { signal },
         );
         const reached = row?.["lsn"] ? parseLsn(row["lsn"], "the server") : 0n;
-        if (reached >= lsn) {
+        if (reached >= lsn || row?.["paused"] === "t") {
           await connection.query("SELECT pg_catalog.pg_wal_replay_pause()", { signal });
           const state: ServerState = {
             state: "paused",

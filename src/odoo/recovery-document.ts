@@ -40,7 +40,7 @@ export function recoveryDocument(report: RecoveryReport): Record<string, unknown
     repository: plan.repository.storage.location,
     captures: plan.captures?.storage.location ?? null,
     coverage: coverageDocument(report.coverage),
-    files,
+    files: filesDocument(report),
     rows: {
       all: references.rows,
       external: Object.fromEntries(references.external),
@@ -54,6 +54,25 @@ export function recoveryDocument(report: RecoveryReport): Record<string, unknown
     filestore: report.filestore,
     copied: report.copied ?? null,
     damage: report.damage,
+  };
+}
+
+/** Counts, and what could not be had by its class: names, each with the attachments that it belongs to. */
+function filesDocument({ files, problemRows }: RecoveryReport): Record<string, unknown> {
+  const list = (names: readonly string[]): object[] =>
+    names.map((sha1) => ({ sha1, attachments: problemRows.get(sha1) ?? [] }));
+  return {
+    referenced: files.referenced,
+    ok: files.ok,
+    bytes: files.bytes,
+    there_already: files.kept,
+    from_captures: files.fromCaptures,
+    from_another_copy: files.fromOtherCopy,
+    missing: list(files.missing),
+    corrupt: list(files.corrupt),
+    missing_at_source: list(files.missingAtSource),
+    corrupt_at_source: list(files.corruptAtSource),
+    regenerable: list(files.regenerable),
   };
 }
 

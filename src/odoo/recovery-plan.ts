@@ -66,6 +66,8 @@ export interface RecoveryPlan {
   readonly asked: MomentTarget;
   /** How the database gets there. Its target is the moment that `asked` stands for. */
   readonly database: RestorePlan;
+  /** A joint point is a position: what begins right there is not of it any more. */
+  readonly exclusive: boolean;
   readonly place: RecoveryPlace;
   /** Where the files go, when not below the place. */
   readonly filestore: string | undefined;
@@ -114,6 +116,7 @@ export async function planRecovery(options: RecoveryPlanOptions): Promise<Recove
     captures,
     asked: target,
     database,
+    exclusive: target.kind === "latest-complete",
     place,
     filestore: options.filestore,
     namedDatabase: options.database,

@@ -17,8 +17,11 @@ import type { RecoveryPlan } from "./recovery-plan.ts";
 import { coverageOf, type Coverage } from "./recovery/coverage.ts";
 import { chooseDatabase } from "./recovery/odoo-database.ts";
 import { recoveryDocument } from "./recovery-document.ts";
+import { readProblemRows, type ProblemRow } from "./recovery/problem-rows.ts";
 import { readSourceProblems } from "./recovery/source-problems.ts";
 import type { References } from "./references.ts";
+
+export type { ProblemRow } from "./recovery/problem-rows.ts";
 
 /** What a recovery does, one after the other. */
 export type RecoveryStage =
@@ -82,6 +85,8 @@ export interface RecoveryReport {
   readonly coverage: Coverage;
   readonly references: References;
   readonly files: FilesReport;
+  /** The attachments that the first of the missing files belong to, by SHA-1. */
+  readonly problemRows: ReadonlyMap<string, readonly ProblemRow[]>;
   /** Where things are. */
   readonly dataDirectory: string | undefined;
   readonly filestore: string;
@@ -113,6 +118,7 @@ export async function recoverMoment(options: RecoverMomentOptions): Promise<Reco
   run.watch.begin("restore", restoring);
   const recovered = await recoverDatabase({
     plan: plan.database,
+    exclusive: plan.exclusive,
     programs: options.programs,
     restoreCommand: options.restoreCommand,
     environment: options.environment,
@@ -160,6 +166,13 @@ async function withDatabase(
   });
   const references = await referencesOf(recovered, database, signal);
   const { files, filestore } = await bringFiles(options, { database, references, watch, damage });
+  const problems = await recovered.connect(database);
+  const rows = await readProblemRows(problems, {
+    files: references.files,
+    names: problemNames(files),
+    limit: PROBLEMS_MAX,
+    signal,
+  }).finally(() => problems.close());
   let copied: string | undefined;
   if (options.copyTo) {
     watch.begin("copy", undefined);
@@ -178,6 +191,7 @@ async function withDatabase(
     coverage: exactCoverage(plan, recovered),
     references,
     files,
+    problemRows: rows,
     dataDirectory: keepsDatabase ? plan.place.dataDirectory : undefined,
     filestore,
     copied,
@@ -233,6 +247,14 @@ async function bringFiles(
 }
 
 const DAMAGE_MAX = 1000;
+/** Files whose attachments are told. */
+const PROBLEMS_MAX = 10_000;
+
+/** The files that could not be had, the worst first. */
+function problemNames(files: FilesReport): string[] {
+  const { missing, corrupt, missingAtSource, corruptAtSource, regenerable } = files;
+  return [...missing, ...corrupt, ...missingAtSource, ...corruptAtSource, ...regenerable];
+}
 
 function sourcesOf({
   repository,

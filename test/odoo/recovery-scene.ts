@@ -41,7 +41,10 @@ export interface RecoveryScene extends AsyncDisposable {
 
 export async function makeRecoveryScene(): Promise<RecoveryScene> {
   const archive = await makeFolderArchive();
-  const server = await startTestServer({ archiveCommand: archive.archiveCommand });
+  const server = await startTestServer({
+    archiveCommand: archive.archiveCommand,
+    segmentMegabytes: 1,
+  });
   const root = serverOwnedFolder("recovery");
   const close = async (): Promise<void> => {
     await server.stop();
