@@ -3,6 +3,7 @@
 
 import { formatLsn } from "../barman/lsn.ts";
 import { describeTarget } from "../barman/recovery-target.ts";
+import type { AttachmentRecord } from "../odoo/attachment-records.ts";
 import { hasAllFiles, type FilesReport } from "../odoo/recover-files.ts";
 import {
   backupEnded,
@@ -10,7 +11,7 @@ import {
   type RecoveryPlan,
   type SnapshotSpan,
 } from "../odoo/recovery-plan.ts";
-import { REPORT_NAME, type ProblemRow, type RecoveryReport } from "../odoo/recovery.ts";
+import { REPORT_NAME, type RecoveryReport } from "../odoo/recovery.ts";
 import { coverageDocument, recoveryDocument, targetDocument } from "../odoo/recovery-document.ts";
 import { formatAge, formatBytes, formatDuration, formatLocalTime } from "./format.ts";
 import type { Output } from "./output.ts";
@@ -208,7 +209,7 @@ function otherText({ fromOtherCopy }: FilesReport): string {
 }
 
 /** Each class of problems with its first names. */
-function problemLines({ files, problemRows }: RecoveryReport): string[] {
+function problemLines({ files, records }: RecoveryReport): string[] {
   const classes = [
     ["MISSING", files.missing, "in no snapshot and no capture"],
     ["CORRUPT", files.corrupt, "in the backups, but no copy matches its SHA-1"],
@@ -220,7 +221,7 @@ function problemLines({ files, problemRows }: RecoveryReport): string[] {
     if (names.length === 0) return [];
     const shown = names
       .slice(0, NAMES_SHOWN)
-      .map((name) => `                ${name}${rowText(problemRows.get(name))}`);
+      .map((name) => `                ${name}${rowText(records.get(name))}`);
     const more = names.length - shown.length;
     return [
       `  ${label.trim().padEnd(11)} ${count(names.length, "file")} ${what}`,
@@ -231,10 +232,10 @@ function problemLines({ files, problemRows }: RecoveryReport): string[] {
 }
 
 /** "  invoice.pdf, account.move 42, and 1 more". */
-function rowText(rows: readonly ProblemRow[] = []): string {
+function rowText(rows: readonly AttachmentRecord[] = []): string {
   const [first] = rows;
   if (first === undefined) return "";
-  const { name, model, record, field } = first;
+  const { name, res_model: model, res_id: record, res_field: field } = first;
   const where = model === null ? "" : `, ${model}${record === null ? "" : ` ${record}`}`;
   const more = rows.length > 1 ? `, and ${rows.length - 1} more` : "";
   return `  ${quoteUnprintable(name.slice(0, 80))}${quoteUnprintable(where)}${field === null ? "" : ` ${quoteUnprintable(field)}`}${more}`;

@@ -58,9 +58,9 @@ export function recoveryDocument(report: RecoveryReport): Record<string, unknown
 }
 
 /** Counts, and what could not be had by its class: names, each with the attachments that it belongs to. */
-function filesDocument({ files, problemRows }: RecoveryReport): Record<string, unknown> {
+function filesDocument({ files, records }: RecoveryReport): Record<string, unknown> {
   const list = (names: readonly string[]): object[] =>
-    names.map((sha1) => ({ sha1, attachments: problemRows.get(sha1) ?? [] }));
+    names.map((sha1) => ({ sha1, attachments: records.get(sha1) ?? [] }));
   return {
     referenced: files.referenced,
     ok: files.ok,

@@ -9,6 +9,7 @@ import type { RestoreResult } from "../postgres/restore.ts";
 import type { ServerState } from "../postgres/scratch.ts";
 import type { ServerAccount } from "../postgres/server-process.ts";
 import type { ServerPrograms } from "../postgres/server-programs.ts";
+import { readRecords, type AttachmentRecord } from "./attachment-records.ts";
 import { openPool } from "./pool.ts";
 import { readReferences } from "./read-references.ts";
 import { recoverDatabase, type RecoveredDatabase } from "./recover-database.ts";
@@ -17,11 +18,8 @@ import type { RecoveryPlan } from "./recovery-plan.ts";
 import { coverageOf, type Coverage } from "./recovery/coverage.ts";
 import { chooseDatabase } from "./recovery/odoo-database.ts";
 import { recoveryDocument } from "./recovery-document.ts";
-import { readProblemRows, type ProblemRow } from "./recovery/problem-rows.ts";
 import { readSourceProblems } from "./recovery/source-problems.ts";
-import type { References } from "./references.ts";
-
-export type { ProblemRow } from "./recovery/problem-rows.ts";
+import { pathOf, type References } from "./references.ts";
 
 /** What a recovery does, one after the other. */
 export type RecoveryStage =
@@ -86,7 +84,7 @@ export interface RecoveryReport {
   readonly references: References;
   readonly files: FilesReport;
   /** The attachments that the first of the missing files belong to, by SHA-1. */
-  readonly problemRows: ReadonlyMap<string, readonly ProblemRow[]>;
+  readonly records: ReadonlyMap<string, readonly AttachmentRecord[]>;
   /** Where things are. */
   readonly dataDirectory: string | undefined;
   readonly filestore: string;
@@ -166,13 +164,7 @@ async function withDatabase(
   });
   const references = await referencesOf(recovered, database, signal);
   const { files, filestore } = await bringFiles(options, { database, references, watch, damage });
-  const problems = await recovered.connect(database);
-  const rows = await readProblemRows(problems, {
-    files: references.files,
-    names: problemNames(files),
-    limit: PROBLEMS_MAX,
-    signal,
-  }).finally(() => problems.close());
+  const records = await recordsOf(recovered, { database, references, files, signal });
   let copied: string | undefined;
   if (options.copyTo) {
     watch.begin("copy", undefined);
@@ -191,7 +183,7 @@ async function withDatabase(
     coverage: exactCoverage(plan, recovered),
     references,
     files,
-    problemRows: rows,
+    records,
     dataDirectory: keepsDatabase ? plan.place.dataDirectory : undefined,
     filestore,
     copied,
@@ -250,10 +242,27 @@ const DAMAGE_MAX = 1000;
 /** Files whose attachments are told. */
 const PROBLEMS_MAX = 10_000;
 
-/** The files that could not be had, the worst first. */
-function problemNames(files: FilesReport): string[] {
-  const { missing, corrupt, missingAtSource, corruptAtSource, regenerable } = files;
-  return [...missing, ...corrupt, ...missingAtSource, ...corruptAtSource, ...regenerable];
+/** The attachments of the files that could not be had, the worst first. */
+async function recordsOf(
+  recovered: RecoveredDatabase,
+  found: {
+    readonly database: string;
+    readonly references: References;
+    readonly files: FilesReport;
+    readonly signal: AbortSignal | undefined;
+  },
+): Promise<Map<string, AttachmentRecord[]>> {
+  const { missing, corrupt, missingAtSource, corruptAtSource, regenerable } = found.files;
+  const names = [...missing, ...corrupt, ...missingAtSource, ...corruptAtSource, ...regenerable];
+  if (names.length === 0) return new Map();
+  const paths = names.slice(0, PROBLEMS_MAX).map((sha1) => pathOf(found.references.files, sha1));
+  const connection = await recovered.connect(found.database);
+  try {
+    const records = await readRecords(connection, paths, { signal: found.signal });
+    return new Map([...records].map(([path, rows]) => [path.slice(path.indexOf("/") + 1), rows]));
+  } finally {
+    await connection.close();
+  }
 }
 
 function sourcesOf({

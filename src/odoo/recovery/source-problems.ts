@@ -8,6 +8,7 @@ import type { BlobReader } from "../../repository/blob-reader.ts";
 import type { FoundSnapshot } from "../../repository/snapshots.ts";
 import { textToByteString } from "../../restic/byte-string.ts";
 import { readCaptureMark } from "../capture-mark.ts";
+import { CORRUPT_FILE, MISSING_FILE, sideFolder } from "../capture-side-files.ts";
 import { isSha1 } from "../store-name.ts";
 
 export interface SourceProblems {
@@ -17,6 +18,8 @@ export interface SourceProblems {
 
 /** A list is no larger than this, so that a hostile one cannot fill the memory. */
 const LIST_BYTES_MAX = 256 << 20;
+
+const FILES = { missing: MISSING_FILE, corrupt: CORRUPT_FILE } as const;
 
 /** The lists of all captures of that database together. Lists that cannot be read are told to `onDamage` and left out. */
 export async function readSourceProblems(options: {
@@ -38,7 +41,7 @@ export async function readSourceProblems(options: {
       if (mark?.database !== database) continue;
       for (const kind of ["missing", "corrupt"] as const) {
         if (mark[kind] === 0) continue;
-        const path = `/holdfast/${encodeURIComponent(database)}/${kind}.jsonl`;
+        const path = `${sideFolder(database)}/${FILES[kind]}`;
         await readList({ ...options, reader, tree: snapshot.tree, path, read }, (sha1) =>
           problems[kind].add(sha1),
         ).catch((error: unknown) => {
