@@ -1,0 +1,372 @@
+// Continuous capture (docs/decisions/capture.md): every file that appears in a filestore is in the capture repository within
+// seconds, also when it is deleted soon after, and each capture says up to which position of the database that is complete.
+//
+// A tick asks the database where it stands and what it refers to, then looks for new files, stores those whose content is that
+// of their name, and commits a capture. Files are written before their row is committed, so whatever rows of that position refer to
+// is there to be seen. Nothing is skipped by a failure: the next tick that succeeds covers everything since.
+
+import type { Id } from "../base/bytes.ts";
+import { throwIfCancelled } from "../base/cancellation.ts";
+import type { Clock } from "../base/clock.ts";
+import { isHoldfastError } from "../base/errors.ts";
+import { Backoff } from "../base/retry.ts";
+import type { PruneResult } from "../repository/prune.ts";
+import { DatabaseSide } from "./capture/database-side.ts";
+import type { AskedNames } from "./capture/comparison.ts";
+import { FilestoreSource } from "./capture/filestore-source.ts";
+import type { Candidate } from "./capture/filestore-source.ts";
+import { Findings } from "./capture/findings.ts";
+import { Intake } from "./capture/intake.ts";
+import type { TakenFile } from "./capture/intake.ts";
+import { mergeCapturePacks } from "./capture/merge-packs.ts";
+import { Scrub } from "./capture/scrub.ts";
+import { CaptureSession } from "./capture/session.ts";
+import type { CaptureOptions, CaptureSummary, TickReport } from "./capture-events.ts";
+import type { JointPosition } from "./capture-mark.ts";
+
+/** Without a word from anybody, new full snapshots are looked for this often. */
+const LOOK_MS = 5 * 60_000;
+/** A long tick commits what it has by then, so that little is lost when it does not end. */
+const COMMIT_MS = 60_000;
+/** How long a stop may take: the commit under way is finished. */
+const GRACE_MS = 20_000;
+/** Strange names that are told. */
+const STRANGERS_MAX = 1000;
+
+/** Captures once, and closes everything. Throws what kept it from it. */
+export async function captureOnce(
+  options: CaptureOptions,
+  signal?: AbortSignal,
+): Promise<TickReport> {
+  const capture = new Capture(options);
+  try {
+    return await capture.tick(signal);
+  } finally {
+    await capture.close();
+  }
+}
+
+/** Captures until `signal` aborts. Failures are events; it ends by the signal alone. */
+export async function runCapture(
+  options: CaptureOptions & { readonly every: number; readonly signal: AbortSignal },
+): Promise<CaptureSummary> {
+  const capture = new Capture(options);
+  return await capture.run(options);
+}
+
+/** A capture that goes on: `run` it, and tell it what happens beside it. */
+export class Capture {
+  readonly #options: CaptureOptions;
+  readonly #clock: Clock;
+  readonly #source: FilestoreSource;
+  readonly #intake: Intake;
+  readonly #database: DatabaseSide | undefined;
+  readonly #findings: Findings;
+  readonly #scrub: Scrub;
+  readonly #strangers = new Set<string>();
+  #session: CaptureSession | undefined;
+  /** Snapshots of the main repository when it was looked at last, and when it is looked at next. */
+  #mainFiles = "";
+  #lookAt = -Infinity;
+  #committedAt = 0;
+  #counts = { newFiles: 0, newBytes: 0 };
+  /** One thing at a time. */
+  #busy: Promise<unknown> = Promise.resolve();
+  /** Aborts what is under way when a stop has been waited for long enough. */
+  readonly #hard = new AbortController();
+
+  constructor(options: CaptureOptions) {
+    this.#options = options;
+    const { folder, connect, captures, onEvent } = options;
+    const { clock, random } = captures.machine;
+    this.#clock = clock;
+    const tellCorrupt = (path: string, stored: boolean): void =>
+      onEvent({ kind: "corrupt", path, stored });
+    this.#source = new FilestoreSource(folder, clock);
+    this.#findings = new Findings({
+      clock,
+      onMissing: (path) => onEvent({ kind: "missing", path }),
+    });
+    this.#database =
+      connect &&
+      new DatabaseSide({
+        connect,
+        clock,
+        onFailure: (error) => onEvent({ kind: "database", error }),
+        onNotice: (text) => onEvent({ kind: "notice", text }),
+      });
+    this.#intake = new Intake({
+      folder,
+      clock,
+      store: (file) => this.#session!.store(file),
+      onTaken: (file) => this.#take(file),
+      isKnown: (sha1) => this.#session!.has(sha1),
+      onStranger: (path) => this.#tellStranger(path),
+      onCorrupt: (file) => tellCorrupt(`${file.folder}/${file.sha1}`, false),
+    });
+    this.#scrub = new Scrub({
+      folder,
+      clock,
+      from: clock.now(),
+      start: random(1)[0]!,
+      onSpoiled: (path) => tellCorrupt(path, true),
+    });
+  }
+
+  /** A full snapshot was made in the main repository: the next tick looks for it. */
+  fullSnapshotMade(): void {
+    this.#lookAt = -Infinity;
+  }
+
+  /** Captures what is new. Throws what kept it from it; nothing is lost by that. */
+  tick(signal: AbortSignal = this.#hard.signal): Promise<TickReport> {
+    return this.#alone(async () => {
+      try {
+        return await this.#tick(signal);
+      } catch (error) {
+        await this.#fail(error);
+        throw error;
+      }
+    });
+  }
+
+  /** Ticks every so many milliseconds until `signal` aborts; the commit that is under way then is finished. */
+  async run({ every, signal }: { every: number; signal: AbortSignal }): Promise<CaptureSummary> {
+    const { onEvent, captures } = this.#options;
+    const clock = this.#clock;
+    const summary = { ticks: 0, failures: 0, newFiles: 0, newBytes: 0 };
+    let last: TickReport | undefined;
+    const backoff = new Backoff({
+      clock,
+      random: captures.machine.random,
+      elapsedMax: Infinity,
+      delayMax: every,
+      isRetryable: () => true,
+      onRetry: ({ error, delay }) => onEvent({ kind: "failed", error, delay }),
+      signal,
+    });
+    const stopped = new AbortController();
+    const onStop = (): void => void this.#stopLater(stopped.signal);
+    signal.addEventListener("abort", onStop, { once: true });
+    while (!signal.aborted) {
+      const begun = clock.monotonic();
+      try {
+        last = await this.tick(signal);
+        summary.ticks++;
+        summary.newFiles += last.newFiles;
+        summary.newBytes += last.newBytes;
+        onEvent({ kind: "tick", report: last });
+        backoff.reset();
+        await clock.sleep(Math.max(0, begun + every - clock.monotonic()), signal);
+      } catch (error) {
+        if (signal.aborted) break;
+        summary.failures++;
+        // Throws by the signal alone.
+        await backoff.pause(error).catch(() => {});
+      }
+    }
+    await this.close();
+    stopped.abort();
+    signal.removeEventListener("abort", onStop);
+    return { ...summary, last };
+  }
+
+  /**
+   * Puts small packs and index files together, and removes what no capture needs. Needs the repository for itself for a
+   * moment: REPO_LOCKED when others are reading it. Ticks wait meanwhile.
+   */
+  mergePacks(signal?: AbortSignal): Promise<PruneResult> {
+    return this.#alone(async () => {
+      await this.#closeSession();
+      const { captures, onEvent, retryLock = 0 } = this.#options;
+      const notice = (text: string): void => onEvent({ kind: "notice", text });
+      const result = await mergeCapturePacks({ captures, retryLock, notice, signal });
+      onEvent({ kind: "merged", result });
+      return result;
+    });
+  }
+
+  /** Releases the lock, the connection and all files. Never fails. */
+  close(): Promise<void> {
+    return this.#alone(async () => {
+      await this.#closeSession();
+      this.#intake.close();
+      await this.#database?.close();
+    });
+  }
+
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#busy.then(work);
+    this.#busy = result.catch(() => {});
+    return result;
+  }
+
+  async #stopLater(stopped: AbortSignal): Promise<void> {
+    await this.#clock.sleep(GRACE_MS, stopped).then(
+      () => this.#hard.abort(),
+      () => {},
+    );
+  }
+
+  async #tick(signal: AbortSignal): Promise<TickReport> {
+    throwIfCancelled(signal);
+    const [time, began] = [this.#clock.now(), this.#clock.monotonic()];
+    const session = await this.#openSession(signal);
+    this.#committedAt = began;
+    this.#counts = { newFiles: 0, newBytes: 0 };
+    const stored = session.stored;
+    // The position first: everything that rows refer to there is in the filestore by now, or never will be.
+    const asked = await this.#database?.ask(signal);
+    try {
+      this.#look(session);
+      await this.#intake.run(signal);
+    } catch (error) {
+      // What was taken until somebody said stop is kept.
+      if (isHoldfastError(error, "CANCELLED") && session.taken.files > 0) {
+        await this.#commit(session, undefined);
+      }
+      throw error;
+    }
+    const isJoint = asked !== undefined && (await this.#compare(session, asked, signal));
+    await this.#scrub.step(this.#source.folders, (sha1) => session.has(sha1), signal);
+    this.#findings.update(this.#intake, this.#scrub.spoiled, (sha1) => session.has(sha1));
+    if (isJoint) await this.#database!.observe(session, asked.isFull, signal);
+    await this.#findings.write(session);
+    const isDue =
+      isJoint ||
+      session.taken.files > 0 ||
+      session.isUntidy ||
+      this.#findings.isChanged(session.mark);
+    const capture = isDue
+      ? await this.#commit(session, isJoint ? asked.position : undefined)
+      : undefined;
+    if (isJoint) this.#database!.done(asked);
+    return {
+      capture,
+      since: session.since,
+      time,
+      duration: this.#clock.monotonic() - began,
+      position: session.mark?.position,
+      isJoint,
+      ...this.#counts,
+      storedBytes: session.stored - stored,
+      files: session.files,
+      known: session.known,
+      torn: this.#intake.torn.size,
+      corrupt: this.#findings.corrupt,
+      missing: this.#findings.missing,
+      unreadable: this.#intake.unreadable.size,
+      compared: isJoint ? (asked.isFull ? "all" : "new") : "nothing",
+    };
+  }
+
+  async #openSession(signal: AbortSignal): Promise<CaptureSession> {
+    if (await this.#isMainChanged(signal)) await this.#closeSession();
+    if (this.#session !== undefined) return this.#session;
+    const { onEvent, retryLock = 0 } = this.#options;
+    const session = await CaptureSession.open({
+      ...this.#options,
+      retryLock,
+      onNotice: (text) => onEvent({ kind: "notice", text }),
+      signal: this.#hard.signal,
+    });
+    this.#session = session;
+    this.#source.reset();
+    this.#database?.reset();
+    await this.#findings.open(session, signal);
+    onEvent({ kind: "opened", since: session.since, known: session.known });
+    return session;
+  }
+
+  /** Whether snapshots came or went in the main repository, which is looked at now and then. */
+  async #isMainChanged(signal: AbortSignal): Promise<boolean> {
+    const now = this.#clock.monotonic();
+    if (now < this.#lookAt) return false;
+    const files = await this.#options.main.list("snapshot", signal);
+    const ids = files.map(({ id }) => id).sort();
+    this.#lookAt = now + LOOK_MS;
+    const isChanged = ids.join() !== this.#mainFiles;
+    this.#mainFiles = ids.join();
+    return isChanged;
+  }
+
+  #look(session: CaptureSession): void {
+    const isEmptyFine = session.known === 0;
+    this.#source.look(
+      {
+        isKnown: (sha1) => session.has(sha1) || this.#intake.has(sha1),
+        onFolder: (name, stat) => session.setFolder(name, stat),
+        onCandidate: (candidate) => this.#intake.offer(candidate),
+        onStranger: (path) => this.#tellStranger(path),
+      },
+      isEmptyFine,
+    );
+  }
+
+  async #take(file: TakenFile): Promise<void> {
+    const session = this.#session!;
+    session.take(file);
+    this.#counts.newFiles++;
+    this.#counts.newBytes += file.size;
+    if (this.#clock.monotonic() - this.#committedAt >= COMMIT_MS) {
+      await this.#commit(session, undefined);
+    }
+  }
+
+  /** Compares what rows refer to with what is known; false when the database went away meanwhile. */
+  async #compare(
+    session: CaptureSession,
+    asked: AskedNames,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const isKnown = (sha1: string): boolean => session.has(sha1);
+    const unknown: Candidate[] = [...this.#findings.missed];
+    await asked.unknown(isKnown, (candidate) => unknown.push(candidate));
+    // Listings may lag behind on network file systems: each is looked for by its path.
+    const absent = unknown.filter(
+      (candidate) => !isKnown(candidate.sha1) && !this.#intake.offerUnseen(candidate),
+    );
+    await this.#intake.takeWaiting(signal);
+    const left = [...this.#intake.corrupt.values(), ...this.#intake.unsettled];
+    const referred = asked.isFull
+      ? new Set(left.map(({ sha1 }) => sha1).filter((sha1) => asked.refers(sha1)))
+      : await this.#database!.referred(left, signal);
+    if (referred === undefined) return false;
+    const { isFull } = asked;
+    const gone = isFull ? absent.filter(({ sha1 }) => asked.refers(sha1)) : absent;
+    this.#findings.compared({ absent: gone, isFull, referred });
+    return true;
+  }
+
+  /** Without a new position the old one is kept: what was complete still is. */
+  async #commit(session: CaptureSession, position: JointPosition | undefined): Promise<Id> {
+    const { missing, corrupt } = this.#findings;
+    const kept = position ?? session.mark?.position;
+    const id = await session.commit({ position: kept, missing, corrupt });
+    this.#committedAt = this.#clock.monotonic();
+    this.#intake.committed();
+    if (position !== undefined) this.#database?.committed();
+    return id;
+  }
+
+  async #fail(error: unknown): Promise<void> {
+    this.#source.reset();
+    // The source alone is to blame: what is known still holds.
+    if (isHoldfastError(error, "SOURCE_MISSING", "SOURCE_EMPTY", "SOURCE_UNREADABLE")) return;
+    await this.#closeSession();
+    this.#intake.failed();
+  }
+
+  async #closeSession(): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    await session?.close();
+  }
+
+  /** Each once: they are there at every listing. */
+  #tellStranger(path: string): void {
+    if (this.#strangers.has(path) || this.#strangers.size >= STRANGERS_MAX) return;
+    this.#strangers.add(path);
+    this.#options.onEvent({ kind: "stranger", path });
+  }
+}

@@ -1,0 +1,125 @@
+// The database during capture: one connection that is kept, and made anew after a failure. A database that does not answer never
+// keeps files from being captured: the tick then has no position of its own.
+
+import { throwIfCancelled } from "../../base/cancellation.ts";
+import type { Clock } from "../../base/clock.ts";
+import { isHoldfastError, messageOf } from "../../base/errors.ts";
+import type { HoldfastError } from "../../base/errors.ts";
+import type { Connection } from "../../postgres/connection.ts";
+import { AttachmentCatalogue } from "../catalogue.ts";
+import { Comparison, referredNames } from "./comparison.ts";
+import type { AskedNames } from "./comparison.ts";
+import type { Candidate } from "./filestore-source.ts";
+import type { CaptureSession } from "./session.ts";
+
+/** Where the catalogue's segments are, below the side folder. */
+const SEGMENTS = "attachments/";
+
+export interface DatabaseSideOptions {
+  readonly connect: (signal: AbortSignal) => Promise<Connection>;
+  readonly clock: Clock;
+  readonly onFailure: (error: HoldfastError) => void;
+  readonly onNotice: (text: string) => void;
+}
+
+export class DatabaseSide {
+  readonly #options: DatabaseSideOptions;
+  readonly #comparison: Comparison;
+  #connection: Connection | undefined;
+  #catalogue: { readonly session: CaptureSession; readonly of: AttachmentCatalogue } | undefined;
+
+  constructor(options: DatabaseSideOptions) {
+    this.#options = options;
+    this.#comparison = new Comparison(options.clock);
+  }
+
+  /** All names are compared next time. */
+  reset(): void {
+    this.#comparison.reset();
+  }
+
+  /** The position and what rows refer to; undefined when the database does not answer, which is told. */
+  async ask(signal: AbortSignal): Promise<AskedNames | undefined> {
+    return await this.#tolerant(signal, (connection) => this.#comparison.ask(connection, signal));
+  }
+
+  /** Which of these names rows refer to; undefined when the database does not answer. */
+  async referred(
+    candidates: readonly Candidate[],
+    signal: AbortSignal,
+  ): Promise<Set<string> | undefined> {
+    if (candidates.length === 0) return new Set();
+    return await this.#tolerant(signal, (connection) =>
+      referredNames(connection, candidates, signal),
+    );
+  }
+
+  /** What was asked for is compared, and a tick is over. */
+  done(asked: AskedNames): void {
+    this.#comparison.done(asked);
+  }
+
+  /** Brings the catalogue of attachments up to date, for the capture that is being made. */
+  async observe(session: CaptureSession, full: boolean, signal: AbortSignal): Promise<void> {
+    if (this.#catalogue?.session !== session) {
+      this.#catalogue = { session, of: await this.#load(session, signal) };
+    }
+    const catalogue = this.#catalogue.of;
+    const observed = await this.#tolerant(signal, (connection) =>
+      catalogue.observe({ connection, full, signal }),
+    );
+    if (observed === undefined) return;
+    const { add, drop } = catalogue.changes();
+    for (const { name, bytes } of add) await session.writeSide(`${SEGMENTS}${name}`, bytes);
+    for (const name of drop) session.side.drop(`${SEGMENTS}${name}`);
+  }
+
+  /** A capture with everything that was observed is durable. */
+  committed(): void {
+    this.#catalogue?.of.stored();
+  }
+
+  /** Closes the connection. Never fails. */
+  async close(): Promise<void> {
+    const connection = this.#connection;
+    this.#connection = undefined;
+    await connection?.close().catch(() => {});
+  }
+
+  async #load(session: CaptureSession, signal: AbortSignal): Promise<AttachmentCatalogue> {
+    const catalogue = new AttachmentCatalogue();
+    try {
+      for (const path of session.side.paths.sort()) {
+        if (!path.startsWith(SEGMENTS)) continue;
+        const bytes = await session.side.read(path, signal);
+        if (bytes !== undefined) catalogue.load(path.slice(SEGMENTS.length), bytes);
+      }
+      return catalogue;
+    } catch (error) {
+      if (!isHoldfastError(error, "BLOB_MISSING", "BLOB_DAMAGED")) throw error;
+      this.#options.onNotice(`the catalogue of attachments begins anew: ${messageOf(error)}`);
+      for (const path of session.side.paths) {
+        if (path.startsWith(SEGMENTS)) session.side.drop(path);
+      }
+      return new AttachmentCatalogue();
+    }
+  }
+
+  async #tolerant<T>(
+    signal: AbortSignal,
+    work: (connection: Connection) => Promise<T>,
+  ): Promise<T | undefined> {
+    try {
+      this.#connection ??= await this.#options.connect(signal);
+      return await work(this.#connection);
+    } catch (error) {
+      throwIfCancelled(signal);
+      // Whatever state it is in, the next one is a new one.
+      this.#connection?.destroy();
+      this.#connection = undefined;
+      if (!isHoldfastError(error) || error.code === "BUG") throw error;
+      this.#options.onFailure(error);
+      return undefined;
+    }
+  }
+}
