@@ -125,9 +125,19 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/secrets.ts")).secretsCommand,
   },
   {
+    name: "status",
+    summary: "Show from when to when database and files can come back together",
+    load: async () => (await import("./commands/status.ts")).statusCommand,
+  },
+  {
     name: "pg",
     summary: "Archive a PostgreSQL server, and bring it back to any moment",
     load: async () => (await import("./commands/pg.ts")).pgCommand,
+  },
+  {
+    name: "attachment",
+    summary: "Find a single attachment in what captures keep, and bring it back",
+    load: async () => (await import("./commands/attachment.ts")).attachmentCommand,
   },
   {
     name: "verify",
