@@ -219,12 +219,14 @@ export class ReceiverRun {
   async #stream({ mark, intake, known }: Opened, connection: Connection): Promise<void> {
     const { archive, clock, onEvent } = this.#options;
     const stop = this.#stop.signal;
-    const server = await connection.identify({ signal: stop });
+    const { systemId } = await connection.identify({ signal: stop });
     const segmentSize = await connection.segmentSize({ signal: stop });
-    requireSameCluster(archive, mark, { systemId: server.systemId, segmentSize });
+    requireSameCluster(archive, mark, { systemId, segmentSize });
     const sql = await this.#connectSql();
     try {
       const slot = await this.#slot.prepare({ replication: connection, sql, signal: stop });
+      // After the slot: one that was just made may begin behind what the server said before, when it switches meanwhile.
+      const server = await connection.identify({ signal: stop });
       const session = new Session({
         connection,
         server,
