@@ -2,7 +2,8 @@
 // repositories then hold is read back by name.
 
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock, type Clock } from "../../src/base/clock.ts";
@@ -36,6 +37,8 @@ export const HASTY_CLOCK: Clock = {
   sleep: (ms, signal) => (ms <= 1000 ? Promise.resolve() : systemClock.sleep(ms, signal)),
 };
 
+const BACKUP = join(import.meta.dirname, "../../bin/holdfast");
+
 /** The SHA-1 of a text or of bytes. */
 export function sha1Of(content: string | Uint8Array): string {
   return createHash("sha1").update(content).digest("hex");
@@ -65,7 +68,7 @@ export class CapturedStore {
     mkdirSync(join(root, "filestore", "odoo"), { recursive: true });
     for (const name of ["main", "captures"])
       await createQuickRepository(join(root, name), PASSWORD);
-    const wrap = options.wrap ?? ((storage) => storage);
+    const wrap = options.wrap ?? ((storage: Storage): Storage => storage);
     const clock = options.clock ?? HASTY_CLOCK;
     return new CapturedStore(root, {
       main: await openTestRepository(join(root, "main"), { clock }),
@@ -102,6 +105,23 @@ export class CapturedStore {
       onEvent: (event) => this.events.push(event),
       ...more,
     };
+  }
+
+  /** Backs the filestore up into the main repository, with a program that knows nothing of captures. */
+  async backUp(): Promise<FoundSnapshot> {
+    const environment = {
+      ...process.env,
+      RESTIC_REPOSITORY: join(this.root, "main"),
+      RESTIC_PASSWORD: PASSWORD,
+    };
+    execFileSync(BACKUP, ["backup", "--quiet", "--no-cache", this.folder], { env: environment });
+    return (await listSnapshots(this.main)).at(-1)!;
+  }
+
+  /** Makes a file look as if it was written an hour ago. */
+  age(sha1: string): void {
+    const then = new Date(Date.now() - 3_600_000);
+    utimesSync(this.path(sha1), then, then);
   }
 
   capture(more: Partial<CaptureOptions> = {}): Capture {
