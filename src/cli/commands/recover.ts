@@ -22,11 +22,15 @@ export const recoverCommand: CommandModule = {
 Examples:
   holdfast recover --at "2026-01-31 15:04:05" --to /recovered --dry-run
   holdfast recover --latest-complete --to /recovered
+  holdfast recover --heal --filestore /var/lib/odoo/filestore/odoo -d 'host=db1 dbname=odoo'
   holdfast recover
 
 With a moment, the database is recovered to it from the archive, and exactly the files that it refers to from the
 repository and its captures, each checked, into a new directory: pgdata, filestore/DATABASE and a report. The plan is
 shown first. Nothing live is touched. The status is 3 when files are missing; the report names them.
+
+With --heal, files that are missing or damaged in a live filestore are looked for, and with --yes put back. One that is
+right is never touched, and what is replaced is kept beside.
 
 Without any of these options it is restic's command, for a snapshot that was removed by mistake, until the next
 \`prune\`. What is found lies in the new snapshot under directories named by ids. What was lost before is lost still:
@@ -36,6 +40,10 @@ Without any of these options it is restic's command, for a snapshot that was rem
 
   async run(context, _, options) {
     const flags = options as unknown as RecoverFlags;
+    if (flags.heal === true) {
+      const { healFilestore } = await import("../heal-run.ts");
+      return await healFilestore(context, flags);
+    }
     if (isMomentWanted(flags)) {
       const { recoverToDirectory } = await import("../recover-moment.ts");
       return await recoverToDirectory(context, flags);
