@@ -222,7 +222,8 @@ export class Pool {
       if (number === -1) return;
       const source = this.#sources[number]!;
       await source.advance((node, snapshot) => this.#visit(node, { number, snapshot }), signal);
-      this.#options.onWalk?.(++this.#walked, this.#total());
+      this.#walked++;
+      this.#options.onWalk?.(this.#walked, this.#total());
     }, signal);
   }
 
