@@ -71,6 +71,7 @@ test("commands that only print end with their reader, all others go on", async (
 /** What restic has too is compared with it; what is ours alone has a page of its own, with a section for each verb. */
 const OWN_PAGES: Readonly<Record<string, string>> = {
   pg: "operations/postgres.md",
+  capture: "operations/odoo-capture.md",
   drill: "operations/drill.md",
   staging: "operations/staging.md",
   "export-zip": "operations/export-zip.md",

@@ -130,6 +130,21 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/status.ts")).statusCommand,
   },
   {
+    name: "capture",
+    summary: "Store what is new in a filestore, with the moment of the database it belongs to",
+    load: async () => (await import("./commands/capture.ts")).captureCommand,
+  },
+  {
+    name: "run",
+    summary: "Keep a plan going: WAL, captures, backups, expiry, drills",
+    load: async () => (await import("./commands/run.ts")).runCommand,
+  },
+  {
+    name: "plan",
+    summary: "Check a plan, or print the schema of plans",
+    load: async () => (await import("./commands/plan.ts")).planCommand,
+  },
+  {
     name: "pg",
     summary: "Archive a PostgreSQL server, and bring it back to any moment",
     load: async () => (await import("./commands/pg.ts")).pgCommand,
