@@ -1,0 +1,191 @@
+// A look at everything that protects an instance, with a viewer's rights: full snapshots, captures and the archive, and what
+// they add up to. Reads listings and small objects, never a pack; writes nothing, and takes no lock.
+
+import type { Catalogue } from "../barman/catalogue.ts";
+import { takeInventory, type Inventory } from "../barman/inventory.ts";
+import type { Lsn } from "../barman/lsn.ts";
+import type { Id } from "../base/bytes.ts";
+import type { HoldfastError } from "../base/errors.ts";
+import { loadCatalogue, requireArchive, type Archive } from "../postgres/archive.ts";
+import { partialReach } from "../postgres/partial-reach.ts";
+import type { Repository } from "../repository/repository.ts";
+import { listSnapshots, type FoundSnapshot } from "../repository/snapshots.ts";
+import { parseTime } from "../restic/go-time.ts";
+import { readCaptureMark } from "./capture-mark.ts";
+import { databaseReaches, findJointMoments } from "./joint-moments.ts";
+import type { DatabaseReach, JointMoments } from "./joint-moments.ts";
+import type { FullSnapshot } from "./retention.ts";
+import { computeWatermark, type MarkedCapture, type Watermark } from "./watermark.ts";
+
+export interface SurveyedArchive {
+  readonly archive: Archive;
+  readonly inventory: Inventory;
+  readonly reaches: readonly DatabaseReach[];
+  /** Up to where partial segments really reach, by path. */
+  readonly partialReach: ReadonlyMap<string, Lsn>;
+}
+
+export interface SurveyedSnapshot extends FullSnapshot {
+  /** As its summary tells. */
+  readonly files: number | undefined;
+  readonly bytes: number | undefined;
+}
+
+/** Snapshots of one place, and the captures of the database that lies there. */
+export interface Filestore {
+  /** Name of the database, which only captures tell. */
+  readonly database: string | undefined;
+  readonly hostname: string;
+  readonly paths: readonly string[];
+  /** Oldest first. */
+  readonly snapshots: readonly SurveyedSnapshot[];
+  readonly captures: readonly MarkedCapture[];
+}
+
+export interface SurveyedFilestore extends Filestore {
+  readonly watermark: Watermark;
+  readonly joint: JointMoments;
+}
+
+/** Reads what an archive holds. Throws ARCHIVE_NOT_FOUND and what the storage throws. */
+export async function surveyArchive(
+  archive: Archive,
+  { now, signal }: { readonly now: number; readonly signal?: AbortSignal | undefined },
+): Promise<SurveyedArchive> {
+  const catalogue = await loadCatalogue(archive, { now, signal });
+  requireArchive(archive, catalogue);
+  return {
+    archive,
+    inventory: takeInventory(catalogue, now),
+    reaches: databaseReaches(catalogue),
+    partialReach: await readPartials(archive, catalogue, signal),
+  };
+}
+
+/** The last partial segment of each timeline is one small object, and there are few timelines. */
+async function readPartials(
+  archive: Archive,
+  { wal, segmentSize }: Catalogue,
+  signal: AbortSignal | undefined,
+): Promise<Map<string, Lsn>> {
+  const reaches = new Map<string, Lsn>();
+  for (const { partials } of wal.values()) {
+    const last = [...partials.keys()].toSorted((a, b) => a - b).at(-1);
+    if (last === undefined) continue;
+    const object = partials.get(last)!;
+    const reach = await partialReach(archive, object, { segmentSize, signal });
+    if (reach !== undefined) reaches.set(object.path, reach);
+  }
+  return reaches;
+}
+
+/** Lists the snapshots of both repositories, and puts together what belongs together. Throws what the storages throw. */
+export async function surveyFilestores(options: {
+  readonly repository: Repository;
+  readonly captures: Repository | undefined;
+  readonly onDamage: (id: Id, error: HoldfastError) => void;
+  readonly signal?: AbortSignal | undefined;
+}): Promise<Filestore[]> {
+  const { repository, captures, onDamage, signal } = options;
+  const snapshots = await listSnapshots(repository, { onDamage, signal });
+  const captured = captures ? await listSnapshots(captures, { onDamage, signal }) : [];
+  const marked = captured.flatMap(({ id, snapshot }): MarkedCapture[] => {
+    const mark = readCaptureMark(snapshot.tags);
+    return mark === undefined ? [] : [{ id, mark, time: timeOf(snapshot.time) }];
+  });
+  return arrangeFilestores(snapshots, marked);
+}
+
+/**
+ * Sorts snapshots by host and paths, and gives each database's captures to the place whose snapshots they go on from, or
+ * else to the one whose path ends in its name, or to the only one there is. The place with the newest snapshot comes first.
+ */
+export function arrangeFilestores(
+  snapshots: readonly FoundSnapshot[],
+  captures: readonly MarkedCapture[],
+): Filestore[] {
+  const full = snapshots.filter(({ snapshot }) => readCaptureMark(snapshot.tags) === undefined);
+  const groups = Map.groupBy(full, ({ snapshot }) =>
+    JSON.stringify([snapshot.hostname, ...snapshot.paths.toSorted()]),
+  );
+  const places = [...groups.values()].map((found): Filestore => {
+    const { hostname, paths } = found.at(-1)!.snapshot;
+    return { database: undefined, hostname, paths, snapshots: found.map(surveyed), captures: [] };
+  });
+  const arranged = new Map<Filestore, Filestore[]>();
+  const homeless: Filestore[] = [];
+  for (const [database, own] of Map.groupBy(captures, ({ mark }) => mark.database)) {
+    const place = placeOf(database, own, places);
+    if (place === undefined)
+      homeless.push({ database, hostname: "", paths: [], snapshots: [], captures: own });
+    else
+      arranged.set(place, [...(arranged.get(place) ?? []), { ...place, database, captures: own }]);
+  }
+  return [...places.flatMap((place) => arranged.get(place) ?? [place]), ...homeless].toSorted(
+    (a, b) => newest(b) - newest(a),
+  );
+}
+
+function placeOf(
+  database: string,
+  captures: readonly MarkedCapture[],
+  places: readonly Filestore[],
+): Filestore | undefined {
+  const since = new Set(captures.map(({ mark }) => mark.since));
+  const isNamed = ({ paths }: Filestore): boolean =>
+    paths.some((path) => path.split("/").at(-1) === database);
+  return (
+    places.find(({ snapshots }) => snapshots.some(({ id }) => since.has(id))) ??
+    places.find(isNamed) ??
+    (places.length === 1 ? places[0] : undefined)
+  );
+}
+
+function surveyed({ id, snapshot }: FoundSnapshot): SurveyedSnapshot {
+  const { summary, time } = snapshot;
+  return {
+    id,
+    time: timeOf(summary?.backupStart || time),
+    end: summary?.backupEnd ? timeOf(summary.backupEnd) : undefined,
+    files: summary?.totalFilesProcessed,
+    bytes: summary?.totalBytesProcessed,
+  };
+}
+
+function newest({ snapshots, captures }: Filestore): number {
+  return Math.max(snapshots.at(-1)?.time ?? -Infinity, ...captures.map(({ time }) => time));
+}
+
+function timeOf(text: string): number {
+  return Number(parseTime(text) / 1_000_000n);
+}
+
+/** What a filestore and the archive add up to. */
+export function joinFilestore(
+  filestore: Filestore,
+  archive: SurveyedArchive | undefined,
+): SurveyedFilestore {
+  const { captures, snapshots } = filestore;
+  const watermark = computeWatermark({
+    captures,
+    catalogue: archive?.inventory.catalogue,
+    ...(archive && { partialReach: archive.partialReach }),
+  });
+  const { point } = watermark;
+  const isPositioned = captures.some(({ mark }) => mark.position !== undefined);
+  // Where positions are known they decide: what lies behind the watermark is not joint, whatever the clocks say.
+  const counted = isPositioned
+    ? captures.filter(
+        ({ mark }) =>
+          mark.position !== undefined &&
+          point !== undefined &&
+          mark.position.time <= point.position.time,
+      )
+    : captures;
+  const joint = findJointMoments({
+    snapshots,
+    captures: counted,
+    reaches: archive?.reaches ?? [],
+  });
+  return { ...filestore, watermark, joint };
+}
