@@ -12,12 +12,20 @@
 //
 // Exit status 1 when anything did not come back as it was.
 
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, chmodSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  chmodSync,
+  chownSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { query } from "../test/postgres/servers.ts";
+import { query, serverAccount } from "../test/postgres/servers.ts";
 import { installOdoo, type OdooProgram } from "./real-odoo/install.ts";
 import { DATABASE, startInstance, type Instance } from "./real-odoo/instance.ts";
 import { truthAt, type JournalLine } from "./real-odoo/journal.ts";
@@ -155,6 +163,8 @@ async function main(): Promise<void> {
   const transcript = new Transcript();
   const folder = mkdtempSync(join(tmpdir(), "holdfast-real-odoo-"));
   chmodSync(folder, 0o755);
+  const account = serverAccount();
+  if (account) chownSync(folder, account.uid, account.gid);
   transcript.rename(folder, "…");
   try {
     transcript.heading("A real Odoo");
@@ -181,13 +191,9 @@ async function main(): Promise<void> {
       await instance.destroy();
       isDestroyed = true;
       const faults: string[] = [];
-      for (const [index, moment] of moments.entries()) {
-        const number = index + 1;
-        const found = await recoverAndProve({
-          ...{ moment, number, journal, odoo, protection, transcript, folder },
-        });
-        faults.push(...found);
-      }
+      const run = { journal, odoo, protection, transcript, folder };
+      for (const [index, moment] of moments.entries())
+        faults.push(...(await recoverAndProve({ ...run, moment, number: index + 1 })));
       transcript.heading(`${moments.length} moments recovered, ${faults.length} faults`);
       if (faults.length > 0) process.exitCode = 1;
     } finally {

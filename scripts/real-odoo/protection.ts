@@ -1,9 +1,10 @@
 // Holdfast as a user runs it: the program bin/holdfast with a repository, an archive and an instance in its environment, one
 // command at a time or in the background. What each says goes into the transcript.
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runProgram, startProgram, type ProgramRun } from "../../test/postgres/program.ts";
+import { serverAccount } from "../../test/postgres/servers.ts";
 import type { Instance } from "./instance.ts";
 import type { Transcript } from "./transcript.ts";
 
@@ -11,7 +12,6 @@ import type { Transcript } from "./transcript.ts";
 export interface Running {
   /** Asks it to end, as a service manager does, and waits. Throws when its status is not 0. */
   readonly stop: () => Promise<void>;
-  readonly hasEnded: () => boolean;
 }
 
 /** Lines of a command's output that the transcript shows. */
@@ -20,6 +20,8 @@ const LINES_SHOWN = 40;
 export class Protection {
   readonly #environment: Readonly<Record<string, string>>;
   readonly #transcript: Transcript;
+  /** Rejects when a command in the background ends by itself. */
+  readonly #broken = Promise.withResolvers<never>();
 
   constructor(options: { instance: Instance; folder: string; transcript: Transcript }) {
     const { instance, folder, transcript } = options;
@@ -27,6 +29,7 @@ export class Protection {
     const password = join(folder, "password");
     writeFileSync(password, "only for this run\n", { mode: 0o600 });
     this.#transcript = transcript;
+    this.#broken.promise.catch(() => {});
     this.#environment = {
       HOME: folder,
       RESTIC_REPOSITORY: join(folder, "bucket", "filestore"),
@@ -38,7 +41,11 @@ export class Protection {
       HOLDFAST_FILESTORE: instance.filestore,
       HOLDFAST_SPOOL: join(folder, "spool"),
     };
-    mkdirSync(join(folder, "bucket"), { recursive: true });
+    mkdirSync(join(folder, "bucket"));
+    // The account of the servers: those of recovered copies read this archive, too.
+    const account = serverAccount();
+    for (const path of account ? [folder, password, join(folder, "bucket")] : [])
+      chownSync(path, account!.uid, account!.gid);
   }
 
   /** Runs a command to its end and tells it all. `statuses` are those that are no failure; `hidden` tells nothing. */
@@ -48,7 +55,11 @@ export class Protection {
   ): Promise<ProgramRun> {
     const { statuses = [0], hidden = false } = options;
     const begun = performance.now();
-    const ended = await runProgram(words, { env: this.#environment });
+    const ended = await Promise.race([
+      runProgram(words, { env: this.#environment, account: serverAccount() }),
+      // Nothing works as it should when one of these has ended.
+      this.#broken.promise,
+    ]);
     const seconds = ((performance.now() - begun) / 1000).toFixed(1);
     if (!hidden) {
       this.#transcript.say(`$ holdfast ${words.map(quoted).join(" ")}   (${seconds} s)`);
@@ -64,10 +75,19 @@ export class Protection {
   /** Starts a command that runs until it is stopped. */
   start(words: readonly string[]): Running {
     this.#transcript.say(`$ holdfast ${words.map(quoted).join(" ")} &`);
-    const { child, ended } = startProgram(words, { env: this.#environment });
+    const { child, ended } = startProgram(words, {
+      env: this.#environment,
+      account: serverAccount(),
+    });
+    let isStopping = false;
+    void ended.then(({ status, stdout, stderr }) => {
+      if (isStopping) return;
+      const what = `holdfast ${words.join(" ")} ended by itself with ${status}`;
+      this.#broken.reject(new Error(`${what}:\n${stderr}${stdout}`));
+    });
     return {
-      hasEnded: () => child.exitCode !== null || child.signalCode !== null,
       stop: async () => {
+        isStopping = true;
         if (child.exitCode === null) child.kill("SIGTERM");
         const { status, stdout, stderr } = await ended;
         this.#transcript.say(`holdfast ${words.slice(0, 2).join(" ")} was stopped; it said:`);
