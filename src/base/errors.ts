@@ -67,6 +67,7 @@ export const ERROR_CODES = {
   RECOVERY_INCOMPLETE: "a moment was recovered, but not all files that its database refers to",
   FILES_MISSING: "files that the database refers to are nowhere to be had",
   DRILL_FAILED: "a drill did not bring back what it should have",
+  STAGING_UNSAFE: "a copy for tests could still do what only the original may",
   ATTACHMENT_NOT_FOUND: "no attachment matches, or its content is nowhere",
   CREDENTIALS_INVALID: "the credentials for the storage cannot be used",
   STORAGE_NOT_FOUND: "the object does not exist",

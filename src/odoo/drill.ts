@@ -81,7 +81,8 @@ class Drill {
 
   /** Writes the marker and waits for it; undefined where there is none that the archive has. */
   async #mark(): Promise<DrillMarker | undefined> {
-    const { connectLive, target, archive, clock, random, patience, signal, files } = this.#options;
+    const { connectLive, target, archive, clock, random, patience, files } = this.#options;
+    const { signal, onStep } = this.#options;
     if (target.kind !== "latest") {
       this.#leave("marker", "this was a drill of an earlier moment");
       return undefined;
@@ -107,6 +108,7 @@ class Drill {
       return undefined;
     }
     const waiting = { clock, signal };
+    onStep?.("waiting until the archive has it");
     const late = await waitForArchive(archive, marker.position, {
       ...waiting,
       patience: patience.archive,
@@ -116,6 +118,7 @@ class Drill {
       return undefined;
     }
     if (files?.captures !== undefined) {
+      onStep?.("waiting for a capture after it");
       const missing = await waitForCapture(files.captures, marker.position, {
         ...waiting,
         patience: patience.capture,
@@ -175,7 +178,7 @@ class Drill {
     place: ScratchPlace,
     marker: DrillMarker | undefined,
   ): Promise<void> {
-    const { signal, onStep, quick = false } = this.#options;
+    const { signal, quick = false } = this.#options;
     const { choice } = recovered.plan;
     const { state, seconds } = recovered;
     this.#steps.push({ name: "restore", ms: Math.round(seconds.restore * 1000) });
@@ -215,7 +218,6 @@ class Drill {
     if (quick) this.#checks.push(skipped("indexes"));
     else await this.#checkIndexes(recovered, database);
     await this.#runCommand(recovered, { database, place });
-    onStep?.("done with the database");
   }
 
   async #checkFiles(references: References, place: ScratchPlace): Promise<void> {
