@@ -112,16 +112,24 @@ export class Runner {
       const started = clock.now();
       Object.assign(status, { state: "running", next: undefined });
       this.#tell({ instance, task: name, kind: "started" });
+      const failing = (error: unknown, next: number): void => {
+        failures += 1;
+        Object.assign(status, { state: "failing", next, error: describe(error) });
+        this.#tell({ instance, task: name, kind: "failed", error, next });
+        // An outage of hours is one line of the journal, not one for each attempt.
+        if (failures === 1) this.#noteFailure({ instance, task: name, started }, error);
+      };
       let failure: unknown;
       try {
         await service.run({
           signal,
           notice: (text) => this.#tell({ instance, task: name, kind: "notice", text }),
+          failing,
           working: (state) => {
             status.service = state;
             if (failures === 0) return;
             failures = 0;
-            Object.assign(status, { state: "running", error: undefined });
+            Object.assign(status, { state: "running", next: undefined, error: undefined });
             this.#tell({ instance, task: name, kind: "recovered" });
             this.#note({ instance, task: name, outcome: "recovered", started, ended: clock.now() });
           },
@@ -131,13 +139,8 @@ export class Runner {
         failure = error;
       }
       if (signal.aborted) break;
-      failures += 1;
-      const pause = pauseAfter(failures, SERVICE_PAUSES, random);
-      const next = clock.now() + pause;
-      Object.assign(status, { state: "failing", next, error: describe(failure) });
-      this.#tell({ instance, task: name, kind: "failed", error: failure, next });
-      // An outage of hours is one line of the journal, not one for each attempt.
-      if (failures === 1) this.#noteFailure({ instance, task: name, started }, failure);
+      const pause = pauseAfter(failures + 1, SERVICE_PAUSES, random);
+      failing(failure, clock.now() + pause);
       if (!(await this.#sleep(pause))) break;
     }
     this.#tell({ instance, task: name, kind: "stopped" });
@@ -300,9 +303,19 @@ function describe(error: unknown): { code: ErrorCode | undefined; message: strin
   return { code, message: messageOf(error) };
 }
 
-/** True for what a person has to look at; services are tried again even then, as nobody may be there to restart them. */
+/** What a person has to look at, or what took hours: it is not done again within minutes. */
+const PERMANENT: readonly ErrorCode[] = [
+  "USAGE",
+  "BUG",
+  "INCOMPLETE",
+  "SNAPSHOT_SHRUNK",
+  "SNAPSHOT_LAST",
+  "PAGES_DAMAGED",
+  "DRILL_FAILED",
+];
+
 function isPermanent(error: unknown): boolean {
-  return isHoldfastError(error, "USAGE", "BUG", "SNAPSHOT_SHRUNK", "SNAPSHOT_LAST");
+  return isHoldfastError(error, ...PERMANENT);
 }
 
 function pauseAfter(

@@ -15,6 +15,8 @@ export interface TaskRun {
 export interface ServiceRun extends TaskRun {
   /** It works: earlier failures do not count any more. `detail` is how it stands, for people and for --json. */
   readonly working: (detail: ServiceState) => void;
+  /** It does not work, and tries again by itself at `next`, in milliseconds since 1970. */
+  readonly failing: (error: unknown, next: number) => void;
 }
 
 /** How a service stands. */

@@ -1,0 +1,114 @@
+// The drill that a plan asks for: as `holdfast drill` with what the plan says, under locks that keep others from removing what it
+// reads, its report kept beside the captures.
+
+import { HoldfastError, messageOf } from "../base/errors.ts";
+import { runDrill, type DrillReport } from "../odoo/drill.ts";
+import { listDrills, packReport, readSigningKey, storeReport } from "../odoo/drill-reports.ts";
+import type { InstancePlan } from "../plan/plan.ts";
+import type { TaskResult, TaskRun } from "../plan/task.ts";
+import type { Connection } from "../postgres/connection.ts";
+import type { HeldLock } from "../repository/lock-holder.ts";
+import { acquireLock } from "../repository/locks.ts";
+import type { Repository } from "../repository/repository.ts";
+import type { ArchiveFlags } from "./archive-session.ts";
+import type { Context } from "./command.ts";
+import { openScratch, scratchFolder } from "./scratch-session.ts";
+import { PROGRAM_VERSION } from "./version.ts";
+
+/** Waiting for the marker, and for locks, in milliseconds. */
+const PATIENCE_MS = 5 * 60_000;
+const SUPERUSER = "postgres";
+
+export interface PlannedDrill {
+  readonly instance: InstancePlan;
+  readonly repository: Repository;
+  readonly captures: Repository | undefined;
+  readonly archive: ArchiveFlags;
+  /** Undefined when the plan names no database: then nothing can be passed. */
+  readonly connectLive: (() => Promise<Connection>) | undefined;
+  readonly database: string | undefined;
+}
+
+/** Drills. Throws DRILL_FAILED when a check failed. */
+export async function runPlannedDrill(
+  context: Context,
+  planned: PlannedDrill,
+  run: TaskRun,
+): Promise<TaskResult> {
+  const { repository, captures } = planned;
+  const { signal, notice } = run;
+  const locks: HeldLock[] = [];
+  let report: DrillReport;
+  try {
+    for (const each of captures ? [repository, captures] : [repository]) {
+      const options = { exclusive: false, retryFor: PATIENCE_MS, onNotice: notice, signal };
+      locks.push(await acquireLock(each, options));
+    }
+    const all = AbortSignal.any([signal, ...locks.map((lock) => lock.signal)]);
+    report = await drill(context, planned, { ...run, signal: all });
+  } finally {
+    for (const lock of locks) await lock.release();
+  }
+  await keep(context, { captures, report, run });
+  if (report.verdict !== "failed")
+    return { text: `the drill ${report.verdict}`, detail: { verdict: report.verdict } };
+  const failed = report.checks.filter(({ result }) => result === "failed");
+  throw new HoldfastError(
+    "DRILL_FAILED",
+    `the drill failed: ${failed.map(({ name, detail }) => `${name} (${detail})`).join("; ")}`,
+    { hint: "Mend what failed and drill again: a recovery would fail there, too." },
+  );
+}
+
+async function drill(
+  context: Context,
+  planned: PlannedDrill,
+  { signal, notice }: TaskRun,
+): Promise<DrillReport> {
+  const { clock, random, machine } = context;
+  const { instance, repository, captures, connectLive, database, archive } = planned;
+  const flags = { ...archive, superuser: SUPERUSER };
+  const before = captures ? await listDrills(captures, { signal }) : [];
+  return await runDrill({
+    ...(await openScratch(context, flags)),
+    target: { kind: "latest" },
+    connectLive,
+    database,
+    files: { repository, captures },
+    sample: instance.drill.sample,
+    after: before.at(-1)?.rotation ?? undefined,
+    patience: { archive: PATIENCE_MS, capture: PATIENCE_MS },
+    scratch: scratchFolder(context, flags),
+    machine,
+    program: `holdfast ${PROGRAM_VERSION}`,
+    clock,
+    random,
+    signal,
+    onNotice: notice,
+  });
+}
+
+/** A report that cannot be kept fails nothing. */
+async function keep(
+  { environment }: Context,
+  options: {
+    readonly captures: Repository | undefined;
+    readonly report: DrillReport;
+    readonly run: TaskRun;
+  },
+): Promise<void> {
+  const { captures, report, run } = options;
+  if (captures === undefined) return;
+  const given = environment["HOLDFAST_DRILL_KEY"];
+  const key = given ? readSigningKey(given) : undefined;
+  try {
+    await storeReport(captures, packReport(report, key), {
+      program: `holdfast ${PROGRAM_VERSION}`,
+      retryFor: PATIENCE_MS,
+      signal: run.signal,
+    });
+  } catch (error) {
+    if (run.signal.aborted) throw error;
+    run.notice(`the report is not kept beside the captures: ${messageOf(error)}`);
+  }
+}
