@@ -1,9 +1,12 @@
-// How long it takes to read what a million attachments refer to, and to compare that with a filestore's names:
+// How long it takes to read what a million attachments refer to, to compare that with a filestore's names, and to keep and
+// search their catalogue:
 //   node scripts/run.mjs bench/references.ts [--rows N]
 // Beside it the same statement with nobody reading its answer but a counter: what lies above is ours.
 
 import { createHash } from "node:crypto";
 import { parseArgs } from "node:util";
+import { AttachmentCatalogue } from "../src/odoo/catalogue.ts";
+import { searchCatalogue } from "../src/odoo/catalogue-search.ts";
 import { connect } from "../src/postgres/connection.ts";
 import { readReferences } from "../src/odoo/read-references.ts";
 import { Sha1Set } from "../src/odoo/sha1-set.ts";
@@ -53,6 +56,47 @@ try {
       if (missing > 0) throw new Error(`${missing} missing of ${names.size}`);
     });
   }
+  const catalogue = new AttachmentCatalogue();
+  const segments = new Map<string, Buffer>();
+  const store = (): void => {
+    for (const { name, bytes } of catalogue.changes().add) segments.set(name, Buffer.from(bytes));
+    for (const name of catalogue.changes().drop) segments.delete(name);
+    catalogue.stored();
+  };
+  await time("a catalogue of all, as at its beginning", async () => {
+    let waiting: number;
+    let isFirst = true;
+    do {
+      ({ waiting } = await catalogue.observe({ connection, full: isFirst }));
+      isFirst = false;
+      store();
+    } while (waiting > 0);
+  });
+  const size = [...segments.values()].reduce((sum, { length }) => sum + length, 0);
+  console.log(`  ${segments.size} segments, ${(size / 1e6).toFixed(0)} MB`);
+  await time("a tick without news", () => catalogue.observe({ connection, full: false }));
+  await time("all rows compared, without news", () =>
+    catalogue.observe({ connection, full: true }),
+  );
+  await time("loaded again, as after a restart", async () => {
+    const again = new AttachmentCatalogue();
+    for (const [name, bytes] of segments) again.load(name, bytes);
+    if (again.size !== count) throw new Error(`${again.size} of ${count} rows`);
+  });
+  const opened = {
+    async *segments() {
+      yield* segments.values();
+    },
+  };
+  await time("one attachment by its number", () =>
+    searchCatalogue(opened, { ids: new Set([count >> 1]) }, { max: 10 }),
+  );
+  await time("those of one record", () =>
+    searchCatalogue(opened, { model: "product.template", recordId: 4711 }, { max: 10 }),
+  );
+  await time("by a pattern of names", () =>
+    searchCatalogue(opened, { name: (name) => name.endsWith("4711") }, { max: 1000 }),
+  );
   await connection.close();
 } finally {
   await server.stop();

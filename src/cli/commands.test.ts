@@ -64,6 +64,8 @@ test("commands that only print end with their reader, all others go on", async (
     "secrets check",
     "pg list",
     "pg info",
+    "attachment find",
+    "attachment versions",
     "version",
   ]);
 });
@@ -72,6 +74,8 @@ test("commands that only print end with their reader, all others go on", async (
 const OWN_PAGES: Readonly<Record<string, string>> = {
   pg: "operations/postgres.md",
   capture: "operations/odoo-capture.md",
+  attachment: "operations/attachments.md",
+  verify: "operations/odoo-verify.md",
   drill: "operations/drill.md",
   staging: "operations/staging.md",
   "export-zip": "operations/export-zip.md",

@@ -50,13 +50,11 @@ export interface AttachmentVersion extends AttachmentContent {
 /** Longest line that is believed: a name has no bound in Odoo, but nobody types this much. */
 const LINE_MAX = 1 << 20;
 
-/** The content of a version as it stands at the end of its line. Two are equal exactly if these are. */
+/** The content of a version as it stands at the end of its line, without what is null. Two are equal exactly if these are. */
 export function contentText(content: AttachmentContent): string {
   const { name, res_model, res_field, res_id, mimetype, size, sha1, elsewhere } = content;
-  const text = JSON.stringify({ name, res_model, res_field, res_id, mimetype, size, sha1 });
-  return elsewhere === undefined
-    ? text.slice(1)
-    : `${text.slice(1, -1)},"elsewhere":"${elsewhere}"}`;
+  const fields = { name, res_model, res_field, res_id, mimetype, size, sha1, elsewhere };
+  return JSON.stringify(fields, (_, value: unknown) => value ?? undefined).slice(1);
 }
 
 /** The line of a version. `content` is that of `contentText`; `xmin` is the transaction that wrote the row. */
