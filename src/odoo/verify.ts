@@ -89,7 +89,7 @@ export async function verifyAttachments(options: VerifyOptions): Promise<VerifyR
     source.kind === "folder"
       ? await lookAtFolder(options, source.folder, seen)
       : await lookAtPool(options, source.pool, seen);
-  const findings = await withRecords(connection, seen.findings(), signal);
+  const { findings, gone } = await withRecords(connection, seen.findings(), signal);
   const bundles = findings
     .filter(({ regenerable }) => regenerable)
     .flatMap(({ records }) => records.filter(({ bundle }) => bundle).map(({ id }) => id));
@@ -99,6 +99,7 @@ export async function verifyAttachments(options: VerifyOptions): Promise<VerifyR
     ok: seen.ok,
     findings,
     ...looked,
+    goneMeanwhile: looked.goneMeanwhile + gone,
     repairBundles: bundleRepair([...new Set(bundles)].toSorted((a, b) => a - b)),
   };
 }
@@ -245,16 +246,20 @@ function knownBytes({ files: { sizes } }: References): number {
   return sizes.reduce((sum, size) => sum + Math.max(0, size), 0);
 }
 
+/** Adds the rows. A finding that was looked up and has none by now is no finding any more. */
 async function withRecords(
   connection: Connection,
   findings: readonly FileFinding[],
   signal: AbortSignal | undefined,
-): Promise<FileFinding[]> {
-  const [again, lost] = [true, false].map((wanted) =>
+): Promise<{ findings: FileFinding[]; gone: number }> {
+  const asked = [true, false].flatMap((wanted) =>
     findings.filter(({ regenerable }) => regenerable === wanted).slice(0, RECORDS_MAX),
   );
-  const paths = [...lost!, ...again!].map(({ path }) => path);
-  if (paths.length === 0) return [...findings];
-  const records = await readRecords(connection, paths, { signal });
-  return findings.map((finding) => ({ ...finding, records: records.get(finding.path) ?? [] }));
+  if (asked.length === 0) return { findings: [...findings], gone: 0 };
+  const paths = new Set(asked.map(({ path }) => path));
+  const records = await readRecords(connection, [...paths], { signal });
+  const left = findings
+    .map((finding) => ({ ...finding, records: records.get(finding.path) ?? [] }))
+    .filter(({ path, records: rows }) => rows.length > 0 || !paths.has(path));
+  return { findings: left, gone: findings.length - left.length };
 }
