@@ -99,7 +99,8 @@ export function findJointMoments(options: {
   const isIn = (time: number, all: readonly TimeStretch[]): boolean =>
     all.some(({ from, to }) => from <= time && time <= to);
   const moments = snapshots
-    .filter(({ time }) => isIn(time, reaches) && !isIn(time, stretches))
+    // One that a stretch begins with adds nothing to it.
+    .filter(({ time, end = time }) => isIn(time, reaches) && !isIn(end, stretches))
     .map(({ id, time }) => ({ snapshot: id, time }))
     .toSorted((a, b) => a.time - b.time);
   return { stretches, moments };

@@ -41,12 +41,15 @@ export class Journal {
   #entries: JournalEntry[];
   /** Lines of the file, whatever is in them. */
   #lines: number;
+  /** The file ends in a line that a crash cut off. */
+  #isTorn: boolean;
   #last: Promise<void> = Promise.resolve();
 
   constructor(path: string, content: string) {
     this.#path = path;
     this.#entries = parseJournal(content);
     this.#lines = content.split("\n").length;
+    this.#isTorn = content !== "" && !content.endsWith("\n");
   }
 
   /** Oldest first. */
@@ -88,13 +91,13 @@ export class Journal {
     }
     const file = await open(this.#path, "a", 0o600);
     try {
-      // A line that a crash cut off must not swallow this one.
-      await file.appendFile(`\n${formatEntry(entry)}\n`);
+      await file.appendFile(`${this.#isTorn ? "\n" : ""}${formatEntry(entry)}\n`);
       await file.datasync();
     } finally {
       await file.close();
     }
-    this.#lines += 2;
+    this.#isTorn = false;
+    this.#lines += 1;
   }
 
   async #replace(): Promise<void> {
