@@ -20,6 +20,9 @@ import type { JointPosition } from "./capture-mark.ts";
 /** Rows whose content is read at one observation: more wait for the next one, so that no tick is long and none takes much memory. */
 const ROWS_MAX = 20_000;
 
+/** A past of fewer lines is not worth any work. */
+const PAST_MIN = 10_000;
+
 export interface ObserveOptions {
   /** To the instance's database, outside a transaction. */
   readonly connection: Connection;
@@ -45,6 +48,8 @@ export class AttachmentCatalogue {
   /** Greatest number that was seen: what is above is new. */
   #lastId = 0;
   #mark = 0;
+  /** Lines that were read and that say nothing of what is there now. */
+  #past = 0;
   #seen: Observation | undefined;
   #seenFull: Observation | undefined;
   /** The full observation before the one that found what is waiting. */
@@ -58,6 +63,11 @@ export class AttachmentCatalogue {
   /** Rows that are known to be there. */
   get size(): number {
     return this.#known.size;
+  }
+
+  /** More of the catalogue is past than present: `compactSegments` would make it smaller. */
+  get isLarge(): boolean {
+    return this.#past > PAST_MIN && this.#past > this.#known.size;
   }
 
   /** Names of the segments that a capture has to have, in order. */
@@ -104,6 +114,7 @@ export class AttachmentCatalogue {
     const version = VERSION.exec(line);
     if (version) {
       const id = Number(version[1]);
+      if (version[3] !== undefined || this.#known.find(id) >= 0) this.#past++;
       if (version[3] === undefined) this.#known.set(id, Number(version[2]), printOf(version[4]!));
       else this.#known.remove(id);
       this.#lastId = Math.max(this.#lastId, id);
@@ -111,6 +122,7 @@ export class AttachmentCatalogue {
     }
     const end = END.exec(line);
     if (end) {
+      this.#past++;
       this.#known.remove(Number(end[1]));
       return;
     }

@@ -5,6 +5,8 @@ import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { connect, type Connection } from "../../src/postgres/connection.ts";
 import { AttachmentCatalogue } from "../../src/odoo/catalogue.ts";
+import { compactSegments } from "../../src/odoo/catalogue-compaction.ts";
+import { searchCatalogue } from "../../src/odoo/catalogue-search.ts";
 import { readCatalogueLine, type AttachmentVersion } from "../../src/odoo/catalogue-lines.ts";
 import { settingsOf } from "../postgres/base-backups.ts";
 import { skipWithoutServer, startTestServer, type TestServer } from "../postgres/servers.ts";
@@ -235,5 +237,54 @@ describe("the attachment catalogue", { skip: skipWithoutServer(15) }, () => {
       Array.from({ length: 3600 }, (_, i) => i + 1),
     );
     assert.equal(stored.open().size, 3600);
+  });
+
+  test("compacted, it says the same of everything that is kept, and goes on from there", async () => {
+    const stored = new Stored();
+    const catalogue = new AttachmentCatalogue();
+    await connection.query(fileRow("one") + fileRow("two") + fileRow("three"));
+    await catalogue.observe({ connection, full: true });
+    await connection.query("DELETE FROM ir_attachment WHERE id = 1");
+    await catalogue.observe({ connection, full: true });
+    const before = Date.now();
+    await connection.query(
+      `UPDATE ir_attachment SET name = 'renamed', write_date = clock_timestamp() AT TIME ZONE 'UTC' WHERE id = 2;
+       DELETE FROM ir_attachment WHERE id = 3; ${fileRow("four")}`,
+    );
+    await catalogue.observe({ connection, full: true });
+    stored.store(catalogue);
+    const search = async (files: ReadonlyMap<string, Uint8Array>) => {
+      const segments = async function* () {
+        for (const [, bytes] of [...files].toSorted()) yield Buffer.from(bytes);
+      };
+      return (await searchCatalogue({ segments }, {}, { max: 100 })).found;
+    };
+    const whole = await search(stored.files);
+    const compact = async (time: number): Promise<Map<string, Uint8Array>> => {
+      const files = new Map<string, Uint8Array>();
+      const names = [...stored.files.keys()].toSorted();
+      const read = async (name: string) => stored.files.get(name)!;
+      for await (const { name, bytes } of compactSegments({ names, read, before: time })) {
+        assert.ok(!stored.files.has(name), "no name is used again");
+        files.set(name, bytes);
+      }
+      return files;
+    };
+    assert.deepEqual(await search(await compact(0)), whole);
+    const small = await compact(before);
+    assert.deepEqual(
+      (await search(small)).map(({ id }) => id),
+      [4, 3, 2],
+      "what ended before is gone",
+    );
+    assert.deepEqual(await search(small), whole.slice(0, 3));
+    const again = new AttachmentCatalogue();
+    for (const [name, bytes] of small) again.load(name, bytes);
+    assert.deepEqual(await again.observe({ connection, full: true }), {
+      versions: 0,
+      ends: 0,
+      waiting: 0,
+    });
+    assert.deepEqual(again.changes(), { add: [], drop: [] });
   });
 });
