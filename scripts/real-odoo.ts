@@ -27,7 +27,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { query, serverAccount } from "../test/postgres/servers.ts";
 import { installOdoo, type OdooProgram } from "./real-odoo/install.ts";
-import { DATABASE, startInstance, type Instance } from "./real-odoo/instance.ts";
+import { conninfoOf, DATABASE, startInstance, type Instance } from "./real-odoo/instance.ts";
 import { truthAt, type JournalLine } from "./real-odoo/journal.ts";
 import { prove } from "./real-odoo/proof.ts";
 import { Protection } from "./real-odoo/protection.ts";
@@ -50,8 +50,9 @@ interface Moment {
   readonly name: string;
   /** Words of `holdfast recover` that name it. */
   readonly words: readonly string[];
-  /** Seconds since 1970. */
-  readonly at: number;
+  /** Between which two it lies, in seconds since 1970. */
+  readonly from: number;
+  readonly to: number;
 }
 
 const RESTORE_POINT = "before-the-import";
@@ -72,7 +73,7 @@ function pickMoments(from: number, to: number, count: number): Moment[] {
   const part = (to - from) / count;
   return Array.from({ length: count }, (_, number) => {
     const at = Math.round((from + part * (number + Math.random())) * 1000) / 1000;
-    return { name: timeWords(at), words: ["--at", timeWords(at)], at };
+    return { name: timeWords(at), words: ["--at", timeWords(at)], from: at, to: at };
   });
 }
 
@@ -83,6 +84,15 @@ function tellJournal(transcript: Transcript, journal: readonly JournalLine[]): v
   const removed = journal.reduce((sum, line) => sum + (line.removed ?? 0), 0);
   const told = [...counts].map(([kind, count]) => `${count} ${kind}`).join(", ");
   transcript.say(`transactions: ${told}; the garbage collections removed ${removed} files`);
+}
+
+/** A moment that has a name. */
+async function createRestorePoint({ postgres }: Instance): Promise<Moment> {
+  const from = Date.now() / 1000;
+  const sql = "SELECT pg_create_restore_point($1)";
+  await query(postgres.connection(DATABASE), sql, [RESTORE_POINT]);
+  const words = ["--restore-point", RESTORE_POINT];
+  return { name: `restore point ${RESTORE_POINT}`, words, from, to: Date.now() / 1000 };
 }
 
 /** Protects the instance while it works; moments and the journal. */
@@ -107,14 +117,7 @@ async function liveUnderProtection(run: {
   const half = Number(options.seconds) * 500;
   await sleep(half);
   await protection.run(["backup", instance.filestore]);
-  await query(instance.postgres.connection(DATABASE), "SELECT pg_create_restore_point($1)", [
-    RESTORE_POINT,
-  ]);
-  const named = {
-    name: RESTORE_POINT,
-    words: ["--restore-point", RESTORE_POINT],
-    at: Date.now() / 1000,
-  };
+  const named = await createRestorePoint(instance);
   await sleep(half);
   const to = Date.now() / 1000;
   await traffic.stop();
@@ -124,6 +127,8 @@ async function liveUnderProtection(run: {
   transcript.say(`visitors loaded ${pages} pages with all their assets, ${faults.length} faults`);
   for (const fault of faults) transcript.say(`  ${fault}`);
   await sleep(11_000);
+  await protection.run(["verify"]);
+  await protection.run(["status"]);
   await capture.stop();
   await receiver.stop();
   const moments = pickMoments(from, to, Number(options.moments));
@@ -150,7 +155,11 @@ async function recoverAndProve(run: {
     odooData: target,
     database: DATABASE,
     folder: join(folder, "odoo-of-copy"),
-    truth: truthAt(journal, moment.at),
+    truth: truthAt(journal, moment),
+    meanwhile: async (postgres, filestore) => {
+      const copy = conninfoOf(postgres);
+      await protection.run(["verify", "-d", copy, "--filestore", filestore]);
+    },
   });
   for (const fact of facts) transcript.say(`  ✓ ${fact}`);
   for (const fault of faults.slice(0, 20)) transcript.say(`  ✗ ${fault}`);

@@ -59,7 +59,7 @@ export async function startInstance(options: {
       place,
       server,
       filestore,
-      conninfo: `host=127.0.0.1 port=${postgres.port} user=${ROLE} dbname=${DATABASE}`,
+      conninfo: conninfoOf(postgres),
       initialSeconds,
       async destroy() {
         await end();
@@ -71,6 +71,11 @@ export async function startInstance(options: {
     await postgres.stop();
     throw error;
   }
+}
+
+/** How Holdfast connects to the live server, or to that of a copy. */
+export function conninfoOf({ port }: TestServer): string {
+  return `host=127.0.0.1 port=${port} user=${ROLE} dbname=${DATABASE}`;
 }
 
 /** The statements of docs/operations/postgres-roles.md, and no more. */

@@ -38,16 +38,19 @@ export function readJournal(paths: readonly string[]): JournalLine[] {
   return lines.toSorted((a, b) => a.after - b.after);
 }
 
-/** What must be true `at` a moment, in seconds since 1970. */
-export function truthAt(journal: readonly JournalLine[], at: number): Truth {
+/** What must be true at a moment that lies between two, in seconds since 1970. */
+export function truthAt(
+  journal: readonly JournalLine[],
+  { from, to }: { from: number; to: number },
+): Truth {
   const present = new Map<number, string>();
   const open = new Set<number>();
   const absent = new Set<number>();
   for (const { before, after, changes = {} } of journal) {
     for (const [key, sha1] of Object.entries(changes)) {
       const id = Number(key);
-      if (before !== undefined && before <= at && after > at) open.add(id);
-      if (after <= at) {
+      if (before !== undefined && before <= to && after > from) open.add(id);
+      if (after <= from) {
         if (sha1 !== null) present.set(id, sha1);
         else present.delete(id);
       }

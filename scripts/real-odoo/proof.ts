@@ -23,6 +23,8 @@ export interface Recovered {
   /** For configuration and logs. */
   readonly folder: string;
   readonly truth: Truth;
+  /** Called while the recovered server runs and before Odoo is started on it. */
+  readonly meanwhile: (postgres: TestServer, filestore: string) => Promise<void>;
 }
 
 export interface Proof {
@@ -48,7 +50,9 @@ export async function prove(recovered: Recovered): Promise<Proof> {
   await using postgres = await startTestServer({ dataDirectory, tcp: true });
   const rows = await attachments(postgres, database);
   compareRows({ rows, truth, facts, faults });
-  compareFiles({ rows, folder: join(odooData, "filestore", database), facts, faults });
+  const filestore = join(odooData, "filestore", database);
+  compareFiles({ rows, folder: filestore, facts, faults });
+  await recovered.meanwhile(postgres, filestore);
   giveToOdoo(odooData);
   await lookAtPages({ ...recovered, postgres, facts, faults });
   const after = await attachments(postgres, database);
