@@ -16,6 +16,7 @@ import { readCaptureMark, type CaptureMark } from "../capture-mark.ts";
 import { sideFolder } from "../capture-side-files.ts";
 import { Sha1Set } from "../sha1-set.ts";
 import { isSha1, isStoreFolder } from "../store-name.ts";
+import type { EarlierCapture } from "./earlier-captures.ts";
 import { fullNames, newestFullSnapshot } from "./full-snapshot.ts";
 import type { FullNames, FullSnapshot } from "./full-snapshot.ts";
 import { SideFiles } from "./side-files.ts";
@@ -41,8 +42,8 @@ export interface Period {
   readonly known: Sha1Set;
   readonly tree: StoreTree;
   readonly side: SideFiles;
-  /** Captures that the next one replaces: it has all that they have. */
-  readonly superseded: readonly Id[];
+  /** Captures of this period, oldest first: the next one has all that they have. */
+  readonly captures: readonly EarlierCapture[];
   /** That of the newest capture, also of an earlier period. */
   readonly mark: CaptureMark | undefined;
 }
@@ -78,7 +79,11 @@ export async function loadPeriod(options: PeriodOptions): Promise<Period> {
     known: loader.known,
     tree: loader.tree,
     side,
-    superseded: own.map(({ id }) => id),
+    captures: own.map(({ id, snapshot, mark }) => ({
+      id,
+      time: Number(parseTime(snapshot.time) / 1_000_000n),
+      hasPosition: mark.position !== undefined,
+    })),
     mark: newest?.mark,
   };
 }
@@ -89,6 +94,8 @@ class Loader {
   readonly #doubtful: Sha1Set;
   readonly #options: PeriodOptions;
   readonly #reader: BlobReader;
+  /** Captures of one period have most of their folders in common. */
+  readonly #walked = new Set<Id>();
 
   constructor(options: PeriodOptions, { trusted, doubtful }: FullNames) {
     this.#options = options;
@@ -105,6 +112,8 @@ class Loader {
       const root = await findDirectory(this.#reader, snapshot.tree, textToByteString(path), signal);
       for (const node of iterateTree(await this.#reader.read("tree", root, signal))) {
         if (node.subtree === null || !isStoreFolder(node.name)) continue;
+        if (this.#walked.has(node.subtree)) continue;
+        this.#walked.add(node.subtree);
         this.tree.setFolder({ ...node, subtree: null });
         await this.#tolerant(() => this.#loadFolder(node.name, node.subtree!, carry));
       }

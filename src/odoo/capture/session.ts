@@ -21,6 +21,8 @@ import { createNode } from "../../restic/tree-node.ts";
 import type { TreeNode } from "../../restic/tree-node.ts";
 import { captureTags, type CaptureMark } from "../capture-mark.ts";
 import { sideFolder } from "../capture-side-files.ts";
+import { parseTime } from "../../restic/go-time.ts";
+import { goingCaptures, type EarlierCapture } from "./earlier-captures.ts";
 import { CaptureWriter } from "./capture-writer.ts";
 import type { StoredContent } from "./capture-writer.ts";
 import { statFolder } from "./folder-watch.ts";
@@ -64,7 +66,8 @@ export class CaptureSession {
   /** What was seen of folders when they were listed last. */
   readonly #folders = new Map<string, TreeNode>();
   readonly #ancestors: readonly (readonly [string, TreeNode])[];
-  #superseded: readonly Id[];
+  /** Captures of this period, oldest first. */
+  #earlier: readonly EarlierCapture[];
   #taken: Taken = { files: 0, bytes: 0 };
   #mark: CaptureMark | undefined;
   /** Stored bytes of the last commit. */
@@ -78,7 +81,7 @@ export class CaptureSession {
     this.#lock = parts.lock;
     this.#writer = parts.writer;
     this.#period = parts.period;
-    this.#superseded = parts.period.superseded;
+    this.#earlier = parts.period.captures;
     this.#mark = parts.period.mark;
     this.#opened = this.#now();
     this.#ancestors = ancestorsOf(options);
@@ -141,7 +144,9 @@ export class CaptureSession {
 
   /** True when a commit is due whatever was taken: there is something to clean up, or to replace. */
   get isUntidy(): boolean {
-    return this.#superseded.length > 1 || this.side.isChanged;
+    const newest = this.#earlier.at(-1);
+    const before = this.#earlier.slice(0, -1);
+    return (newest && goingCaptures(before, newest).length > 0) || this.side.isChanged;
   }
 
   /** Takes down what was seen of a folder. */
@@ -222,7 +227,8 @@ export class CaptureSession {
     );
     this.#taken = { files: 0, bytes: 0 };
     this.#mark = full;
-    await this.#removeSuperseded(id, onNotice);
+    const time = millisecondsOf(began);
+    await this.#replaceEarlier({ id, time, hasPosition: full.position !== undefined }, onNotice);
     return id;
   }
 
@@ -231,19 +237,20 @@ export class CaptureSession {
     await this.#lock.release();
   }
 
-  /** Those that cannot be removed now are tried again with the next commit. */
-  async #removeSuperseded(newest: Id, onNotice: (text: string) => void): Promise<void> {
+  /** Removes those that go; what cannot be removed now is tried again with the next commit. */
+  async #replaceEarlier(newest: EarlierCapture, onNotice: (text: string) => void): Promise<void> {
     const { captures } = this.#options;
-    const left: Id[] = [];
-    for (const id of this.#superseded) {
+    const gone = new Set<EarlierCapture>();
+    for (const capture of goingCaptures(this.#earlier, newest)) {
       try {
-        await captures.remove("snapshot", id, this.#lock.signal);
+        await captures.remove("snapshot", capture.id, this.#lock.signal);
+        gone.add(capture);
       } catch (error) {
-        onNotice(`the capture ${id.slice(0, 8)} cannot be removed: ${messageOf(error)}`);
-        left.push(id);
+        const name = capture.id.slice(0, 8);
+        onNotice(`the capture ${name} cannot be removed: ${messageOf(error)}`);
       }
     }
-    this.#superseded = [...left, newest];
+    this.#earlier = [...this.#earlier.filter((one) => !gone.has(one)), newest];
   }
 
   #folderNode(name: string): TreeNode {
@@ -281,6 +288,10 @@ export class CaptureSession {
     const { captures, metadata } = this.#options;
     return timeText(metadata, captures.machine.clock.nowNanoseconds());
   }
+}
+
+function millisecondsOf(time: string): number {
+  return Number(parseTime(time) / 1_000_000n);
 }
 
 function directoryNode(metadata: MetadataContext, name: string, stat: BigIntStats): TreeNode {
