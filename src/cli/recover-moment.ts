@@ -1,20 +1,28 @@
 // `recover` with a moment: planned, shown, and carried out beside whatever is live.
 
+import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HoldfastError } from "../base/errors.ts";
 import type { Progress } from "../base/progress.ts";
+import { copyDatabase, requireNewDatabase } from "../odoo/copy-database.ts";
 import { hasAllFiles, type FilesReport } from "../odoo/recover-files.ts";
+import { recoveryDocument } from "../odoo/recovery-document.ts";
 import { planRecovery, type RecoveryPlan } from "../odoo/recovery-plan.ts";
 import {
   recoverMoment,
   type RecoverMomentOptions,
   type RecoveryEvents,
+  type RecoveryReport,
   type RecoveryStage,
 } from "../odoo/recovery.ts";
-import { findServerPrograms } from "../postgres/server-programs.ts";
+import { makeScratchPlace, removeLeftPlaces } from "../odoo/scratch-place.ts";
+import { findClientProgram } from "../postgres/client-programs.ts";
+import type { ConnectionSettings } from "../postgres/connection.ts";
+import { findServerPrograms, type ServerPrograms } from "../postgres/server-programs.ts";
 import { openNamedArchive } from "./archive-session.ts";
 import type { Context } from "./command.ts";
+import { namedDatabase } from "./database-option.ts";
 import { EXIT } from "./exit-status.ts";
 import { openInstance } from "./instance-session.ts";
 import { ProgressDisplay } from "./progress.ts";
@@ -31,12 +39,113 @@ import { quoteUnprintable } from "./terminal-text.ts";
 import { PROGRAM_VERSION } from "./version.ts";
 import { serverVariables, walCommand } from "./wal-command.ts";
 
-/** Recovers a moment into a new directory. Throws RECOVERY_INCOMPLETE when it came back without all its files. */
-export async function recoverToDirectory(context: Context, flags: RecoverFlags): Promise<number> {
-  const { output, clock, random } = context;
+/** Recovers a moment, where the options say. Throws RECOVERY_INCOMPLETE when it came back without all its files. */
+export async function recoverNamedMoment(context: Context, flags: RecoverFlags): Promise<number> {
+  return flags.intoServer === undefined
+    ? await recoverToDirectory(context, flags)
+    : await recoverIntoServer(context, flags);
+}
+
+async function recoverToDirectory(context: Context, flags: RecoverFlags): Promise<number> {
   const root = targetFolder(context, flags);
-  const target = momentTarget(flags);
   const accounts = accountsOf(context, flags);
+  const found = { root, accounts };
+  return await withPlan(context, flags, found, async ({ plan, programs, events, signal }) => {
+    return await watched(events, {
+      plan,
+      programs,
+      ...serverOptions(context, flags, plan),
+      accounts,
+      leavePaused: flags.leavePaused === true,
+      events,
+      signal,
+    });
+  });
+}
+
+/** The report of what was recovered into a server lies beside the files: there is no other folder. */
+const REPORT_SUFFIX = "-recovery-report.json";
+
+async function recoverIntoServer(context: Context, flags: RecoverFlags): Promise<number> {
+  const { machine, environment, signal: stopped } = context;
+  const { name, filestore, target } = await serverTarget(context, flags);
+  const accounts = accountsOf(context, flags);
+  const parent = flags.scratch === undefined ? tmpdir() : pathFrom(context, flags.scratch);
+  await removeLeftPlaces({ parent, machine, account: accounts.database });
+  await requireNewDatabase({ target, name, major: 0, signal: stopped });
+  await using place = await makeScratchPlace({ parent, machine, account: accounts.database });
+  const into = `${name}, new in the server`;
+  const found = { root: join(place.path, "moment"), filestore, accounts, into };
+  return await withPlan(context, flags, found, async ({ plan, programs, events, signal }) => {
+    const { major } = plan.database;
+    await requireNewDatabase({ target, name, major, signal });
+    const options = { major, folder: flags.postgresBin, path: environment["PATH"], signal };
+    const clients = {
+      pgDump: await findClientProgram("pg_dump", options),
+      psql: await findClientProgram("psql", options),
+    };
+    const report = await watched(events, {
+      plan,
+      programs,
+      ...serverOptions(context, flags, plan),
+      accounts,
+      keepsDatabase: false,
+      copyTo: async (recovered, database) =>
+        await copyDatabase({ recovered, database, target, name, programs: clients, signal }),
+      events,
+      signal,
+    });
+    const document = JSON.stringify(recoveryDocument(report), undefined, 2);
+    writeFileSync(`${filestore}${REPORT_SUFFIX}`, `${document}\n`);
+    return report;
+  });
+}
+
+/** The server, the database's new name and the folder for the files. Throws USAGE. */
+async function serverTarget(
+  context: Context,
+  { intoServer, newDatabase, filestore, to }: RecoverFlags,
+): Promise<{ name: string; filestore: string; target: ConnectionSettings }> {
+  const missing =
+    newDatabase === undefined ? "--new-database" : filestore === undefined ? "--filestore" : "";
+  if (missing !== "" || to !== undefined)
+    throw new HoldfastError(
+      "USAGE",
+      to === undefined
+        ? `--into-server needs ${missing}`
+        : "a moment goes to one place at a time: --to or --into-server",
+      {
+        hint: "Name a database that does not exist with --new-database, and a new folder for its files with --filestore.",
+      },
+    );
+  const target = await namedDatabase(context, { dbname: intoServer! });
+  return { name: newDatabase!, filestore: pathFrom(context, filestore!), target };
+}
+
+/** What a recovery is carried out with. */
+interface Prepared {
+  readonly plan: RecoveryPlan;
+  readonly programs: ServerPrograms;
+  readonly events: MomentEvents;
+  readonly signal: AbortSignal;
+}
+
+/** Plans with the named archive and repositories, shows the plan, lets `work` recover unless this is a dry run, and reports. */
+async function withPlan(
+  context: Context,
+  flags: RecoverFlags,
+  found: {
+    readonly root: string;
+    readonly filestore?: string;
+    readonly accounts: ReturnType<typeof accountsOf>;
+    /** Where the database goes, for people. */
+    readonly into?: string;
+  },
+  work: (prepared: Prepared) => Promise<RecoveryReport>,
+): Promise<number> {
+  const { output, clock, random } = context;
+  const target = momentTarget(flags);
+  const timeline = timelineOf(flags);
   const archive = await openNamedArchive(context, flags);
   await using instance = await openInstance(context, flags, { lock: "read" });
   const { repository, captures, signal } = instance;
@@ -44,30 +153,23 @@ export async function recoverToDirectory(context: Context, flags: RecoverFlags):
   const plan = await planRecovery({
     archive,
     target,
-    timeline: timelineOf(flags),
+    timeline,
     backup: flags.backup,
     repository,
     captures,
     database: flags.database,
-    root,
-    account: accounts.database,
+    root: found.root,
+    filestore: found.filestore,
+    account: found.accounts.database,
     clock,
     random,
     onDamage: events.damage,
     signal,
   });
-  reportRecoveryPlan(output, plan, clock.now());
+  reportRecoveryPlan(output, plan, { now: clock.now(), ...(found.into && { into: found.into }) });
   const programs = await programsOf(context, flags, plan);
   if (flags.dryRun === true) return EXIT.ok;
-  const report = await watched(events, {
-    plan,
-    programs,
-    ...serverOptions(context, flags, plan),
-    accounts,
-    leavePaused: flags.leavePaused === true,
-    events,
-    signal,
-  });
+  const report = await work({ plan, programs, events, signal });
   reportRecovery(output, report);
   requireAllFiles(report.files);
   return EXIT.ok;
@@ -211,12 +313,4 @@ export class MomentEvents implements RecoveryEvents {
     this.#display = undefined;
     this.#context.output.status([]);
   }
-}
-
-/** A folder beside nothing of anybody's, for what is thrown away. */
-export function scratchFolder(context: Context, { scratch }: RecoverFlags, token: string): string {
-  return join(
-    scratch === undefined ? tmpdir() : pathFrom(context, scratch),
-    `holdfast-recover-${token}`,
-  );
 }

@@ -20,13 +20,17 @@ import { quoteUnprintable } from "./terminal-text.ts";
 /** Names shown of each class; all are in the report. */
 const NAMES_SHOWN = 10;
 
-/** Tells the plan. `now` in milliseconds since 1970. */
-export function reportRecoveryPlan(output: Output, plan: RecoveryPlan, now: number): void {
+/** Tells the plan. `now` in milliseconds since 1970; `into`: the database in a server that it becomes, for people. */
+export function reportRecoveryPlan(
+  output: Output,
+  plan: RecoveryPlan,
+  { now, into }: { readonly now: number; readonly into?: string },
+): void {
   if (output.isJson) output.json(planMessage(plan));
-  else for (const line of planLines(plan, now)) output.print(line);
+  else for (const line of planLines(plan, now, into)) output.print(line);
 }
 
-function planLines(plan: RecoveryPlan, now: number): string[] {
+function planLines(plan: RecoveryPlan, now: number, into: string | undefined): string[] {
   const { archive, database, snapshots, captured, asked, capturedDatabase, namedDatabase } = plan;
   const { choice, storedBytes, tablespaces, hasManifest } = database;
   const when = (time: number): string => `${formatLocalTime(time)} (${agoText(now - time)})`;
@@ -55,7 +59,7 @@ function planLines(plan: RecoveryPlan, now: number): string[] {
     ...(plan.place.state === "left"
       ? ["  goes on     an earlier recovery did not come to its end here: its good files are kept"]
       : []),
-    `  database    ${quoteUnprintable(plan.place.dataDirectory)}, PostgreSQL ${database.major}`,
+    `  database    ${quoteUnprintable(into ?? plan.place.dataDirectory)}, PostgreSQL ${database.major}`,
     `  files       ${quoteUnprintable(files)}${expected}`,
   ];
   for (const { oid, name: space, folder } of tablespaces)
@@ -198,7 +202,12 @@ function databaseLines({ dataDirectory, left, copied, postgres }: RecoveryReport
       `  database    ${quoteUnprintable(dataDirectory)}, PostgreSQL ${postgres}, ${state}`,
     );
   }
-  if (copied !== undefined) lines.push(`  database    ${quoteUnprintable(copied)}`);
+  if (copied !== undefined) {
+    const { name, place, tables, rows } = copied;
+    lines.push(
+      `  database    ${quoteUnprintable(name)} at ${quoteUnprintable(place)}, ${count(tables, "table")} and ${count(rows, "row")} as in the recovered one`,
+    );
+  }
   return lines;
 }
 

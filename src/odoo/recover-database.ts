@@ -2,7 +2,7 @@
 // target. The server listens nowhere but in a private folder, runs nothing of its owner's configuration, and goes when we go.
 // The target is reached or this fails: an earlier moment is never handed out in its place.
 
-import { chownSync, closeSync, openSync, rmSync } from "node:fs";
+import { existsSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { formatLsn, parseLsn, type Lsn } from "../barman/lsn.ts";
 import type { Clock } from "../base/clock.ts";
@@ -95,16 +95,16 @@ export async function recoverDatabase(options: RecoverDatabaseOptions): Promise<
   });
   options.onRestored?.(restored);
   const replaying = clock.monotonic();
-  const { server, state, isStandby } = await replay(options);
+  const replayed = await replay(options);
   try {
-    requireArchiveEnd(plan, state);
+    requireArchiveEnd(plan, replayed.state);
     const seconds = {
       restore: (replaying - begun) / 1000,
       replay: (clock.monotonic() - replaying) / 1000,
     };
-    return new Recovered({ options, restored, server, state, seconds, isStandby });
+    return new Recovered({ options, restored, replayed, seconds });
   } catch (error) {
-    await server.stop("immediate");
+    await replayed.server.stop("immediate");
     throw error;
   }
 }
@@ -112,15 +112,15 @@ export async function recoverDatabase(options: RecoverDatabaseOptions): Promise<
 interface Replayed {
   readonly server: ScratchServer;
   readonly state: ServerState;
-  /** The server was started as a standby, because the log ends right at the target. */
-  readonly isStandby: boolean;
+  /** The log ends right at the target: the server is a standby that waits for more. */
+  readonly isWaiting: boolean;
 }
 
 async function replay(options: RecoverDatabaseOptions): Promise<Replayed> {
   const { target } = options.plan.choice;
   try {
     const server = await startScratchServer({ ...scratchOptions(options), until: "recovered" });
-    return { server, state: server.state, isStandby: false };
+    return { server, state: server.state, isWaiting: false };
   } catch (error) {
     // PostgreSQL stops at a position only when a record begins there or behind it; a log may end right there instead.
     if (target.kind !== "lsn" || !isHoldfastError(error, "TARGET_UNREACHABLE")) throw error;
@@ -149,6 +149,7 @@ function scratchOptions(options: RecoverDatabaseOptions): Omit<ScratchOptions, "
 }
 
 const STANDBY_SIGNAL = "standby.signal";
+const RECOVERY_SIGNAL = "recovery.signal";
 /** How long a replay may stand still before its end is believed, and how often it is looked at, in milliseconds. */
 const STILL_MS = 10_000;
 const LOOK_MS = 100;
@@ -161,74 +162,91 @@ async function replayToEnd(
   options: RecoverDatabaseOptions,
   lsn: Lsn,
 ): Promise<Replayed | undefined> {
-  const { plan, account, clock, signal } = options;
-  const mark = join(plan.folder.path, STANDBY_SIGNAL);
-  closeSync(openSync(mark, "w", 0o600));
-  if (account) chownSync(mark, account.uid, account.gid);
+  const { path } = options.plan.folder;
+  // With both of them, a server that opens leaves one behind, and would recover once more.
+  renameSync(join(path, RECOVERY_SIGNAL), join(path, STANDBY_SIGNAL));
   const server = await startScratchServer({ ...scratchOptions(options), until: "answers" });
+  let found: Omit<Replayed, "server"> | undefined;
   try {
-    const connection = await connect({ settings: server.connection, signal });
-    try {
-      let last = { lsn: -1n, since: clock.monotonic() };
-      for (;;) {
-        const [row] = await connection.query(
-          `SELECT pg_catalog.pg_last_wal_replay_lsn() AS lsn, pg_catalog.pg_last_xact_replay_timestamp() AS time,
-             pg_catalog.pg_is_wal_replay_paused() AS paused`,
-          { signal },
-        );
-        const reached = row?.["lsn"] ? parseLsn(row["lsn"], "the server") : 0n;
-        if (reached >= lsn || row?.["paused"] === "t") {
-          await connection.query("SELECT pg_catalog.pg_wal_replay_pause()", { signal });
-          const state: ServerState = {
-            state: "paused",
-            timeline: server.control.timeline,
-            lsn: formatLsn(reached),
-            time: row?.["time"] ?? undefined,
-          };
-          return { server, state, isStandby: true };
-        }
-        if (reached !== last.lsn) last = { lsn: reached, since: clock.monotonic() };
-        else if (clock.monotonic() - last.since > STILL_MS) break;
-        await clock.sleep(LOOK_MS, signal);
-      }
-    } finally {
-      await connection.close();
-    }
+    found = await standAt(server, lsn, options);
   } catch (error) {
     await server.stop("immediate");
     throw error;
   }
+  if (found !== undefined) return { server, ...found };
   await server.stop("immediate");
-  rmSync(mark, { force: true });
+  renameSync(join(path, STANDBY_SIGNAL), join(path, RECOVERY_SIGNAL));
   return undefined;
+}
+
+/** Waits until the standby stands at `lsn`, and pauses it there; undefined when its replay ends before. */
+async function standAt(
+  server: ScratchServer,
+  lsn: Lsn,
+  { clock, signal }: RecoverDatabaseOptions,
+): Promise<Omit<Replayed, "server"> | undefined> {
+  const connection = await connect({ settings: server.connection, signal });
+  try {
+    let last = { lsn: -1n, since: clock.monotonic() };
+    for (;;) {
+      const [row = {}] = await connection.query(
+        `SELECT pg_catalog.pg_last_wal_replay_lsn() AS lsn, pg_catalog.pg_last_xact_replay_timestamp() AS time,
+           pg_catalog.pg_is_wal_replay_paused() AS paused`,
+        { signal },
+      );
+      const reached = row["lsn"] ? parseLsn(row["lsn"], "the server") : 0n;
+      const isPaused = row["paused"] === "t";
+      if (reached >= lsn || isPaused) {
+        if (!isPaused)
+          await connection.query("SELECT pg_catalog.pg_wal_replay_pause()", { signal });
+        const state: ServerState = {
+          state: "paused",
+          timeline: server.control.timeline,
+          lsn: formatLsn(reached),
+          time: row["time"] ?? undefined,
+        };
+        return { state, isWaiting: !isPaused };
+      }
+      if (reached !== last.lsn) last = { lsn: reached, since: clock.monotonic() };
+      else if (clock.monotonic() - last.since > STILL_MS) return undefined;
+      await clock.sleep(LOOK_MS, signal);
+    }
+  } finally {
+    await connection.close();
+  }
 }
 
 class Recovered implements RecoveredDatabase {
   readonly plan: RestorePlan;
   readonly restored: RestoreResult;
-  readonly server: ScratchServer;
   readonly seconds: { readonly restore: number; readonly replay: number };
   readonly lsn: Lsn;
+  readonly #options: RecoverDatabaseOptions;
   readonly #signal: AbortSignal | undefined;
-  readonly #isStandby: boolean;
+  #server: ScratchServer;
+  #isWaiting: boolean;
   #state: ServerState;
 
   constructor(parts: {
     options: RecoverDatabaseOptions;
     restored: RestoreResult;
-    server: ScratchServer;
-    state: ServerState;
+    replayed: Replayed;
     seconds: { restore: number; replay: number };
-    isStandby: boolean;
   }) {
-    this.plan = parts.options.plan;
-    this.restored = parts.restored;
-    this.server = parts.server;
-    this.seconds = parts.seconds;
-    this.lsn = parseLsn(parts.state.lsn, "the server");
-    this.#state = parts.state;
-    this.#signal = parts.options.signal;
-    this.#isStandby = parts.isStandby;
+    const { options, restored, replayed, seconds } = parts;
+    this.plan = options.plan;
+    this.restored = restored;
+    this.seconds = seconds;
+    this.lsn = parseLsn(replayed.state.lsn, "the server");
+    this.#options = options;
+    this.#signal = options.signal;
+    this.#server = replayed.server;
+    this.#isWaiting = replayed.isWaiting;
+    this.#state = replayed.state;
+  }
+
+  get server(): ScratchServer {
+    return this.#server;
   }
 
   get state(): ServerState {
@@ -255,6 +273,7 @@ class Recovered implements RecoveredDatabase {
 
   async promote(): Promise<ServerState> {
     if (this.#state.state === "open") return this.#state;
+    if (this.#isWaiting) await this.#forgetTarget();
     const signal = this.#signal;
     const connection = await connect({ settings: this.server.connection, signal });
     try {
@@ -278,11 +297,30 @@ class Recovered implements RecoveredDatabase {
     }
   }
 
+  /**
+   * A server that waits for its target would not open: to it the target was not reached. It starts again without one, and with
+   * no more WAL than it has.
+   */
+  async #forgetTarget(): Promise<void> {
+    await this.#server.stop();
+    const options = scratchOptions(this.#options);
+    const settings = { ...options.settings, recovery_target_lsn: "", restore_command: "" };
+    this.#server = await startScratchServer({ ...options, settings, until: "answers" });
+    const found = await standAt(this.#server, this.lsn, this.#options);
+    if (found?.state.lsn === this.#state.lsn) return;
+    throw new HoldfastError(
+      "POSTGRES_FAILED",
+      `the recovered server came to ${found?.state.lsn ?? "an earlier position"} and not to ${this.#state.lsn} again`,
+      { hint: "Look at what its log says: run again with -vv." },
+    );
+  }
+
   async stop(): Promise<void> {
-    await this.server.stop();
+    await this.#server.stop();
     // Started by others, it is to recover to its target as it was told, and not to follow a primary.
-    if (this.#isStandby && this.#state.state !== "open")
-      rmSync(join(this.plan.folder.path, STANDBY_SIGNAL), { force: true });
+    const { path } = this.plan.folder;
+    if (this.#state.state !== "open" && existsSync(join(path, STANDBY_SIGNAL)))
+      renameSync(join(path, STANDBY_SIGNAL), join(path, RECOVERY_SIGNAL));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -52,7 +52,14 @@ export function recoveryDocument(report: RecoveryReport): Record<string, unknown
     },
     data_directory: report.dataDirectory ?? null,
     filestore: report.filestore,
-    copied: report.copied ?? null,
+    copied: report.copied
+      ? {
+          database: report.copied.name,
+          server: report.copied.place,
+          tables: report.copied.tables,
+          rows: report.copied.rows,
+        }
+      : null,
     damage: report.damage,
   };
 }

@@ -10,6 +10,7 @@ import type { ServerState } from "../postgres/scratch.ts";
 import type { ServerAccount } from "../postgres/server-process.ts";
 import type { ServerPrograms } from "../postgres/server-programs.ts";
 import { readRecords, type AttachmentRecord } from "./attachment-records.ts";
+import type { CopiedDatabase } from "./copy-database.ts";
 import { openPool } from "./pool.ts";
 import { readReferences } from "./read-references.ts";
 import { recoverDatabase, type RecoveredDatabase } from "./recover-database.ts";
@@ -48,8 +49,11 @@ export interface RecoverMomentOptions {
   readonly temporary: string;
   /** Leave the database where its recovery paused, read-only, instead of opening it on a new timeline. */
   readonly leavePaused?: boolean;
-  /** Does something with the database while its server runs, after the files; what it returns is a line of the report. */
-  readonly copyTo?: (recovered: RecoveredDatabase, database: string) => Promise<string>;
+  /** Copies the database elsewhere while its server runs; undone when the files cannot be written. */
+  readonly copyTo?: (
+    recovered: RecoveredDatabase,
+    database: string,
+  ) => Promise<CopiedDatabase | undefined>;
   /** False: the data directory is not kept, and need not be durable. */
   readonly keepsDatabase?: boolean;
   /** "holdfast 0.1.0". */
@@ -88,8 +92,8 @@ export interface RecoveryReport {
   /** Where things are. */
   readonly dataDirectory: string | undefined;
   readonly filestore: string;
-  /** What `copyTo` said. */
-  readonly copied: string | undefined;
+  /** What `copyTo` made. */
+  readonly copied: Omit<CopiedDatabase, "undo"> | undefined;
   /** What of repositories was damaged or gone. */
   readonly damage: readonly string[];
   /** Milliseconds since 1970. */
@@ -163,13 +167,21 @@ async function withDatabase(
     signal,
   });
   const references = await referencesOf(recovered, database, signal);
-  const { files, filestore } = await bringFiles(options, { database, references, watch, damage });
-  const records = await recordsOf(recovered, { database, references, files, signal });
-  let copied: string | undefined;
+  let copied: CopiedDatabase | undefined;
   if (options.copyTo) {
     watch.begin("copy", undefined);
     copied = await options.copyTo(recovered, database);
   }
+  const { files, filestore } = await bringFiles(options, {
+    database,
+    references,
+    watch,
+    damage,
+  }).catch(async (error: unknown) => {
+    await copied?.undo().catch(() => {});
+    throw error;
+  });
+  const records = await recordsOf(recovered, { database, references, files, signal });
   const reached = recovered.state;
   watch.begin("open", undefined);
   if (options.leavePaused !== true && keepsDatabase) await recovered.promote();

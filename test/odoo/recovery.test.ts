@@ -2,17 +2,17 @@
 // report that says so, and nothing half-done under a final name.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
-import { skipWithoutServer } from "../postgres/servers.ts";
+import { query, skipWithoutServer } from "../postgres/servers.ts";
 import {
   askRecovered,
   backUpBase,
   makeRecoveryScene,
   recoveredPaths,
   reportOf,
-  sha1Of,
   type RecoveryScene,
 } from "./recovery-scene.ts";
 
@@ -55,7 +55,7 @@ suite("a moment is recovered", { skip: skipWithoutServer() }, () => {
     assert.match(stdout, new RegExp(`files {7}${then.paths.length} of ${then.paths.length} `));
     const report = reportOf(to);
     assert.equal(report.complete, true);
-    assert.equal(report.files["fromCaptures"], then.paths.length);
+    assert.equal(report.files["from_captures"], then.paths.length);
     assert.deepEqual(readdirSync(to).toSorted(), ["filestore", "pgdata", "recovery-report.json"]);
     const rows = await askRecovered(scene, join(to, "pgdata"), {
       text: "SELECT name FROM ir_attachment WHERE name IN ('brief.txt', 'later.txt')",
@@ -101,7 +101,74 @@ suite("a moment is recovered", { skip: skipWithoutServer() }, () => {
     assert.match(stderr, /no moment is named/);
   });
 
-  test("sanity of the scene: the brief file is in captures only", () => {
-    assert.ok(!existsSync(join(scene.instance.folder, "x", sha1Of(brief))));
+  test("into a running server: a new database there, and its files in a new folder", async () => {
+    const { server, instance } = scene;
+    const filestore = join(scene.root, "then-files");
+    const words = [
+      "recover",
+      "--at",
+      then.time,
+      "--into-server",
+      `host=${server.host} user=postgres`,
+    ];
+    const into = [...words, "--new-database", "then", "--filestore", filestore];
+    const { stdout } = await scene.holdfast(into);
+    assert.match(stdout, /database {4}then at [^]* as in the recovered one/);
+    assert.deepEqual(recoveredPaths(filestore), then.paths);
+    const rows = await query(
+      server.connection("then"),
+      "SELECT name FROM ir_attachment WHERE name IN ('brief.txt', 'later.txt')",
+    );
+    assert.deepEqual(rows, [{ name: "brief.txt" }]);
+    assert.ok(existsSync(`${filestore}-recovery-report.json`));
+    // Neither a database nor a folder that is there is touched.
+    for (const [name, folder, why] of [
+      [instance.database, join(scene.root, "new"), /has a database "odoo" already/],
+      ["new", filestore, /it is not empty/],
+    ] as const) {
+      const refused = [...words, "--new-database", name, "--filestore", folder];
+      assert.match((await scene.holdfast(refused, 1)).stderr, why);
+    }
+    const names = await server.sql<{ name: string }>(
+      "SELECT datname AS name FROM pg_database WHERE NOT datistemplate ORDER BY 1",
+    );
+    assert.deepEqual(
+      names.map(({ name }) => name),
+      ["odoo", "postgres", "then"],
+    );
+  });
+});
+
+suite("the log ends right at the watermark", { skip: skipWithoutServer() }, () => {
+  test("the database stands there, and nothing waits for more", async () => {
+    await using scene = await makeRecoveryScene();
+    const { instance, server, archive } = scene;
+    await backUpBase(scene);
+    await scene.snapshot();
+    await scene.archiveAll();
+    await instance.attach("last.txt", Buffer.from("the last file"));
+    await instance.sql("CHECKPOINT");
+    await scene.capture();
+    // The segment as it is, for what a receiver stores while it grows.
+    const [row] = await instance.sql<{ name: string }>(
+      "SELECT pg_walfile_name(pg_current_wal_insert_lsn()) AS name",
+    );
+    const name = row!.name;
+    const [from, to] = [
+      join(server.dataDirectory, "pg_wal", name),
+      join(archive.folder, "pg", "wals", name.slice(0, 16), `${name}.partial`),
+    ];
+    execFileSync("cp", ["-p", from, to]);
+    const folder = join(scene.root, "end");
+    const { stdout } = await scene.holdfast(["recover", "--latest-complete", "--to", folder]);
+    assert.match(stdout, /complete {4}yes/);
+    assert.deepEqual(
+      recoveredPaths(join(folder, "filestore", "odoo")),
+      [...instance.files.keys()].toSorted(),
+    );
+    const rows = await askRecovered(scene, join(folder, "pgdata"), {
+      text: "SELECT count(*)::int AS rows FROM ir_attachment WHERE name = 'last.txt'",
+    });
+    assert.deepEqual(rows, [{ rows: 1 }]);
   });
 });

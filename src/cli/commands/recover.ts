@@ -22,6 +22,7 @@ export const recoverCommand: CommandModule = {
 Examples:
   holdfast recover --at "2026-01-31 15:04:05" --to /recovered --dry-run
   holdfast recover --latest-complete --to /recovered
+  holdfast recover --at "2026-01-31 15:04:05" --into-server host=db1 --new-database odoo_then --filestore /srv/filestore/odoo_then
   holdfast recover --heal --filestore /var/lib/odoo/filestore/odoo -d 'host=db1 dbname=odoo'
   holdfast recover
 
@@ -45,8 +46,8 @@ Without any of these options it is restic's command, for a snapshot that was rem
       return await healFilestore(context, flags);
     }
     if (isMomentWanted(flags)) {
-      const { recoverToDirectory } = await import("../recover-moment.ts");
-      return await recoverToDirectory(context, flags);
+      const { recoverNamedMoment } = await import("../recover-moment.ts");
+      return await recoverNamedMoment(context, flags);
     }
     return await recoverSnapshots(context);
   },
