@@ -52,6 +52,7 @@ export class CapturedStore {
   readonly events: CaptureEvent[] = [];
   readonly main: Repository;
   readonly captures: Repository;
+  readonly #made: Capture[] = [];
 
   private constructor(
     root: string,
@@ -84,7 +85,7 @@ export class CapturedStore {
   }
 
   /** Writes whatever content under a name. */
-  writeAs(sha1: string, content: string | Uint8Array, folder = sha1.slice(0, 2)): void {
+  writeAs(sha1: string, content: string | Uint8Array, folder: string = sha1.slice(0, 2)): void {
     mkdirSync(join(this.folder, folder), { recursive: true });
     writeFileSync(join(this.folder, folder, sha1), content);
   }
@@ -124,8 +125,11 @@ export class CapturedStore {
     utimesSync(this.path(sha1), then, then);
   }
 
+  /** A capture, which is closed with the store. */
   capture(more: Partial<CaptureOptions> = {}): Capture {
-    return new Capture(this.options(more));
+    const capture = new Capture(this.options(more));
+    this.#made.push(capture);
+    return capture;
   }
 
   /** Events of a kind. */
@@ -173,7 +177,8 @@ export class CapturedStore {
     return contents;
   }
 
-  remove(): void {
+  async remove(): Promise<void> {
+    for (const capture of this.#made) await capture.close();
     rmSync(this.root, { recursive: true, force: true });
   }
 }

@@ -1,0 +1,137 @@
+// Captures while the storage fails, and processes that die between any two steps.
+
+import { rmSync } from "node:fs";
+import { afterEach, test } from "node:test";
+import assert from "node:assert/strict";
+import { HoldfastError } from "../../src/base/errors.ts";
+import { faulty, type FaultRule, type FaultyStorage } from "../../src/storage/faulty.ts";
+import type { Storage } from "../../src/storage/storage.ts";
+import { CapturedStore } from "./captured-store.ts";
+
+let store: CapturedStore;
+
+afterEach(() => store.remove());
+
+/** A store whose captures fail by rules that can be set later. */
+async function makeFailing(): Promise<{ fail: (...rules: FaultRule[]) => FaultyStorage }> {
+  let sound: Storage | undefined;
+  store = await CapturedStore.make({ wrap: (storage) => (sound = storage) });
+  const fail = (...rules: FaultRule[]): FaultyStorage => {
+    const failing = faulty(sound!, rules);
+    Object.assign(store.captures, { storage: failing });
+    return failing;
+  };
+  return { fail };
+}
+
+test("a process that dies anywhere leaves whole captures, and the next one goes on", async () => {
+  let isDone = false;
+  for (let step = 0; !isDone; step++) {
+    for (const when of ["before", "after"] as const) {
+      const { fail } = await makeFailing();
+      const one = store.write("one");
+      const first = store.capture();
+      await first.tick();
+      await first.close();
+      const two = store.write("two");
+      const died = fail({
+        key: /^(?:data|index|snapshots)\//,
+        on: undefined,
+        skip: step,
+        fault: { kind: "kill", when },
+      });
+      await store
+        .capture()
+        .tick()
+        .catch(() => {});
+      isDone = died.hits === 0;
+      fail();
+      // Whatever is listed is whole, and nothing that was captured is lost.
+      const captures = await store.list();
+      assert.ok(captures.length > 0);
+      const names = new Set<string>();
+      for (const capture of captures)
+        for (const name of await store.names(capture)) names.add(name);
+      assert.ok(names.has(one), `step ${step} ${when}`);
+      const next = store.capture();
+      await next.tick();
+      await next.close();
+      assert.deepEqual(await store.names(), [one, two].sort());
+      assert.equal((await store.list()).length, 1, "what it replaces is gone");
+      await store.remove();
+    }
+  }
+});
+
+test("what was seen before an outage is captured after it, also when it was deleted meanwhile", async () => {
+  const { fail } = await makeFailing();
+  const capture = store.capture();
+  store.write("first");
+  await capture.tick();
+  const error = new HoldfastError("STORAGE_UNAVAILABLE", "away", { retryable: true });
+  const failing = fail({ on: "put", key: /^data\//, times: 4, fault: { kind: "before", error } });
+  const late = store.write("late");
+  await assert.rejects(capture.tick(), { code: "STORAGE_UNAVAILABLE" });
+  rmSync(store.path(late));
+  await assert.rejects(capture.tick(), { code: "STORAGE_UNAVAILABLE" });
+  assert.equal(failing.hits, 4, "the packs of two ticks");
+  await capture.tick();
+  await capture.close();
+  assert.ok((await store.names()).includes(late));
+});
+
+test("it goes on by itself through an outage, and stops when it is told to", async () => {
+  const { fail } = await makeFailing();
+  const error = new HoldfastError("STORAGE_UNAVAILABLE", "away", { retryable: true });
+  fail({ on: "put", key: /^snapshots\//, times: 4, fault: { kind: "before", error } });
+  const one = store.write("one");
+  const stop = new AbortController();
+  const capture = store.capture({
+    onEvent: (event) => {
+      store.events.push(event);
+      if (event.kind === "tick") stop.abort();
+    },
+  });
+  const summary = await capture.run({ every: 500, signal: stop.signal });
+  assert.deepEqual([summary.ticks, summary.failures, summary.newFiles], [1, 4, 1]);
+  assert.equal(store.told("failed").length, 4);
+  assert.deepEqual(await store.names(), [one]);
+  const locks = await store.captures.list("lock");
+  assert.deepEqual(locks, []);
+});
+
+test("a capture that cannot be removed now is removed later", async () => {
+  const { fail } = await makeFailing();
+  const capture = store.capture();
+  store.write("one");
+  await capture.tick();
+  const error = new HoldfastError("STORAGE_DENIED", "no");
+  fail({ on: "delete", key: /^snapshots\//, fault: { kind: "before", error } });
+  store.write("two");
+  await capture.tick();
+  assert.equal((await store.list()).length, 2);
+  assert.equal(store.told("notice").length, 1);
+  await capture.tick();
+  await capture.close();
+  assert.equal((await store.list()).length, 1);
+});
+
+test("small packs become few, and captures go on", async () => {
+  store = await CapturedStore.make();
+  const capture = store.capture();
+  const names: string[] = [];
+  for (let tick = 0; tick < 12; tick++) {
+    names.push(store.write(`file ${tick}`));
+    await capture.tick();
+  }
+  const before = (await store.captures.list("pack")).length;
+  assert.ok(before >= 24);
+  await capture.mergePacks();
+  assert.equal((await store.captures.list("pack")).length, 2);
+  assert.equal((await store.captures.list("index")).length, 1);
+  assert.deepEqual(await store.names(), names.toSorted());
+  names.push(store.write("after"));
+  await capture.tick();
+  await capture.close();
+  assert.deepEqual(await store.names(), names.toSorted());
+});
