@@ -14,9 +14,9 @@ export interface EarlierCapture {
 
 /** An archive that is further behind has its watermark told no more exactly than by the last period. */
 const KEPT_MS = 2 * 3_600_000;
-/** Two that stay are apart by this part of their age, and at least by so much: about sixty stay. */
+/** Two that stay are apart by this part of their age, and at least by so much: at most about eighty stay. */
 const PART_OF_AGE = 0.1;
-const APART_MS = 5000;
+const APART_MS = 1000;
 
 /** Those of `earlier`, oldest first, that go now that `newest` is stored. */
 export function goingCaptures(
