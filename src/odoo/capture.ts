@@ -92,6 +92,7 @@ export class Capture {
       new DatabaseSide({
         connect,
         clock,
+        repositories: [options.main, captures],
         onFailure: (error) => onEvent({ kind: "database", error }),
         onNotice: (text) => onEvent({ kind: "notice", text }),
       });

@@ -3,21 +3,22 @@
 
 import { throwIfCancelled } from "../../base/cancellation.ts";
 import type { Clock } from "../../base/clock.ts";
-import { isHoldfastError, messageOf } from "../../base/errors.ts";
+import { isHoldfastError } from "../../base/errors.ts";
 import type { HoldfastError } from "../../base/errors.ts";
 import type { Connection } from "../../postgres/connection.ts";
-import { AttachmentCatalogue } from "../catalogue.ts";
+import type { Repository } from "../../repository/repository.ts";
+import type { AttachmentCatalogue } from "../catalogue.ts";
+import { loadCatalogue, SEGMENTS } from "./catalogue-files.ts";
 import { Comparison, referredNames } from "./comparison.ts";
 import type { AskedNames } from "./comparison.ts";
 import type { Candidate } from "./filestore-source.ts";
 import type { CaptureSession } from "./session.ts";
 
-/** Where the catalogue's segments are, below the side folder. */
-const SEGMENTS = "attachments/";
-
 export interface DatabaseSideOptions {
   readonly connect: (signal: AbortSignal) => Promise<Connection>;
   readonly clock: Clock;
+  /** Everything that holds files of the instance. */
+  readonly repositories: readonly Repository[];
   readonly onFailure: (error: HoldfastError) => void;
   readonly onNotice: (text: string) => void;
 }
@@ -62,7 +63,9 @@ export class DatabaseSide {
   /** Brings the catalogue of attachments up to date, for the capture that is being made. */
   async observe(session: CaptureSession, full: boolean, signal: AbortSignal): Promise<void> {
     if (this.#catalogue?.session !== session) {
-      this.#catalogue = { session, of: await this.#load(session, signal) };
+      const { repositories, onNotice } = this.#options;
+      const of = await loadCatalogue({ session, repositories, onNotice, signal });
+      this.#catalogue = { session, of };
     }
     const catalogue = this.#catalogue.of;
     const observed = await this.#tolerant(signal, (connection) =>
@@ -86,25 +89,6 @@ export class DatabaseSide {
     await connection?.close().catch(() => {});
   }
 
-  async #load(session: CaptureSession, signal: AbortSignal): Promise<AttachmentCatalogue> {
-    const catalogue = new AttachmentCatalogue();
-    try {
-      for (const path of session.side.paths.sort()) {
-        if (!path.startsWith(SEGMENTS)) continue;
-        const bytes = await session.side.read(path, signal);
-        if (bytes !== undefined) catalogue.load(path.slice(SEGMENTS.length), bytes);
-      }
-      return catalogue;
-    } catch (error) {
-      if (!isHoldfastError(error, "BLOB_MISSING", "BLOB_DAMAGED")) throw error;
-      this.#options.onNotice(`the catalogue of attachments begins anew: ${messageOf(error)}`);
-      for (const path of session.side.paths) {
-        if (path.startsWith(SEGMENTS)) session.side.drop(path);
-      }
-      return new AttachmentCatalogue();
-    }
-  }
-
   async #tolerant<T>(
     signal: AbortSignal,
     work: (connection: Connection) => Promise<T>,
@@ -117,6 +101,8 @@ export class DatabaseSide {
       // Whatever state it is in, the next one is a new one.
       this.#connection?.destroy();
       this.#connection = undefined;
+      // The next answer may come from another server, which took over without the last transactions of this one.
+      this.#comparison.reset();
       if (!isHoldfastError(error) || error.code === "BUG") throw error;
       this.#options.onFailure(error);
       return undefined;
