@@ -12,24 +12,17 @@
 //
 // Exit status 1 when anything did not come back as it was.
 
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  chmodSync,
-  chownSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, chmodSync, chownSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { query, serverAccount } from "../test/postgres/servers.ts";
-import { installOdoo, type OdooProgram } from "./real-odoo/install.ts";
+import { proveAttachment, proveStaging, type CopyOptions } from "./real-odoo/copies.ts";
+import { debianRelease, installOdoo, type OdooProgram } from "./real-odoo/install.ts";
 import { conninfoOf, DATABASE, startInstance, type Instance } from "./real-odoo/instance.ts";
 import { truthAt, type JournalLine } from "./real-odoo/journal.ts";
-import { prove } from "./real-odoo/proof.ts";
+import { prove, type Proof } from "./real-odoo/proof.ts";
 import { Protection } from "./real-odoo/protection.ts";
 import { startTraffic } from "./real-odoo/traffic.ts";
 import { Transcript } from "./real-odoo/transcript.ts";
@@ -56,12 +49,6 @@ interface Moment {
 }
 
 const RESTORE_POINT = "before-the-import";
-
-/** What ran, for the transcript. */
-function release(): string {
-  const text = existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : "";
-  return /^VERSION_CODENAME=(\S+)$/m.exec(text)?.[1] ?? "bookworm";
-}
 
 function timeWords(seconds: number): string {
   const text = new Date(seconds * 1000).toISOString();
@@ -129,10 +116,35 @@ async function liveUnderProtection(run: {
   await sleep(11_000);
   await protection.run(["verify"]);
   await protection.run(["status"]);
+  const boot = join(import.meta.dirname, "real-odoo-drill.ts");
+  await protection.run(["drill", "--command", `${process.execPath} ${boot}`]);
   await capture.stop();
   await receiver.stop();
   const moments = pickMoments(from, to, Number(options.moments));
   return { moments: [...moments, named], journal };
+}
+
+function tellProof(transcript: Transcript, { facts, faults }: Proof): void {
+  for (const fact of facts) transcript.say(`  ✓ ${fact}`);
+  for (const fault of faults.slice(0, 20)) transcript.say(`  ✗ ${fault}`);
+  if (faults.length > 20) transcript.say(`  ✗ … and ${faults.length - 20} more`);
+}
+
+/** The ways back that are no recovery of the whole instance. */
+async function otherWays(run: CopyOptions & { transcript: Transcript }): Promise<string[]> {
+  const { transcript } = run;
+  const faults: string[] = [];
+  const ways = {
+    "A single attachment that somebody deleted": proveAttachment,
+    "A copy for tests, neutralised": proveStaging,
+  };
+  for (const [heading, way] of Object.entries(ways)) {
+    transcript.heading(heading);
+    const proof = await way(run);
+    tellProof(transcript, proof);
+    faults.push(...proof.faults);
+  }
+  return faults;
 }
 
 /** Recovers a moment and proves it; what is wrong. */
@@ -161,9 +173,7 @@ async function recoverAndProve(run: {
       await protection.run(["verify", "-d", copy, "--filestore", filestore]);
     },
   });
-  for (const fact of facts) transcript.say(`  ✓ ${fact}`);
-  for (const fault of faults.slice(0, 20)) transcript.say(`  ✗ ${fault}`);
-  if (faults.length > 20) transcript.say(`  ✗ … and ${faults.length - 20} more`);
+  tellProof(transcript, { facts, faults });
   if (!options.keep) rmSync(target, { recursive: true, force: true });
   return faults;
 }
@@ -175,9 +185,11 @@ async function main(): Promise<void> {
   const account = serverAccount();
   if (account) chownSync(folder, account.uid, account.gid);
   transcript.rename(folder, "…");
+  transcript.rename(process.execPath, "node");
+  transcript.rename(`${join(import.meta.dirname, "..")}/`, "");
   try {
     transcript.heading("A real Odoo");
-    const odoo = installOdoo(release());
+    const odoo = installOdoo(debianRelease());
     mkdirSync(join(folder, "live"));
     const instance = await startInstance({
       odoo,
@@ -203,6 +215,7 @@ async function main(): Promise<void> {
       const run = { journal, odoo, protection, transcript, folder };
       for (const [index, moment] of moments.entries())
         faults.push(...(await recoverAndProve({ ...run, moment, number: index + 1 })));
+      faults.push(...(await otherWays(run)));
       transcript.heading(`${moments.length} moments recovered, ${faults.length} faults`);
       if (faults.length > 0) process.exitCode = 1;
     } finally {

@@ -63,8 +63,10 @@ export function installOdoo(release: string): OdooProgram {
   }
   const modules = join(root, "usr/lib/python3/dist-packages");
   const cache = join(folder, "compiled");
-  mkdirSync(cache, { recursive: true });
-  chmodSync(cache, 0o777);
+  if (!existsSync(cache)) {
+    mkdirSync(cache);
+    chmodSync(cache, 0o777);
+  }
   return {
     python: PYTHON,
     program: join(root, "usr/bin/odoo"),
@@ -76,6 +78,18 @@ export function installOdoo(release: string): OdooProgram {
     },
     version: readFileSync(record, "utf8").trim(),
   };
+}
+
+/** Its folders of addons. */
+export function modulesOf({ environment }: OdooProgram): string[] {
+  const packages = environment["PYTHONPATH"]!;
+  return [join(packages, "odoo", "addons"), join(packages, "addons")];
+}
+
+/** The release of Debian that this machine runs. */
+export function debianRelease(): string {
+  const text = existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : "";
+  return /^VERSION_CODENAME=(\S+)$/m.exec(text)?.[1] ?? "bookworm";
 }
 
 function fetchDependencies(wanted: { archives: string; release: string }): void {

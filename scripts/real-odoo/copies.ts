@@ -1,0 +1,92 @@
+// The other ways back, on the same backups: a single attachment that was deleted, a copy for tests that is neutralised before
+// it can be used, and a zip that Odoo's own database manager loads. Each is proved as a recovery is.
+
+import { createHash } from "node:crypto";
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { query } from "../../test/postgres/servers.ts";
+import { DATABASE } from "./instance.ts";
+import { truthAt, type JournalLine } from "./journal.ts";
+import { modulesOf, type OdooProgram } from "./install.ts";
+import { prove, type Proof } from "./proof.ts";
+import type { Protection } from "./protection.ts";
+
+export interface CopyOptions {
+  readonly odoo: OdooProgram;
+  readonly protection: Protection;
+  readonly journal: readonly JournalLine[];
+  /** For what is made; the account of Holdfast may write there. */
+  readonly folder: string;
+}
+
+/** How long an attachment must have lived to be in the catalogue for certain: two captures. */
+const LIFE_SECONDS = 10;
+
+/** Brings one attachment back that was deleted while Odoo worked, without PostgreSQL. */
+export async function proveAttachment(options: CopyOptions): Promise<Proof> {
+  const { protection, journal, folder } = options;
+  const gone = deletedAttachment(journal);
+  if (gone === undefined) return { facts: [], faults: ["no attachment lived long enough"] };
+  const { id, sha1 } = gone;
+  await protection.run(["attachment", "versions", String(id)]);
+  const target = join(folder, "attachment");
+  await protection.run(["attachment", "restore", String(id), "--to", target]);
+  const found = createHash("sha1").update(readFileSync(target)).digest("hex");
+  return found === sha1
+    ? { facts: [`attachment ${id}, deleted, is back byte for byte`], faults: [] }
+    : { facts: [], faults: [`attachment ${id} came back as ${found}, and it was ${sha1}`] };
+}
+
+/** An attachment that lived long, with a single content, and was deleted. */
+function deletedAttachment(
+  journal: readonly JournalLine[],
+): { id: number; sha1: string } | undefined {
+  const lives = new Map<string, { sha1: string; after: number }>();
+  const rewritten = new Set<string>();
+  for (const { after, changes = {} } of journal) {
+    for (const [id, sha1] of Object.entries(changes)) {
+      const life = lives.get(id);
+      if (sha1 !== null) {
+        if (life) rewritten.add(id);
+        else lives.set(id, { sha1, after });
+      } else if (life && !rewritten.has(id) && after - life.after > LIFE_SECONDS) {
+        return { id: Number(id), sha1: life.sha1 };
+      }
+    }
+  }
+  return undefined;
+}
+
+/** Makes a copy for tests, and starts PostgreSQL and Odoo on it. */
+export async function proveStaging(options: CopyOptions): Promise<Proof> {
+  const { odoo, protection, journal, folder } = options;
+  const name = `${DATABASE}_test`;
+  const target = join(folder, "staging");
+  const words = ["staging", "--new-database", name, "--to", target];
+  const addons = modulesOf(odoo).flatMap((path) => ["--addons", path]);
+  await protection.run([...words, ...addons, "--base-url", "https://test.example.com"]);
+  const facts: string[] = [];
+  const proof = await prove({
+    odoo,
+    dataDirectory: join(target, "pgdata"),
+    odooData: target,
+    database: name,
+    folder: join(folder, "odoo-of-staging"),
+    truth: truthAt(journal, { from: Infinity, to: Infinity }),
+    meanwhile: async (postgres) => {
+      const [row] = await query<{ neutral: string; url: string; crons: string; mail: string }>(
+        postgres.connection(name),
+        `SELECT (SELECT value FROM ir_config_parameter WHERE key = 'database.is_neutralized') AS neutral,
+          (SELECT value FROM ir_config_parameter WHERE key = 'web.base.url') AS url,
+          (SELECT count(*) FROM ir_cron WHERE active) AS crons,
+          (SELECT string_agg(smtp_host, ', ') FROM ir_mail_server WHERE active) AS mail`,
+      );
+      facts.push(
+        `database.is_neutralized ${row?.neutral}, web.base.url ${row?.url}, ${row?.crons} scheduled action active, ` +
+          `mail goes to ${row?.mail ?? "nobody"}`,
+      );
+    },
+  });
+  rmSync(target, { recursive: true, force: true });
+  return { facts: [...facts, ...proof.facts], faults: proof.faults };
+}
