@@ -1,6 +1,9 @@
 // What the rows of `ir_attachment` refer to, read from real servers: every kind of row, tables of other versions, standbys.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { chmodSync, cpSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { formatLsn } from "../../src/barman/lsn.ts";
 import { connect, type Connection } from "../../src/postgres/connection.ts";
@@ -11,6 +14,7 @@ import { settingsOf } from "../postgres/base-backups.ts";
 import { refused } from "../postgres/refusal.ts";
 import {
   MAJORS,
+  serverOwnedFolder,
   skipWithoutServer,
   startTestServer,
   type TestServer,
@@ -154,6 +158,42 @@ for (const major of MAJORS) {
       }
     });
 
+    test("a standby tells what it has replayed, and the same rows", async () => {
+      const there = await readReferences(connection);
+      await connection.close();
+      await server.halt("fast");
+      const folder = serverOwnedFolder("standby");
+      const dataDirectory = join(folder, "data");
+      try {
+        cpSync(server.dataDirectory, dataDirectory, { recursive: true, preserveTimestamps: true });
+        writeFileSync(join(dataDirectory, "standby.signal"), "");
+        chmodSync(dataDirectory, 0o700);
+        giveTo(folder, server.account);
+        const standby = await startTestServer({ major, dataDirectory });
+        try {
+          const settings = { ...settingsOf(standby), database: "odoo" };
+          const inRecovery = await connect({ settings });
+          const [row] = await inRecovery.query(
+            "SELECT pg_is_in_recovery() AS r, pg_last_wal_replay_lsn() AS lsn",
+          );
+          assert.equal(row!["r"], "t");
+          const { position, files, rows } = await readReferences(inRecovery);
+          assert.equal(formatLsn(position.lsn), row!["lsn"]);
+          assert.equal(position.systemId, there.position.systemId);
+          assert.equal(position.timeline, 1);
+          assert.equal(rows, there.rows);
+          assert.deepEqual([...files.names], [...there.files.names]);
+          await inRecovery.close();
+        } finally {
+          await standby.stop();
+        }
+      } finally {
+        rmSync(folder, { recursive: true, force: true });
+        await server.start();
+        connection = await connect({ settings: { ...settingsOf(server), database: "odoo" } });
+      }
+    });
+
     test("the table of an old version, with few columns, is enough", async () => {
       const [{ count } = {}] = await connection.query(
         `ALTER TABLE ir_attachment DROP COLUMN checksum, DROP COLUMN file_size, DROP COLUMN public, DROP COLUMN mimetype;
@@ -169,4 +209,8 @@ for (const major of MAJORS) {
       });
     });
   });
+}
+
+function giveTo(folder: string, account: TestServer["account"]): void {
+  if (account) execFileSync("chown", ["-R", `${account.uid}:${account.gid}`, folder]);
 }

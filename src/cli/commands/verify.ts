@@ -131,7 +131,11 @@ async function verify(
   const consistency = { report, sizes, place: connection.place, source: name };
   if (output.isJson) output.json(consistencyMessage(consistency));
   else {
-    const view = { now: clock.now(), limit: flags.list, rows: flags.growth };
+    const view = {
+      now: clock.now(),
+      limit: Math.max(0, flags.list),
+      rows: Math.max(0, flags.growth),
+    };
     for (const line of consistencyLines(consistency, view)) output.data(line);
   }
   if (!isInconsistent(report)) return EXIT.ok;
