@@ -91,7 +91,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "recover",
-    summary: "Make a snapshot of what no snapshot holds any more",
+    summary: "Bring a moment of Odoo back; or make a snapshot of what no snapshot holds any more",
     load: async () => (await import("./commands/recover.ts")).recoverCommand,
   },
   {
@@ -163,6 +163,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: "drill",
     summary: "Recover a database and its files into a scratch place, check them, and remove them",
     load: async () => (await import("./commands/drill.ts")).drillCommand,
+  },
+  {
+    name: "staging",
+    summary: "Make a copy of a database and its files for tests, harmless before it can be used",
+    load: async () => (await import("./commands/staging.ts")).stagingCommand,
   },
   {
     name: "doctor",

@@ -50,7 +50,7 @@ export interface StagingReport {
  * POSTGRES_FAILED for SQL that failed, with its file. The database is not to be used then.
  */
 export async function makeHarmless(
-  recovered: RecoveredDatabase,
+  recovered: Pick<RecoveredDatabase, "promote" | "connect">,
   database: string,
   options: StagingOptions,
 ): Promise<StagingReport> {
