@@ -62,6 +62,7 @@ export const ERROR_CODES = {
   POSTGRES_NOT_FOUND: "there are no PostgreSQL server programs of that version here",
   ODOO_NOT_FOUND: "the database, or the directory, is none of Odoo's",
   ODOO_INCONSISTENT: "attachments of the database have no file, or one with another content",
+  ODOO_FILE_TORN: "a stored file of Odoo's is not the content that its name promises",
   PLAN_INVALID: "the plan of a file cannot be understood, or asks for what cannot be",
   WATERMARK_BEHIND: "database and files can return together only to a moment that is too long ago",
   RECOVERY_INCOMPLETE: "a moment was recovered, but not all files that its database refers to",

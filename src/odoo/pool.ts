@@ -276,7 +276,7 @@ export class Pool {
     const found = sum.digest("hex");
     if (found !== sha1) {
       const why = `its content has the SHA-1 ${found}`;
-      this.#options.onDamage(what, new HoldfastError("FILE_DAMAGED", `${what}: ${why}`));
+      this.#options.onDamage(what, new HoldfastError("ODOO_FILE_TORN", `${what}: ${why}`));
       return why;
     }
     if (isSmall) {

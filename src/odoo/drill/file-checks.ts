@@ -40,13 +40,18 @@ export async function checkFiles(
 ): Promise<{ checks: DrillCheck[]; files: DrillFiles }> {
   const { repository, captures, references, folder, sample, after, lost, signal } = options;
   const damage: string[] = [];
+  const torn: string[] = [];
   const pool = await openPool({
     sources: [
       { repository, kind: "snapshots" },
       ...(captures === undefined ? [] : [{ repository: captures, kind: "captures" as const }]),
     ],
     wanted: references.files.names,
-    onDamage: (what, error) => damage.push(`${what}: ${error.message}`),
+    onDamage: (what, error) => {
+      // A full snapshot reads files while Odoo writes them; a capture holds whole ones only.
+      const isTorn = error.code === "ODOO_FILE_TORN" && what.includes(" in snapshot ");
+      (isTorn ? torn : damage).push(`${what}: ${error.message}`);
+    },
     signal,
   });
   const absent = absentFiles(references.files, pool, lost);
@@ -70,7 +75,7 @@ export async function checkFiles(
     signal,
   });
   const files = filesOf({ references, absent, report, rotation: chosen.rotation });
-  return { files, checks: [presence(files), content(files, damage)] };
+  return { files, checks: [presence(files), content(files, { damage, torn })] };
 }
 
 type Lists = Record<LostKind, string[]>;
@@ -144,7 +149,10 @@ function presence({ referenced, present, counts }: DrillFiles): DrillCheck {
   };
 }
 
-function content(files: DrillFiles, damage: readonly string[]): DrillCheck {
+function content(
+  files: DrillFiles,
+  { damage, torn }: { damage: readonly string[]; torn: readonly string[] },
+): DrillCheck {
   const { referenced, referenced_bytes: bytes, read, read_bytes: readBytes, counts } = files;
   const parts = [
     `${read} of ${referenced} files (${readBytes} of ${bytes} bytes) read, hashed and written`,
@@ -152,6 +160,7 @@ function content(files: DrillFiles, damage: readonly string[]): DrillCheck {
   if (counts.corrupt > 0) parts.push(`${counts.corrupt} have no good copy`);
   if (counts.corrupt_at_source > 0)
     parts.push(`${counts.corrupt_at_source} were corrupt at the source already`);
+  if (torn.length > 0) parts.push(`${torn.length} torn copies in full snapshots were passed over`);
   if (damage.length > 0) parts.push(`damage was found: ${damage.slice(0, 3).join("; ")}`);
   const isBad = counts.corrupt > 0 || damage.length > 0;
   const nothing = read === 0 && referenced > 0 && !isBad;
