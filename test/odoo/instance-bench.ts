@@ -44,6 +44,8 @@ export interface InstanceBench extends AsyncDisposable {
   readonly environment: Readonly<Record<string, string>>;
   /** Runs a command that must end with `status`, 0 without; what it printed. */
   holdfast: (words: readonly string[], status?: number) => Promise<ProgramRun>;
+  /** Runs a command that may end as it likes. */
+  tryHoldfast: (words: readonly string[]) => Promise<ProgramRun>;
   /** Starts a command that stays. */
   start: (words: readonly string[]) => RunningProgram;
   /** Asks the live database. */
@@ -124,8 +126,9 @@ export async function openInstance(options: BenchOptions = {}): Promise<Instance
       captures: `${repository}-captures`,
       archive,
       environment,
+      tryHoldfast: async (words) => await Promise.race([runProgram(words, how), broken.promise]),
       holdfast: async (words, status = 0) => {
-        const done = await Promise.race([runProgram(words, how), broken.promise]);
+        const done = await bench.tryHoldfast(words);
         const text = `holdfast ${words.join(" ")}: ${done.stdout}\n${done.stderr}`;
         assert.equal(done.status, status, text);
         return done;

@@ -37,26 +37,38 @@ export async function judgeMoment(options: JudgeOptions): Promise<Judged> {
   const { bench, moment, words, liveHistory, brief } = options;
   const folder = join(bench.root, `moment-${++numbers}`);
   const begun = performance.now();
-  await bench.holdfast(["recover", ...words, "--to", folder]);
+  const status = await recover();
   const took = performance.now() - begun;
   try {
     const referenced = await referencedIn(folder);
     const found = filesBelow(join(folder, "filestore", DATABASE));
-    const extra = [...found.keys()].filter((sha1) => !referenced.has(sha1));
+    const there = new Set(found.map(({ name }) => name));
+    const extra = found.filter(({ name }) => !referenced.has(name));
     assert.deepEqual(extra, [], "files that no row refers to");
-    for (const [sha1, { path, content }] of found) {
-      assert.equal(content, sha1, `content of ${path}`);
-      assert.equal(path, storePath(sha1));
+    for (const { name, path, content } of found) {
+      assert.equal(content, name, `content of ${path}`);
+      assert.equal(path, storePath(name));
     }
-    const missing = [...referenced].filter((sha1) => !found.has(sha1));
+    const missing = [...referenced].filter((sha1) => !there.has(sha1));
     const { filestore, lostAtSource } = bench.odoo;
     const unexplained = missing.filter(
       (sha1) => !filestore.wasBrief(sha1, brief) && !lostAtSource.has(sha1),
     );
     assert.deepEqual(unexplained, [], "files that were there and are not");
+    // What is not there is said, by name and by status.
+    const { lost, regenerable } = toldMissing(folder);
+    assert.equal(status, lost.length === 0 ? 0 : 3);
+    assert.deepEqual([...lost, ...regenerable].toSorted(), missing.toSorted());
     return { referenced: referenced.size, excused: missing.length, took };
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+
+  async function recover(): Promise<number> {
+    const all = ["recover", ...words, "--to", folder];
+    const { status, stdout, stderr } = await bench.tryHoldfast(all);
+    assert.ok(status === 0 || status === 3, `holdfast ${all.join(" ")}: ${stdout}\n${stderr}`);
+    return status;
   }
 
   async function referencedIn(recovered: string): Promise<Set<string>> {
@@ -71,16 +83,36 @@ export async function judgeMoment(options: JudgeOptions): Promise<Judged> {
   }
 }
 
-/** All files below a folder, by their names: where they are, and the SHA-1 of what they hold. */
-export function filesBelow(
-  folder: string,
-): Map<string, { readonly path: string; readonly content: string }> {
-  const files = new Map<string, { path: string; content: string }>();
-  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
-    if (entry.isDirectory()) continue;
-    const path = join(entry.parentPath, entry.name);
-    const content = createHash("sha1").update(readFileSync(path)).digest("hex");
-    files.set(entry.name, { path: relative(folder, path), content });
-  }
-  return files;
+interface Told {
+  readonly lost: string[];
+  /** Odoo makes these again. */
+  readonly regenerable: string[];
+}
+
+/** SHA-1s that the report of a recovery says are not there. */
+function toldMissing(folder: string): Told {
+  const text = readFileSync(join(folder, "recovery-report.json"), "utf8");
+  const { files } = JSON.parse(text) as { files: Record<string, { sha1: string }[]> };
+  const names = (list: string): string[] => files[list]!.map(({ sha1 }) => sha1);
+  const lists = ["missing", "corrupt", "missing_at_source", "corrupt_at_source"];
+  return { lost: lists.flatMap(names), regenerable: names("regenerable") };
+}
+
+export interface FoundFile {
+  readonly name: string;
+  /** Below the folder. */
+  readonly path: string;
+  /** SHA-1 of what it holds. */
+  readonly content: string;
+}
+
+/** All files below a folder. */
+export function filesBelow(folder: string): FoundFile[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map(({ parentPath, name }) => {
+      const path = join(parentPath, name);
+      const content = createHash("sha1").update(readFileSync(path)).digest("hex");
+      return { name, path: relative(folder, path), content };
+    });
 }

@@ -146,8 +146,8 @@ export async function backUpBase({ server, archive }: RecoveryScene): Promise<st
 /** What lies in a recovered filestore: its paths, each with the right content. */
 export function recoveredPaths(folder: string): string[] {
   const files = filesBelow(folder);
-  for (const [sha1, { path, content }] of files) assert.equal(content, sha1, `content of ${path}`);
-  return [...files.values()].map(({ path }) => path).toSorted();
+  for (const { name, path, content } of files) assert.equal(content, name, `content of ${path}`);
+  return files.map(({ path }) => path).toSorted();
 }
 
 /** Starts a server on a recovered data directory and asks it. */
