@@ -95,8 +95,10 @@ async function lagNow(): Promise<number> {
   ];
   for (;;) {
     const { stdout } = await bench.holdfast(["status", "--json", ...location]);
-    const { watermark } = JSON.parse(stdout) as { watermark?: { time?: string } | null };
-    const time = Date.parse(watermark?.time ?? "");
+    const { filestores } = JSON.parse(stdout) as {
+      filestores: { recoverable_until: string | null }[];
+    };
+    const time = Date.parse(filestores[0]?.recoverable_until ?? "");
     if (Number.isFinite(time)) return (Date.now() - time) / 1000;
     if (samples.length > 0) throw new Error("the watermark is gone");
     await sleep(500);
