@@ -18,10 +18,10 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { query, serverAccount } from "../test/postgres/servers.ts";
-import { proveAttachment, proveStaging, type CopyOptions } from "./real-odoo/copies.ts";
+import { proveAttachment, proveStaging, proveZip, type CopyOptions } from "./real-odoo/copies.ts";
 import { debianRelease, installOdoo, type OdooProgram } from "./real-odoo/install.ts";
 import { conninfoOf, DATABASE, startInstance, type Instance } from "./real-odoo/instance.ts";
-import { truthAt, type JournalLine } from "./real-odoo/journal.ts";
+import { timeWords, truthAt, type JournalLine } from "./real-odoo/journal.ts";
 import { prove, type Proof } from "./real-odoo/proof.ts";
 import { Protection } from "./real-odoo/protection.ts";
 import { startTraffic } from "./real-odoo/traffic.ts";
@@ -49,11 +49,6 @@ interface Moment {
 }
 
 const RESTORE_POINT = "before-the-import";
-
-function timeWords(seconds: number): string {
-  const text = new Date(seconds * 1000).toISOString();
-  return `${text.slice(0, 10)} ${text.slice(11, 23)}+00:00`;
-}
 
 /** One moment at a random place in each of `count` equal parts of the time between two moments. */
 function pickMoments(from: number, to: number, count: number): Moment[] {
@@ -103,7 +98,8 @@ async function liveUnderProtection(run: {
   const from = Date.now() / 1000;
   const half = Number(options.seconds) * 500;
   await sleep(half);
-  await protection.run(["backup", instance.filestore]);
+  // 3: a collection took files away under its eyes; the captures have them.
+  await protection.run(["backup", instance.filestore], { statuses: [0, 3] });
   const named = await createRestorePoint(instance);
   await sleep(half);
   const to = Date.now() / 1000;
@@ -137,6 +133,7 @@ async function otherWays(run: CopyOptions & { transcript: Transcript }): Promise
   const ways = {
     "A single attachment that somebody deleted": proveAttachment,
     "A copy for tests, neutralised": proveStaging,
+    "A zip that Odoo's own database manager loads": proveZip,
   };
   for (const [heading, way] of Object.entries(ways)) {
     transcript.heading(heading);

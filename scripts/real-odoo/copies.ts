@@ -4,12 +4,13 @@
 import { createHash } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { query } from "../../test/postgres/servers.ts";
+import { query, startTestServer } from "../../test/postgres/servers.ts";
 import { DATABASE } from "./instance.ts";
-import { truthAt, type JournalLine } from "./journal.ts";
+import { timeWords, truthAt, type JournalLine } from "./journal.ts";
 import { modulesOf, type OdooProgram } from "./install.ts";
-import { prove, type Proof } from "./proof.ts";
+import { prove, proveOn, type Proof } from "./proof.ts";
 import type { Protection } from "./protection.ts";
+import { ODOO_ROLE, runOdoo, writeConfiguration, type OdooPlace } from "./server.ts";
 
 export interface CopyOptions {
   readonly odoo: OdooProgram;
@@ -89,4 +90,40 @@ export async function proveStaging(options: CopyOptions): Promise<Proof> {
   });
   rmSync(target, { recursive: true, force: true });
   return { facts: [...facts, ...proof.facts], faults: proof.faults };
+}
+
+/** Makes a zip of the database and its files, and lets Odoo load it into an empty server. */
+export async function proveZip(options: CopyOptions): Promise<Proof> {
+  const { odoo, protection, journal, folder } = options;
+  const moment = zipMoment(journal);
+  const zip = join(folder, "shop.zip");
+  await protection.run(["export-zip", "--at", timeWords(moment), zip]);
+  await using postgres = await startTestServer({ tcp: true });
+  await postgres.sql(`CREATE ROLE ${ODOO_ROLE} LOGIN CREATEDB`);
+  const place: OdooPlace = {
+    odoo,
+    folder: join(folder, "odoo-of-zip"),
+    dataDirectory: join(folder, "odoo-of-zip", "data"),
+    database: "loaded",
+    host: "127.0.0.1",
+    port: postgres.port,
+  };
+  const words = ["db", "--config", writeConfiguration(place), "load", place.database, zip];
+  const { status, output, seconds } = await runOdoo(place, words);
+  if (status !== 0) return { facts: [], faults: [`odoo db load: ${output.slice(-2000)}`] };
+  const proof = await proveOn(postgres, {
+    odoo,
+    odooData: place.dataDirectory,
+    database: place.database,
+    folder: place.folder,
+    truth: truthAt(journal, { from: moment, to: moment }),
+    meanwhile: async () => {},
+  });
+  const loaded = `odoo db load took the zip in ${seconds.toFixed(0)} s`;
+  return { facts: [loaded, ...proof.facts], faults: proof.faults };
+}
+
+/** The middle of the journal. */
+function zipMoment(journal: readonly JournalLine[]): number {
+  return (journal[0]!.after + journal.at(-1)!.after) / 2;
 }

@@ -64,3 +64,9 @@ export function truthAt(
   }
   return { present, open, absent };
 }
+
+/** A moment, in seconds since 1970, as commands take it. */
+export function timeWords(seconds: number): string {
+  const text = new Date(seconds * 1000).toISOString();
+  return `${text.slice(0, 10)} ${text.slice(11, 23)}+00:00`;
+}

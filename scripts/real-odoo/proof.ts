@@ -15,8 +15,6 @@ import { ATTACHMENT_NAME } from "./traffic.ts";
 
 export interface Recovered {
   readonly odoo: OdooProgram;
-  /** Folder of the recovered cluster. */
-  readonly dataDirectory: string;
   /** Odoo's `data_dir`, with `filestore/DATABASE` in it. */
   readonly odooData: string;
   readonly database: string;
@@ -42,12 +40,18 @@ interface Row {
   readonly url: string | null;
 }
 
-/** Starts PostgreSQL and Odoo on what was recovered, and looks at everything. */
-export async function prove(recovered: Recovered): Promise<Proof> {
+/** Starts PostgreSQL and Odoo on what was recovered, and looks at everything. `dataDirectory` is that of the cluster. */
+export async function prove(recovered: Recovered & { dataDirectory: string }): Promise<Proof> {
+  const { dataDirectory } = recovered;
+  await using postgres = await startTestServer({ dataDirectory, tcp: true });
+  return await proveOn(postgres, recovered);
+}
+
+/** The same for a database on a server that runs. */
+export async function proveOn(postgres: TestServer, recovered: Recovered): Promise<Proof> {
   const facts: string[] = [];
   const faults: string[] = [];
-  const { dataDirectory, odooData, database, truth } = recovered;
-  await using postgres = await startTestServer({ dataDirectory, tcp: true });
+  const { odooData, database, truth } = recovered;
   const rows = await attachments(postgres, database);
   compareRows({ rows, truth, facts, faults });
   const filestore = join(odooData, "filestore", database);
