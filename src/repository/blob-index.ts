@@ -113,6 +113,11 @@ export class BlobLookup {
     return this.uncompressedLength(entry) || this.storedLength(entry) - SEAL_BYTES;
   }
 
+  /** True when the entry's id is the one at `at` in `bytes`. */
+  isIdAt(entry: number, bytes: Uint8Array, at: number): boolean {
+    return this.#compare(entry, bytes, at) === 0;
+  }
+
   /** True when both entries name the same id. */
   sameId(a: number, b: number): boolean {
     return this.#compare(a, this.ids, b * ID_BYTES) === 0;

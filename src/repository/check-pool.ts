@@ -23,6 +23,8 @@ import type {
 
 /** Bytes of all buffers together; one buffer there is in any case. */
 const MEMORY_MAX = 88 << 20;
+/** Beside an index of so many bytes there are only as many buffers as it takes to keep the workers busy. */
+const INDEX_LARGE = 32 << 20;
 const LANES_MAX = 8;
 
 export interface CheckPoolOptions {
@@ -102,9 +104,7 @@ export class CheckPool implements AsyncDisposable {
   constructor(options: CheckPoolOptions) {
     this.#options = options;
     this.bufferBytes = options.bufferBytes;
-    const affordable = Math.max(1, Math.floor(MEMORY_MAX / Math.max(1, options.bufferBytes)));
-    const wanted = Math.max(options.workers + 1, Math.min(options.connections, LANES_MAX));
-    const count = Math.min(affordable, wanted);
+    const count = bufferCount(options);
     const workers = Math.min(options.workers, count);
     this.#buffersPerWorker = Math.ceil(count / workers);
     this.#members = Array.from({ length: workers }, () => undefined);
@@ -166,6 +166,15 @@ export class CheckPool implements AsyncDisposable {
     worker.postMessage(data);
     return ready.promise;
   }
+}
+
+function bufferCount({ index, bufferBytes, connections, workers }: CheckPoolOptions): number {
+  const affordable = Math.max(1, Math.floor(MEMORY_MAX / Math.max(1, bufferBytes)));
+  const wanted = Math.max(workers + 1, Math.min(connections, LANES_MAX));
+  const isLarge = index.ids.length + index.fields.byteLength >= INDEX_LARGE;
+  // A storage far away must not let the workers wait; one that is near does so for moments only.
+  const needed = workers + (connections > 1 ? 1 : 0);
+  return Math.min(affordable, isLarge ? Math.min(wanted, needed) : wanted);
 }
 
 /** Threads that load their code while it is not known yet what they will work with. */

@@ -61,8 +61,16 @@ class CopyWorker {
     // Both use the same scratch memory: a blob has left it before it is sealed.
     const { key, version, level, verify } = data;
     const at = base + OPENER_BYTES;
-    const start = systemRandom(16);
-    const sealer = new BlobSealer({ kernels, key, version, level, start, at, scratch, verify });
+    const sealer = new BlobSealer({
+      kernels,
+      key,
+      version,
+      level,
+      start: systemRandom(16),
+      at,
+      scratch,
+      verify,
+    });
     this.#trees = this.#assembler("tree", sealer);
     this.#content = this.#assembler("data", sealer);
     reply({ type: "ready", memory: kernels.memory.buffer, buffers: this.#buffers });

@@ -3,6 +3,7 @@
 import { mapLimit } from "../base/concurrency.ts";
 import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import type { Id } from "../base/bytes.ts";
+import { releaseMemory } from "../restic/cipher-output.ts";
 import { decodeIndexFile } from "../restic/index-file.ts";
 import type { BlobIndex } from "./blob-index.ts";
 import { BlobIndexBuilder } from "./blob-index-builder.ts";
@@ -45,6 +46,8 @@ export async function loadIndex(
       const json = await repository.load("index", id, options.signal);
       const begin = builder.mark().packs;
       addFile(builder, json, id);
+      // Or several of them would be there at once, since the garbage collector does not see how large they are.
+      releaseMemory(json);
       loaded.push(id);
       options.onFile?.(id, { begin, end: builder.mark().packs });
     } catch (error) {

@@ -1,6 +1,7 @@
 // Writes index files for packs that are durable (docs/formats/restic.md#index): never for one that is not.
 
 import type { Id } from "../base/bytes.ts";
+import { releaseMemory } from "../restic/cipher-output.ts";
 import { IndexFileBuilder } from "../restic/index-file-builder.ts";
 import type { Repository } from "./repository.ts";
 
@@ -53,5 +54,12 @@ export class IndexWriter {
     this.#builder = undefined;
     this.#written.push(await this.#repository.save("index", builder.finish(), signal));
     this.#spare = builder.memory;
+  }
+
+  /** Writes what is recorded for the last time, and gives the memory back. */
+  async finish(signal?: AbortSignal): Promise<void> {
+    await this.flush(signal);
+    if (this.#spare !== undefined) releaseMemory(this.#spare);
+    this.#spare = undefined;
   }
 }

@@ -9,6 +9,7 @@ import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import { concatBytes, sha256Hex } from "../base/bytes.ts";
 import type { Id } from "../base/bytes.ts";
 import type { Storage } from "../storage/storage.ts";
+import { releaseMemory } from "../restic/cipher-output.ts";
 import { compressZstd, decompressZstd } from "../restic/compression.ts";
 import type { CompressionMode } from "../restic/compression.ts";
 import type { RepositoryConfig } from "../restic/config.ts";
@@ -96,7 +97,7 @@ export class Repository {
     return bytes;
   }
 
-  /** The JSON text of a snapshot, index or lock file, opened and authenticated. */
+  /** The JSON text of a snapshot, index or lock file, opened and authenticated: memory of the caller's own. */
   async load(kind: FileKind, id: Id, signal?: AbortSignal): Promise<Uint8Array> {
     const sealed = await this.loadRaw(kind, id, signal);
     const plain = unseal(this.key, sealed);
@@ -106,11 +107,14 @@ export class Repository {
 
   /** Seals and stores a JSON text; resolves with its id once it is durable. */
   async save(kind: FileKind, json: Uint8Array, signal?: AbortSignal): Promise<Id> {
-    const plain =
-      this.config.version === 1 ? json : concatBytes([ZSTD_MARK, compressZstd(json, FILE_LEVEL)]);
+    const plain = this.config.version === 1 ? json : compressFile(json);
     const sealed = seal(this.key, plain, this.machine.random(NONCE_BYTES));
     const opened = unseal(this.key, sealed);
-    if (opened === undefined || sha256Hex(opened) !== sha256Hex(plain)) {
+    const isSound = opened !== undefined && sha256Hex(opened) === sha256Hex(plain);
+    // An index file has megabytes, and is often followed by more.
+    if (plain !== json) releaseMemory(plain);
+    if (opened !== undefined) releaseMemory(opened);
+    if (!isSound) {
       throw new HoldfastError("BUG", `a ${kind} file just sealed does not open again`, {
         hint: "Nothing damaged was stored. Check this machine's memory, then report this.",
       });
@@ -133,7 +137,9 @@ export class Repository {
     if (mark === 0x7b || mark === 0x5b) return plain;
     if (mark !== 2) throw this.#damaged(kind, id, "its form is unknown");
     try {
-      return decompressZstd(plain.subarray(1));
+      const content = decompressZstd(plain.subarray(1));
+      releaseMemory(plain);
+      return content;
     } catch (error) {
       if (!isHoldfastError(error)) throw error;
       throw this.#damaged(kind, id, "its compressed content is damaged");
@@ -148,4 +154,12 @@ export class Repository {
         : "Run `holdfast check` for the whole picture before anything else writes here.";
     return new HoldfastError(DAMAGED[kind], `${where} is damaged: ${why}`, { hint });
   }
+}
+
+/** The form in which format 2 seals a file. */
+function compressFile(json: Uint8Array): Uint8Array {
+  const compressed = compressZstd(json, FILE_LEVEL);
+  const marked = concatBytes([ZSTD_MARK, compressed]);
+  releaseMemory(compressed);
+  return marked;
 }

@@ -7,6 +7,16 @@ export function releaseOutput(output: Buffer): void {
   if (output.buffer.byteLength === output.length) (output.buffer as ArrayBuffer).transfer(0);
 }
 
+/** The same for any memory that nobody else holds, as long as it is so large that it is no view of a pool. */
+export function releaseMemory(bytes: Uint8Array): void {
+  if (bytes.buffer.byteLength > POOL_BYTES_MAX && bytes.buffer instanceof ArrayBuffer) {
+    bytes.buffer.transfer(0);
+  }
+}
+
+/** Node's pools of small Buffers are no larger. */
+const POOL_BYTES_MAX = 128 << 10;
+
 /** As much as the largest output of a cipher or a decompressor on the way of a blob. */
 const LARGEST_OUTPUT_BYTES = 24 << 20;
 

@@ -24,12 +24,15 @@ export function compressionLevel(mode: CompressionMode): number {
 /** Largest plaintext that any well-formed repository file or blob decompresses to: 1 GiB. */
 export const MAX_PLAINTEXT: number = 1 << 30;
 
+/** Node takes output memory in pieces of at most this: what is large gets much smaller, mostly. */
+const CHUNK_BYTES_MAX = 2 << 20;
+
 /** `bytes` as one zstd frame. */
 export function compressZstd(bytes: Uint8Array, level = 3): Uint8Array {
   return zlib.zstdCompressSync(bytes, {
     params: { [zlib.constants.ZSTD_c_compressionLevel]: level },
     pledgedSrcSize: bytes.length,
-    chunkSize: Math.max(64, bytes.length + (bytes.length >> 7) + 512),
+    chunkSize: Math.min(CHUNK_BYTES_MAX, Math.max(64, bytes.length + (bytes.length >> 7) + 512)),
   });
 }
 

@@ -13,6 +13,7 @@ import {
 } from "node:crypto";
 import { HoldfastError } from "../base/errors.ts";
 import { asBuffer } from "../base/bytes.ts";
+import { releaseMemory } from "./cipher-output.ts";
 import { createKernels } from "./kernels.ts";
 import type { Kernels } from "./kernels.ts";
 
@@ -69,7 +70,9 @@ export function seal(key: MasterKey, plaintext: Uint8Array, nonce: Uint8Array): 
   const sealed = Buffer.allocUnsafe(plaintext.length + SEAL_BYTES);
   sealed.set(nonce, 0);
   const cipher = createCipheriv("aes-256-ctr", createSecretKey(key.encrypt), nonce);
-  sealed.set(cipher.update(plaintext), NONCE_BYTES);
+  const ciphertext = cipher.update(plaintext);
+  sealed.set(ciphertext, NONCE_BYTES);
+  releaseMemory(ciphertext);
   const end = NONCE_BYTES + plaintext.length;
   sealed.set(tagOf(key, sealed.subarray(0, NONCE_BYTES), sealed.subarray(NONCE_BYTES, end)), end);
   return sealed;

@@ -28,6 +28,14 @@ export class IndexEntries {
     this.packs.push({ id, end: this.count });
   }
 
+  /** Gives the memory back at once; nothing can be read afterwards. */
+  release(): void {
+    const { ids, types, offsets, lengths, uncompressedLengths } = this;
+    for (const { buffer } of [ids, types, offsets, lengths, uncompressedLengths]) {
+      (buffer as ArrayBuffer).transfer(0);
+    }
+  }
+
   copyId(blob: number, into: Uint8Array): void {
     const from = blob * ID_BYTES;
     for (let i = 0; i < ID_BYTES; i++) into[i] = this.ids[from + i]!;

@@ -3,6 +3,7 @@
 
 import { ID_BYTES, asBuffer, toHex } from "../base/bytes.ts";
 import type { Id } from "../base/bytes.ts";
+import { releaseMemory } from "./cipher-output.ts";
 import { HEADER_ENTRY_BYTES, HEADER_ENTRY_COMPRESSED_BYTES } from "./pack-header.ts";
 import type { PackBlob } from "./pack-header.ts";
 
@@ -87,6 +88,7 @@ export class IndexFileBuilder {
     if (this.#length + Math.max(text.length, BLOB_TEXT_MAX) > this.#buffer.length) {
       const larger = Buffer.allocUnsafe(this.#buffer.length * 2);
       larger.set(this.#buffer.subarray(0, this.#length));
+      releaseMemory(this.#buffer);
       this.#buffer = larger;
     }
     this.#length += this.#buffer.write(text, this.#length, "latin1");

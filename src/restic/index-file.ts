@@ -68,6 +68,8 @@ export function decodeIndexFile(bytes: Uint8Array, visitor: IndexVisitor): void 
       );
     }
   }
+  // Hundreds of files follow each other, and the garbage collector does not see how large these are.
+  entries.release();
 }
 
 const text = (literal: string): Uint8Array => Buffer.from(literal, "latin1");

@@ -84,21 +84,23 @@ class Repack {
     const { table, target } = this.#options;
     const { index } = table;
     const memory = await this.#read(pack, part, lane, signal);
-    let failed = new Set(part.entries);
+    const entries = Uint32Array.from(part.entries);
+    let failed: Iterable<number> = entries;
     if (memory !== undefined) {
       const { offset, length } = part;
-      const entries = Uint32Array.from(part.entries);
-      failed = new Set((await lane.checkBlobs({ offset, length, entries })).failed);
-      for (const entry of part.entries) {
-        if (failed.has(entry)) continue;
+      const damaged = new Set((await lane.checkBlobs({ offset, length, entries })).failed);
+      for (const entry of entries) {
+        if (damaged.has(entry)) continue;
         const begin = index.offset(entry) - offset;
-        this.#add(entry, memory.subarray(begin, begin + index.storedLength(entry)));
+        const bytes = index.storedLength(entry);
+        if (target.isFull(index.isTree(entry), bytes)) await target.room();
+        this.#add(entry, memory.subarray(begin, begin + bytes));
       }
-      await target.room();
+      failed = damaged;
     }
     for (const entry of failed) {
-      await this.#copyApart(entry, signal);
       await target.room();
+      await this.#copyApart(entry, signal);
     }
   }
 

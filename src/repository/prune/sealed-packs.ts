@@ -8,6 +8,7 @@ import { hash } from "node:crypto";
 import { HoldfastError } from "../../base/errors.ts";
 import { equalBytes, toHex } from "../../base/bytes.ts";
 import type { Id } from "../../base/bytes.ts";
+import { releaseMemory } from "../../restic/cipher-output.ts";
 import { NONCE_BYTES, seal, unseal } from "../../restic/crypto.ts";
 import {
   HEADER_ENTRY_COMPRESSED_BYTES,
@@ -70,7 +71,15 @@ export class SealedPacks {
     return this.#indexWriter.written;
   }
 
-  /** Adds a blob with its stored bytes, which are copied. Wait for `room` in between. */
+  /** True when a blob of `length` stored bytes ends the open pack, and there are packs enough on their way: wait for `room`. */
+  isFull(isTree: boolean, length: number): boolean {
+    if (this.#storing.size < this.#storingMax) return false;
+    const pack = this.#open.get(isTree ? "tree" : "data");
+    if (pack === undefined) return false;
+    return pack.used + length >= this.#options.packSize || pack.entries + 1 >= ENTRIES_MAX;
+  }
+
+  /** Adds a blob with its stored bytes, which are copied. Wait for `room` in between, or when `isFull` says so. */
   add(blob: SealedBlob, sealed: Uint8Array): void {
     const { packSize } = this.#options;
     let pack = this.#open.get(blob.type);
@@ -108,7 +117,8 @@ export class SealedPacks {
     this.flush();
     await this.settle();
     if (this.#failure !== undefined) throw this.#failure;
-    await this.#indexWriter.flush(this.#options.signal);
+    await this.#indexWriter.finish(this.#options.signal);
+    for (const bytes of this.#free.splice(0)) releaseMemory(bytes);
   }
 
   /** Waits until nothing is on its way any more, whatever comes of it. */
@@ -141,6 +151,7 @@ export class SealedPacks {
     this.count++;
     if (pack.bytes.length === packSize + HEADER_ROOM) this.#free.push(pack.bytes);
     await this.#indexWriter.add(id, header, signal);
+    releaseMemory(pack.header);
   }
 
   /** The pack's bytes, its header behind the blobs and opened again from there. */
@@ -148,10 +159,14 @@ export class SealedPacks {
     const { key, machine } = this.#options.repository;
     const sealed = seal(key, header, machine.random(NONCE_BYTES));
     bytes.set(sealed, used);
-    const end = used + sealed.length;
-    bytes.writeUInt32LE(sealed.length, end);
+    const { length } = sealed;
+    const end = used + length;
+    bytes.writeUInt32LE(length, end);
+    releaseMemory(sealed);
     const opened = unseal(key, bytes.subarray(used, end));
-    if (opened === undefined || !equalBytes(opened, header)) {
+    const isSound = opened !== undefined && equalBytes(opened, header);
+    if (opened !== undefined) releaseMemory(opened);
+    if (!isSound) {
       throw new HoldfastError("BUG", "a pack header just sealed does not open again", {
         hint: "Nothing damaged was stored. Check this machine's memory, then report this.",
       });
