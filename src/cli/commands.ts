@@ -170,6 +170,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/staging.ts")).stagingCommand,
   },
   {
+    name: "export-zip",
+    summary: "Write a database and its files as a zip for Odoo's database manager",
+    load: async () => (await import("./commands/export-zip.ts")).exportZipCommand,
+  },
+  {
     name: "doctor",
     summary: "Look for what would keep backups from working",
     load: async () => (await import("./commands/doctor.ts")).doctorCommand,

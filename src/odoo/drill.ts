@@ -24,8 +24,7 @@ import {
 import { readReferences } from "./read-references.ts";
 import type { RecoveredDatabase } from "./recover-database.ts";
 import type { References } from "./references.ts";
-import { recoverScratch } from "./scratch-database.ts";
-import { chooseDatabase } from "./recovery/odoo-database.ts";
+import { chooseDatabase, recoverScratch } from "./scratch-database.ts";
 import { sourceProblems } from "./lost-at-source.ts";
 import { makeScratchPlace, removeLeftPlaces, type ScratchPlace } from "./scratch-place.ts";
 

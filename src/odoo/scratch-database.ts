@@ -18,6 +18,8 @@ import {
 } from "./recover-database.ts";
 import { requireSpace, type ScratchPlace } from "./scratch-place.ts";
 
+export { chooseDatabase } from "./recovery/odoo-database.ts";
+
 /** What a scratch database needs of the machine, and of whoever asks for it. */
 export interface ScratchServerOptions {
   readonly archive: Archive;

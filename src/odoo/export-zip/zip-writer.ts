@@ -23,6 +23,9 @@ const MODE = 0o100644;
 /** The balance of time and size; 6 takes twice as long for a few percent. */
 const LEVEL = 4;
 
+/** Bytes that are handed over at once, about. */
+const HELD_BYTES = 1 << 20;
+
 export interface ZipWriterOptions {
   /** Takes the zip's bytes in order; resolves when it can take more. */
   readonly write: (bytes: Uint8Array) => Promise<void>;
@@ -43,6 +46,9 @@ export class ZipWriter {
   readonly #options: ZipWriterOptions;
   readonly #written: WrittenZipEntry[] = [];
   #offset = 0;
+  /** What is not handed over yet: small files would be a thousand small writes. */
+  #held: Uint8Array[] = [];
+  #heldBytes = 0;
 
   constructor(options: ZipWriterOptions) {
     this.#options = options;
@@ -115,6 +121,7 @@ export class ZipWriter {
   /** Writes the directory, with which the zip is whole. */
   async end(): Promise<void> {
     await this.#write(encodeDirectory(this.#written, this.#offset));
+    await this.#flush();
   }
 
   #entry(name: string, method: ZipEntry["method"]): ZipEntry {
@@ -132,6 +139,17 @@ export class ZipWriter {
 
   async #write(bytes: Uint8Array): Promise<void> {
     this.#offset += bytes.length;
-    await this.#options.write(bytes);
+    this.#held.push(bytes);
+    this.#heldBytes += bytes.length;
+    if (this.#heldBytes >= HELD_BYTES) await this.#flush();
+  }
+
+  async #flush(): Promise<void> {
+    const held = this.#held;
+    this.#held = [];
+    this.#heldBytes = 0;
+    const [only, ...more] = held;
+    if (only !== undefined)
+      await this.#options.write(more.length === 0 ? only : Buffer.concat(held));
   }
 }
