@@ -28,6 +28,8 @@ interface Options {
 
 /** A bucket that forbids to replace objects may be told otherwise later. */
 const REFUSED_PAUSE_MS = 10 * 60_000;
+/** What else fails for good may be a volume that is not mounted at the moment. */
+const FAILED_PAUSE_MS = 10_000;
 const TIDY_PAUSE_MS = 60_000;
 
 export class Partials {
@@ -173,7 +175,8 @@ export class Partials {
       onNotice(`${file.name}.partial was not refreshed: ${error.message}`);
       return;
     }
-    this.#refusedUntil = clock.monotonic() + REFUSED_PAUSE_MS;
+    const isRefused = isHoldfastError(error, "STORAGE_DENIED");
+    this.#refusedUntil = clock.monotonic() + (isRefused ? REFUSED_PAUSE_MS : FAILED_PAUSE_MS);
     if (this.#isRefused) return;
     this.#isRefused = true;
     onNotice(
