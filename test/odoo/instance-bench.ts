@@ -30,6 +30,8 @@ export interface RunningProgram {
   stderr: () => string;
   /** Asks it to stop, as systemd would, and waits; its status must be `status`. */
   stop: (status?: number) => Promise<ProgramRun>;
+  /** Kills it with SIGKILL, and waits. */
+  kill: () => Promise<void>;
 }
 
 export interface InstanceBench extends AsyncDisposable {
@@ -146,6 +148,11 @@ export async function openInstance(options: BenchOptions = {}): Promise<Instance
             const done = await ended;
             assert.equal(done.status, status, `${words.join(" ")}: ${done.stdout}\n${said}`);
             return done;
+          },
+          kill: async () => {
+            running.delete(program);
+            child.kill("SIGKILL");
+            await ended;
           },
         };
         running.add(program);
