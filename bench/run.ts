@@ -5,15 +5,7 @@
 //
 // Each run starts from empty repositories and caches. The order of the tools rotates from run to run.
 
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -21,6 +13,7 @@ import { changeDataSet, generateDataSet } from "./data-set.ts";
 import { dropCaches, measure, run, settle } from "./run/measure.ts";
 import { Attic, fillMemory, readAll } from "./run/quiet.ts";
 import { summarize, tableOf, type Sample } from "./run/report.ts";
+import { bytesBelow } from "./run/size.ts";
 import {
   ourTool,
   peerTools,
@@ -68,14 +61,6 @@ const { values: options } = parseArgs({
   },
   allowNegative: true,
 });
-
-/** Bytes of all files below `folder`; 0 when there is none. */
-function bytesBelow(folder: string): number {
-  if (!existsSync(folder)) return 0;
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
-}
 
 /** The tools to compare, in the order of the table. Explains those that are missing. */
 function chooseTools(): Tool[] {

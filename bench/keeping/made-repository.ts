@@ -7,6 +7,7 @@ import { initRepository } from "../../src/repository/init.ts";
 import { loadIndex } from "../../src/repository/index-loader.ts";
 import { openRepository } from "../../src/repository/open.ts";
 import type { Machine, Repository } from "../../src/repository/repository.ts";
+import { listSnapshots } from "../../src/repository/snapshots.ts";
 import { PACK_SIZE_DEFAULT, RepositoryWriter } from "../../src/repository/writer.ts";
 import { BlobSealer, SEALER_BYTES } from "../../src/restic/blob-sealer.ts";
 import { formatTime } from "../../src/restic/go-time.ts";
@@ -56,6 +57,22 @@ export async function makeRepository(options: MadeRepositoryOptions): Promise<vo
   writer.useIndex((await loadIndex(repository)).index);
   const ids = await storeContent(repository, writer, options);
   await storeSnapshots(repository, writer, ids, options);
+}
+
+/** Adds copies of a repository's first snapshot, an hour apart, until there are `count` more. */
+export async function multiplySnapshots(
+  path: string,
+  password: string,
+  count: number,
+): Promise<void> {
+  const storage = await openLocalStorage({ root: path });
+  const repository = await openRepository({ storage, password, machine: MACHINE });
+  const [first] = await listSnapshots(repository);
+  const begun = Date.UTC(2020, 0, 1);
+  for (let i = 0; i < count; i++) {
+    const time = formatTime(BigInt(begun + i * 3_600_000) * 1_000_000n + 123_456_789n);
+    await repository.save("snapshot", encodeSnapshot({ ...first!.snapshot, time }));
+  }
 }
 
 /** Blobs of all snapshots lie in the packs side by side: the worst case for a prune. Their ids, one after the other. */
