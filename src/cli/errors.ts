@@ -74,7 +74,7 @@ function describe(
 }
 
 function prefixOf(code: ErrorCode): string {
-  if (code === "INCOMPLETE" || code === "ODOO_INCONSISTENT") return "Warning: ";
+  if (["INCOMPLETE", "ODOO_INCONSISTENT", "RECOVERY_INCOMPLETE"].includes(code)) return "Warning: ";
   if (code === "CANCELLED") return "Cancelled: ";
   return code === "BUG" ? `Fatal: ${DEFECT}: ` : "Fatal: ";
 }

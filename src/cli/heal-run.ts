@@ -14,7 +14,7 @@ import { requireFilestore } from "./instance-options.ts";
 import { openInstance } from "./instance-session.ts";
 import { ProgressDisplay } from "./progress.ts";
 import { countView } from "./progress-views.ts";
-import type { RecoverFlags } from "./recover-options.ts";
+import { requireHealAlone, type RecoverFlags } from "./recover-options.ts";
 import { quoteUnprintable } from "./terminal-text.ts";
 
 const NAMES_SHOWN = 20;
@@ -22,6 +22,7 @@ const NAMES_SHOWN = 20;
 /** Heals, or shows what would be healed. Throws ODOO_INCONSISTENT when something stays as it is. */
 export async function healFilestore(context: Context, flags: RecoverFlags): Promise<number> {
   const { output, clock, random, settings, cores } = context;
+  requireHealAlone(flags);
   const apply = flags.yes === true && flags.dryRun !== true;
   const folder = requireFilestore(context, flags);
   const connection = await connectionOf(context, flags);

@@ -49,7 +49,8 @@ export async function recoverNamedMoment(context: Context, flags: RecoverFlags):
 async function recoverToDirectory(context: Context, flags: RecoverFlags): Promise<number> {
   const root = targetFolder(context, flags);
   const accounts = accountsOf(context, flags);
-  const found = { root, accounts };
+  const filestore = flags.filestore === undefined ? undefined : pathFrom(context, flags.filestore);
+  const found = { root, accounts, ...(filestore && { filestore }) };
   return await withPlan(context, flags, found, async ({ plan, programs, events, signal }) => {
     return await watched(events, {
       plan,

@@ -49,7 +49,7 @@ export function addRecoverOptions(command: Command): void {
     .option("--to <directory>", "a new directory for pgdata, filestore/DATABASE and the report")
     .option("--into-server <conninfo>", "instead: a running server that gets a new database")
     .option("--new-database <name>", "its name, for --into-server: it does not exist yet")
-    .option("--filestore <directory>", "for --into-server: a new folder; for --heal: the live one")
+    .option("--filestore <directory>", "a new folder for the files alone; for --heal: the live one")
     .option("--scratch <directory>", "where --into-server builds what it throws away")
     .option("--database <name>", "Odoo's database (default: the captured one, or the only one)")
     .option("--backup <id>", "begin with this base backup (default: the best for the moment)")
@@ -94,6 +94,9 @@ function targetsOf(flags: RecoverFlags): (() => MomentTarget)[] {
 /** The one moment that was named. Throws USAGE. */
 export function momentTarget(flags: RecoverFlags): MomentTarget {
   const targets = targetsOf(flags);
+  if (flags.yes === true) throw misplaced("--yes", "--heal");
+  if (flags.newDatabase !== undefined && flags.intoServer === undefined)
+    throw misplaced("--new-database", "--into-server");
   if (targets.length !== 1)
     throw new HoldfastError("USAGE", "more than one moment is named", {
       hint: "Use one of --at, --latest, --latest-complete, --restore-point and --lsn.",
@@ -101,6 +104,20 @@ export function momentTarget(flags: RecoverFlags): MomentTarget {
   const target = targets[0]!();
   if (target.kind !== "latest-complete") requireTarget(target);
   return target;
+}
+
+/** Throws USAGE for a moment beside --heal, which has none. */
+export function requireHealAlone(flags: RecoverFlags): void {
+  if (targetsOf(flags).length > 0 || flags.to !== undefined || flags.intoServer !== undefined)
+    throw new HoldfastError("USAGE", "--heal puts files back as the live database needs them now", {
+      hint: "Leave the moment out, or recover it into a new directory without --heal.",
+    });
+}
+
+function misplaced(option: string, other: string): HoldfastError {
+  return new HoldfastError("USAGE", `${option} is for ${other}`, {
+    hint: `Leave it out, or add ${other}.`,
+  });
 }
 
 /** The number that --timeline names. Throws USAGE. */

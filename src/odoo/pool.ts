@@ -177,26 +177,31 @@ export class Pool {
     take: (sha1: string, answer: PoolAnswer) => void | Promise<void>,
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<void> {
+    const { signal } = options;
+    const other = async (sha1: string): Promise<void> =>
+      await take(sha1, await this.read(sha1, { signal }));
+    const unknown: string[] = [];
+    const numbers = (function* (known: Sha1Set): Generator<number, void> {
+      for (const sha1 of names) {
+        const number = known.indexOf(sha1);
+        if (number === -1) unknown.push(sha1);
+        else yield number;
+      }
+    })(this.#names);
     await readMany({
       sources: this.#sources,
-      names,
-      firstCopy: (sha1) => {
-        const name = this.#names.indexOf(sha1);
-        return name === -1 ? undefined : this.#copies.of(name)[0];
+      names: numbers,
+      firstCopy: (name) => this.#copies.first(name),
+      small: async (name, copy, bytes) => {
+        const sha1 = this.#names.at(name);
+        if (hash("sha1", bytes, "hex") === sha1) await take(sha1, this.#held(copy, bytes, 0));
+        else await other(sha1);
       },
-      small: async (sha1, copy, bytes) => {
-        const isGood = hash("sha1", bytes, "hex") === sha1;
-        const answer = isGood
-          ? this.#held(copy, bytes, 0)
-          : await this.read(sha1, { signal: options.signal });
-        await take(sha1, answer);
-      },
-      other: async (sha1) => {
-        await take(sha1, await this.read(sha1, { signal: options.signal }));
-      },
+      other: async (name) => await other(this.#names.at(name)),
       smallBytes: SMALL_BYTES,
-      signal: options.signal,
+      signal,
     });
+    for (const sha1 of unknown) await other(sha1);
   }
 
   /** Walks snapshots until every wanted name has a copy, or all of them. Called by `openPool`. */

@@ -113,12 +113,29 @@ export const REPORT_NAME = "recovery-report.json";
  * and `recoverFiles` do, ODOO_NOT_FOUND, USAGE for several databases without a name.
  */
 export async function recoverMoment(options: RecoverMomentOptions): Promise<RecoveryReport> {
-  const { plan, accounts, clock, events, signal, keepsDatabase = true } = options;
+  const { plan, clock, events, keepsDatabase = true } = options;
   const run: Run = { begun: clock.now(), watch: new StopWatch(clock, events), damage: [] };
   plan.place.claim();
-  const restoring = new Progress();
-  run.watch.begin("restore", restoring);
-  const recovered = await recoverDatabase({
+  try {
+    await using recovered = await databaseOf(options, run.watch);
+    const report = await withDatabase(options, recovered, run);
+    const content = `${JSON.stringify(recoveryDocument(report), undefined, 2)}\n`;
+    if (keepsDatabase) await plan.place.complete({ name: REPORT_NAME, content });
+    return report;
+  } catch (error) {
+    plan.place.release();
+    throw error;
+  }
+}
+
+async function databaseOf(
+  options: RecoverMomentOptions,
+  watch: StopWatch,
+): Promise<RecoveredDatabase> {
+  const { plan, accounts, clock, events, signal, keepsDatabase = true } = options;
+  const progress = new Progress();
+  watch.begin("restore", progress);
+  return await recoverDatabase({
     plan: plan.database,
     exclusive: plan.exclusive,
     programs: options.programs,
@@ -129,21 +146,12 @@ export async function recoverMoment(options: RecoverMomentOptions): Promise<Reco
     temporary: options.temporary,
     durable: keepsDatabase,
     clock,
-    progress: restoring,
+    progress,
     signal,
-    onRestored: () => run.watch.begin("replay", undefined),
+    onRestored: () => watch.begin("replay", undefined),
     onReplay: events.replayed,
     onLine: events.line,
   });
-  try {
-    const report = await withDatabase(options, recovered, run);
-    const content = `${JSON.stringify(recoveryDocument(report), undefined, 2)}\n`;
-    if (keepsDatabase) await plan.place.complete({ name: REPORT_NAME, content });
-    return report;
-  } catch (error) {
-    await recovered.server.stop("immediate");
-    throw error;
-  }
 }
 
 /** What goes along with one recovery. */

@@ -49,13 +49,22 @@ export class Copies {
   /** The copies of a name, those that were added first come first. */
   of(name: number): StoredCopy[] {
     const copies: StoredCopy[] = [];
-    for (let at = this.#firstOf(name); at !== -1; at = this.#next.at(at) - 1) {
-      const entries: number[] = [];
-      const [begin, end] = this.#range(at);
-      for (let place = begin; place < end; place++) entries.push(this.#entries.at(place));
-      copies.push({ source: this.#source.at(at), snapshot: this.#snapshot.at(at), entries });
-    }
+    for (let at = this.#firstOf(name); at !== -1; at = this.#next.at(at) - 1)
+      copies.push(this.#copyAt(at));
     return copies;
+  }
+
+  /** The copy of a name that was added first. */
+  first(name: number): StoredCopy | undefined {
+    const at = this.#firstOf(name);
+    return at === -1 ? undefined : this.#copyAt(at);
+  }
+
+  #copyAt(at: number): StoredCopy {
+    const entries: number[] = [];
+    const [begin, end] = this.#range(at);
+    for (let place = begin; place < end; place++) entries.push(this.#entries.at(place));
+    return { source: this.#source.at(at), snapshot: this.#snapshot.at(at), entries };
   }
 
   #firstOf(name: number): number {

@@ -13,12 +13,13 @@ import type { PoolSource } from "./source.ts";
 
 export interface ReadManyOptions {
   readonly sources: readonly PoolSource[];
-  readonly names: Iterable<string>;
-  readonly firstCopy: (sha1: string) => StoredCopy | undefined;
+  /** Numbers of the names, each once. */
+  readonly names: Iterable<number>;
+  readonly firstCopy: (name: number) => StoredCopy | undefined;
   /** Takes the content of a small file, which is not compared with its name yet. */
-  readonly small: (sha1: string, copy: StoredCopy, bytes: Uint8Array) => Promise<void>;
+  readonly small: (name: number, copy: StoredCopy, bytes: Uint8Array) => Promise<void>;
   /** Takes every other name: large ones, those without a copy, and those whose blobs did not open. */
-  readonly other: (sha1: string) => Promise<void>;
+  readonly other: (name: number) => Promise<void>;
   /** Files larger than this are not small. */
   readonly smallBytes: number;
   readonly signal?: AbortSignal | undefined;
@@ -34,51 +35,76 @@ const REQUEST_BYTES = 4 << 20;
 const PARALLEL_MAX = 8;
 
 interface Wanted {
-  readonly sha1: string;
+  readonly name: number;
   readonly copy: StoredCopy;
   readonly size: number;
-  /** Where its first blob lies. */
-  readonly place: BlobPlace;
 }
 
 /** Gives every name to `small` or `other`, once. */
 export async function readMany(options: ReadManyOptions): Promise<void> {
-  const { sources, firstCopy, other, smallBytes, signal } = options;
-  const files: Wanted[] = [];
-  const others: string[] = [];
-  for (const sha1 of options.names) {
-    const copy = firstCopy(sha1);
-    const source = copy && sources[copy.source]!;
-    const size = source?.sizeOf(copy!.entries) ?? Infinity;
-    if (!copy || !source || copy.entries.length === 0 || size > smallBytes) others.push(sha1);
-    else files.push({ sha1, copy, size, place: source.reader.index.place(copy.entries[0]!) });
+  const { sources, other, signal } = options;
+  const { files, others } = sorted(options);
+  for (const [number, names] of files.entries()) {
+    if (names.length === 0) continue;
+    const source = sources[number]!;
+    for (const window of windowsOf(source, names, options))
+      await readWindow(source, window, options);
   }
-  files.sort(
-    (a, b) =>
-      a.copy.source - b.copy.source ||
-      a.place.packNumber - b.place.packNumber ||
-      a.place.offset - b.place.offset,
-  );
-  for (const window of windowsOf(files)) await readWindow(window, options);
-  await eachLimit(others, 2, (sha1) => other(sha1), { signal });
+  await eachLimit(others, LARGE_AT_ONCE, (name) => other(name), { signal });
 }
 
-/** Runs of files of one repository that may be in memory at once. */
-function* windowsOf(files: readonly Wanted[]): Generator<Wanted[]> {
+/** Files read by themselves at once. */
+const LARGE_AT_ONCE = 2;
+/** More than the offset of any blob in a pack. */
+const PACK_STEP = 2 ** 32;
+
+/** Small files of each repository in the order of their first blobs, and all others: numbers only, as there may be millions. */
+function sorted({ sources, names, firstCopy, smallBytes }: ReadManyOptions): {
+  files: Uint32Array[];
+  others: number[];
+} {
+  const found = sources.map(() => ({ names: [] as number[], places: [] as number[] }));
+  const others: number[] = [];
+  for (const name of names) {
+    const copy = firstCopy(name);
+    const source = copy && sources[copy.source]!;
+    if (!source || copy.entries.length === 0 || source.sizeOf(copy.entries) > smallBytes) {
+      others.push(name);
+      continue;
+    }
+    const { index } = source.reader;
+    const [entry] = copy.entries;
+    const { names: ours, places } = found[copy.source]!;
+    ours.push(name);
+    places.push(index.packNumber(entry!) * PACK_STEP + index.offset(entry!));
+  }
+  const files = found.map(({ names: ours, places }) =>
+    Uint32Array.from(ours, (_, at) => at)
+      .sort((a, b) => places[a]! - places[b]!)
+      .map((at) => ours[at]!),
+  );
+  return { files, others };
+}
+
+/** Runs of files that may be in memory at once. */
+function* windowsOf(
+  source: PoolSource,
+  names: Uint32Array,
+  { firstCopy }: ReadManyOptions,
+): Generator<Wanted[]> {
   let window: Wanted[] = [];
   let bytes = 0;
-  for (const file of files) {
-    const isFull =
-      window.length >= WINDOW_FILES ||
-      bytes + file.size > WINDOW_BYTES ||
-      window[0]?.copy.source !== file.copy.source;
+  for (const name of names) {
+    const copy = firstCopy(name)!;
+    const size = source.sizeOf(copy.entries);
+    const isFull = window.length >= WINDOW_FILES || bytes + size > WINDOW_BYTES;
     if (isFull && window.length > 0) {
       yield window;
       window = [];
       bytes = 0;
     }
-    window.push(file);
-    bytes += file.size;
+    window.push({ name, copy, size });
+    bytes += size;
   }
   if (window.length > 0) yield window;
 }
@@ -91,8 +117,11 @@ interface WantedBlob {
   readonly place: BlobPlace;
 }
 
-async function readWindow(window: readonly Wanted[], options: ReadManyOptions): Promise<void> {
-  const source = options.sources[window[0]!.copy.source]!;
+async function readWindow(
+  source: PoolSource,
+  window: readonly Wanted[],
+  options: ReadManyOptions,
+): Promise<void> {
   const { index } = source.reader;
   const blobs: WantedBlob[] = [];
   for (const [file, { copy }] of window.entries()) {
@@ -116,16 +145,16 @@ async function readWindow(window: readonly Wanted[], options: ReadManyOptions): 
         if (bytes === undefined) {
           waiting[file] = -1;
           parts[file] = [];
-          await options.other(window[file]!.sha1);
+          await options.other(window[file]!.name);
           continue;
         }
         parts[file]![part] = bytes;
         if (--waiting[file]! > 0) continue;
         const content = parts[file] as Uint8Array[];
         parts[file] = [];
-        const { sha1, copy } = window[file]!;
+        const { name, copy } = window[file]!;
         await options.small(
-          sha1,
+          name,
           copy,
           content.length === 1 ? content[0]! : Buffer.concat(content),
         );

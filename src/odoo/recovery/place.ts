@@ -10,6 +10,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -106,6 +107,23 @@ export class RecoveryPlace {
     const mark = join(path, STORE_MARK);
     if (!lstatSync(path).isDirectory() || existsSync(mark)) return;
     writeFileSync(mark, "", { flag: "wx", mode: 0o600 });
+  }
+
+  /**
+   * Takes away what a recovery that failed would not use again: the database. Files stay for the next one, with the mark; without
+   * any, everything is as it was.
+   */
+  release(): void {
+    try {
+      if (readFileSync(join(this.root, PLACE_MARK), "utf8") !== this.#token) return;
+      for (const name of readdirSync(this.root))
+        if (BUILDING.test(name)) rmSync(join(this.root, name), { recursive: true });
+      if (readdirSync(this.root).length > 1) return;
+      rmSync(join(this.root, PLACE_MARK));
+      if (this.state === "absent") rmdirSync(this.root);
+    } catch {
+      // The reason why the recovery failed is the one to tell; the next one cleans up.
+    }
   }
 
   /** Gives the data directory its name, writes the report and takes the mark away. */
