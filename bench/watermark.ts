@@ -25,8 +25,6 @@ const [seconds, outage, rate, sampleSeconds] = [
   given.rate,
   given.sample,
 ].map(Number) as [number, number, number, number];
-/** What the product promises while its storage is there. */
-const PROMISE_S = 60;
 
 interface Sample {
   /** Seconds since the beginning. */
@@ -110,18 +108,16 @@ function report(cut: number, mended: number): void {
   say(`${attached} attached, ${deleted} deleted, ${collected} files collected in ${seconds} s`);
   say(line("all of the time", samples));
   if (outage === 0) return;
-  // The lag of a moment within the promise tells that it has caught up.
-  const caughtUp = samples.find(({ at, lag }) => at > mended && lag <= PROMISE_S)?.at;
+  const before = samples.filter(({ at }) => at < cut);
+  const usual = Math.max(...before.map(({ lag }) => lag)) * 1.5;
+  const caughtUp = samples.find(({ at, lag }) => at > mended && lag <= usual)?.at ?? Infinity;
   say(
-    line(
-      "with the storage in reach",
-      samples.filter(({ at }) => at < cut || at > (caughtUp ?? Infinity)),
-    ),
+    line("with the storage in reach", [...before, ...samples.filter(({ at }) => at >= caughtUp)]),
   );
   say(
-    caughtUp === undefined
+    caughtUp === Infinity
       ? "it did not catch up"
-      : `after an outage of ${outage} s: within ${PROMISE_S} s again after ${(caughtUp - mended).toFixed(1)} s`,
+      : `an outage of ${outage} s: as far behind as before ${(caughtUp - mended).toFixed(1)} s after its end`,
   );
 }
 
