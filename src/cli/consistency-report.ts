@@ -4,7 +4,7 @@
 import { formatLsn } from "../barman/lsn.ts";
 import type { AttachmentRecord } from "../odoo/attachment-records.ts";
 import type { Amount, AttachmentClass, AttachmentSizes } from "../odoo/attachment-sizes.ts";
-import { isInconsistent, type Condition, type FileFinding } from "../odoo/verify.ts";
+import { isInconsistent, lostFiles, type Condition, type FileFinding } from "../odoo/verify.ts";
 import type { VerifyReport } from "../odoo/verify.ts";
 import { formatAge, formatBytes, formatLocalTime } from "./format.ts";
 import { formatTable } from "./table.ts";
@@ -73,26 +73,24 @@ function headLines({ report, place, source }: Consistency, now: number): string[
   ];
 }
 
-function amountLines({
-  references,
-  ok,
-  findings,
-  orphans,
-  strangers,
-  goneMeanwhile,
-}: VerifyReport) {
+function amountLines(report: VerifyReport): string[] {
+  const { references, ok, findings, orphans, strangers, goneMeanwhile } = report;
   const { files, rows, inDatabase, urls, empty } = references;
   const line = (name: string, value: string): string => `  ${name.padEnd(14)}${value}`;
   const lines = [
     line("referenced", `${plural(files.names.size, "file")} by ${plural(rows, "attachment")}`),
     line("whole", `${plural(ok.files, "file")}, ${formatBytes(ok.bytes)}`),
   ];
-  const lost = findings.filter(({ regenerable }) => !regenerable);
+  const lost = lostFiles(report);
   for (const [state, meaning] of STATES) {
     const count = lost.filter(({ condition }) => condition.state === state).length;
     if (count > 0) lines.push(line(state.toUpperCase(), `${plural(count, "file")}: ${meaning}`));
   }
-  const again = findings.length - lost.length;
+  const again = findings.filter(({ regenerable }) => regenerable).length;
+  const newer = findings.filter((finding) => finding.newer && !finding.regenerable).length;
+  if (newer > 0) {
+    lines.push(line("newer", `${plural(newer, "file")} attached after this snapshot was made`));
+  }
   if (again > 0) lines.push(line("regenerable", `${plural(again, "file")} that Odoo makes again`));
   if (goneMeanwhile > 0) {
     lines.push(line("gone", `${plural(goneMeanwhile, "file")} whose row went while this ran`));
@@ -109,8 +107,8 @@ function amountLines({
   return lines;
 }
 
-function findingLines({ findings }: VerifyReport, limit: number): string[] {
-  const lost = findings.filter(({ regenerable }) => !regenerable);
+function findingLines(report: VerifyReport, limit: number): string[] {
+  const lost = lostFiles(report);
   if (lost.length === 0) return [];
   const lines = lost.slice(0, limit).flatMap((finding) => {
     const { path, condition, size } = finding;
@@ -231,7 +229,13 @@ function verdict(report: VerifyReport): string[] {
   const count = references.files.names.size;
   if (count === 0) return ["", "No attachment has a file."];
   const all = count === 1 ? "The one file is" : `All ${count} files are`;
-  const again = findings.length > 0 ? `, but for ${findings.length} that Odoo makes again` : "";
+  const regenerable = findings.filter((finding) => finding.regenerable).length;
+  const newer = findings.length - regenerable;
+  const but = [
+    ...(regenerable > 0 ? [`${regenerable} that Odoo makes again`] : []),
+    ...(newer > 0 ? [`${newer} that came after it`] : []),
+  ].join(" and ");
+  const again = but === "" ? "" : `, but for ${but}`;
   return [
     "",
     namesOnly
@@ -267,12 +271,13 @@ export function consistencyMessage({ report, sizes, place, source }: Consistency
     rows,
     whole_files: ok.files,
     whole_bytes: ok.bytes,
-    findings: findings.map(({ sha1, path, size, condition, regenerable, records }) => ({
+    findings: findings.map(({ sha1, path, size, condition, regenerable, newer, records }) => ({
       sha1,
       path,
       ...condition,
       expected_size: size < 0 ? undefined : size,
       regenerable,
+      newer,
       records,
     })),
     gone_meanwhile: goneMeanwhile,

@@ -68,6 +68,37 @@ export async function readRecords(
 }
 
 /**
+ * Which of the paths have a row that was made before `time` (milliseconds since 1970), or of which nobody knows when it was
+ * made. Of all others the file may have come since.
+ */
+export async function pathsBefore(
+  connection: Connection,
+  paths: readonly string[],
+  { time, signal }: { readonly time: number; readonly signal?: AbortSignal | undefined },
+): Promise<Set<string>> {
+  const found = new Set<string>();
+  await atOneMoment(connection, signal, async () => {
+    const table = await findAttachmentTable(connection, signal);
+    const created = table.column("create_date");
+    const moment = quoteLiteral(new Date(time).toISOString().replace("Z", ""));
+    for (let at = 0; at < paths.length; at += BATCH) {
+      throwIfCancelled(signal);
+      const list = paths
+        .slice(at, at + BATCH)
+        .map(quoteLiteral)
+        .join(", ");
+      const rows = await connection.query(
+        `SELECT DISTINCT ltrim(a.store_fname, '/') AS path FROM ${ATTACHMENTS} a
+          WHERE ltrim(a.store_fname, '/') IN (${list}) AND coalesce(${created} < ${moment}::timestamp, true)`,
+        { signal },
+      );
+      for (const { path } of rows) found.add(path ?? "");
+    }
+  });
+  return found;
+}
+
+/**
  * The statement that takes the rows of broken bundles away, after which Odoo makes them again at the next page; undefined
  * for none. It names what they are as well, so that it can do no harm where the numbers mean others.
  */

@@ -4,7 +4,12 @@
 
 import type { Progress } from "../base/progress.ts";
 import type { Connection } from "../postgres/connection.ts";
-import { bundleRepair, readRecords, type AttachmentRecord } from "./attachment-records.ts";
+import {
+  bundleRepair,
+  pathsBefore,
+  readRecords,
+  type AttachmentRecord,
+} from "./attachment-records.ts";
 import type { Pool } from "./pool.ts";
 import { readReferences } from "./read-references.ts";
 import { pathOf, REFERENCE, type FileReferences, type References } from "./references.ts";
@@ -22,8 +27,11 @@ const EXAMPLES_MAX = 20;
 
 export type VerifySource =
   | { readonly kind: "folder"; readonly folder: string }
-  /** The names that the pool was opened for are not limited, so that files without a row can be told. */
-  | { readonly kind: "pool"; readonly pool: Pool };
+  /**
+   * The names that the pool was opened for are not limited, so that files without a row can be told. `asOf`: when the pool is
+   * that of one snapshot, its time in milliseconds since 1970.
+   */
+  | { readonly kind: "pool"; readonly pool: Pool; readonly asOf?: number | undefined };
 
 export interface VerifyOptions {
   readonly connection: Connection;
@@ -46,6 +54,8 @@ export interface FileFinding {
   readonly condition: Exclude<Condition, { state: "ok" }>;
   /** Nothing is lost: a bundle, which Odoo makes again, or a file of nothing. */
   readonly regenerable: boolean;
+  /** It is missing in a snapshot, and every row that refers to it was made after that. */
+  readonly newer: boolean;
   /** The rows that refer to it, as far as they were looked up. */
   readonly records: readonly AttachmentRecord[];
 }
@@ -89,7 +99,9 @@ export async function verifyAttachments(options: VerifyOptions): Promise<VerifyR
     source.kind === "folder"
       ? await lookAtFolder(options, source.folder, seen)
       : await lookAtPool(options, source.pool, seen);
-  const { findings, gone } = await withRecords(connection, seen.findings(), signal);
+  const asOf = source.kind === "pool" ? source.asOf : undefined;
+  const dated = await withAge(connection, seen.findings(), { asOf, signal });
+  const { findings, gone } = await withRecords(connection, dated, signal);
   const bundles = findings
     .filter(({ regenerable }) => regenerable)
     .flatMap(({ records }) => records.filter(({ bundle }) => bundle).map(({ id }) => id));
@@ -104,9 +116,14 @@ export async function verifyAttachments(options: VerifyOptions): Promise<VerifyR
   };
 }
 
-/** True when something is missing or wrong that nobody makes again. */
-export function isInconsistent({ findings }: Pick<VerifyReport, "findings">): boolean {
-  return findings.some(({ regenerable }) => !regenerable);
+/** What is missing or wrong, should be there, and is not made again by anybody. */
+export function lostFiles({ findings }: Pick<VerifyReport, "findings">): FileFinding[] {
+  return findings.filter(({ regenerable, newer }) => !regenerable && !newer);
+}
+
+/** True when something is lost. */
+export function isInconsistent(report: Pick<VerifyReport, "findings">): boolean {
+  return lostFiles(report).length > 0;
 }
 
 type Looked = Pick<VerifyReport, "goneMeanwhile" | "orphans" | "strangers">;
@@ -158,7 +175,8 @@ async function lookAtPool(options: VerifyOptions, pool: Pool, seen: Seen): Promi
   const { files } = seen.references;
   await examinePool({
     pool,
-    files: examinedIn("", files, files.names),
+    names: files.names,
+    examined: (sha1) => examinedAt("", files, sha1),
     namesOnly,
     take: (file, condition) => seen.take(file, condition, false),
     signal,
@@ -178,10 +196,12 @@ function* examinedIn(
   files: FileReferences,
   names: Iterable<string>,
 ): Generator<Examined, void> {
-  for (const sha1 of names) {
-    const expected = files.sizes[files.names.indexOf(sha1)]!;
-    yield { path: `${folder}/${pathOf(files, sha1)}`, sha1, expected };
-  }
+  for (const sha1 of names) yield examinedAt(folder, files, sha1);
+}
+
+function examinedAt(folder: string, files: FileReferences, sha1: string): Examined {
+  const expected = files.sizes[files.names.indexOf(sha1)]!;
+  return { path: `${folder}/${pathOf(files, sha1)}`, sha1, expected };
 }
 
 /** What was seen of the files so far. */
@@ -226,6 +246,7 @@ class Seen {
       size: expected,
       condition,
       regenerable: isNothing || (flags & REFERENCE.regenerable) !== 0,
+      newer: false,
       records: [],
     });
   }
@@ -246,6 +267,23 @@ function knownBytes({ files: { sizes } }: References): number {
   return sizes.reduce((sum, size) => sum + Math.max(0, size), 0);
 }
 
+/** Tells findings that a snapshot cannot have from those that it should. */
+async function withAge(
+  connection: Connection,
+  findings: readonly FileFinding[],
+  { asOf: time, signal }: { asOf: number | undefined; signal: AbortSignal | undefined },
+): Promise<readonly FileFinding[]> {
+  const missing = findings.filter(({ condition }) => condition.state === "missing");
+  if (time === undefined || missing.length === 0) return findings;
+  const paths = missing.map(({ path }) => path);
+  const old = await pathsBefore(connection, paths, { time, signal });
+  return findings.map((finding) =>
+    finding.condition.state === "missing" && !old.has(finding.path)
+      ? { ...finding, newer: true }
+      : finding,
+  );
+}
+
 /** Adds the rows. A finding that was looked up and has none by now is no finding any more. */
 async function withRecords(
   connection: Connection,
@@ -253,7 +291,9 @@ async function withRecords(
   signal: AbortSignal | undefined,
 ): Promise<{ findings: FileFinding[]; gone: number }> {
   const asked = [true, false].flatMap((wanted) =>
-    findings.filter(({ regenerable }) => regenerable === wanted).slice(0, RECORDS_MAX),
+    findings
+      .filter(({ regenerable, newer }) => regenerable === wanted && !newer)
+      .slice(0, RECORDS_MAX),
   );
   if (asked.length === 0) return { findings: [...findings], gone: 0 };
   const paths = new Set(asked.map(({ path }) => path));

@@ -164,14 +164,17 @@ describe("verify", { skip: skipWithoutServer(15) }, () => {
     instance.write("encrypted");
     assert.equal((await run("backup", instance.filestore)).status, 0);
     instance.write("good");
+    // Attached since: no snapshot can have it.
+    await instance.attach("late", { create_date: new Date(Date.now() + 5000).toISOString() });
     const findings = async (...words: string[]): Promise<string[]> => {
-      const { stdout } = await run("verify", "--json", ...words);
+      const { stdout, stderr } = await run("verify", "--json", ...words);
+      assert.match(stdout, /"message_type":"verify"/, stderr);
       const line = stdout.split("\n").find((each) => each.includes('"message_type":"verify"'))!;
       const { findings: found } = JSON.parse(line) as {
-        findings: { sha1: string; state: string; regenerable: boolean }[];
+        findings: { sha1: string; state: string; regenerable: boolean; newer: boolean }[];
       };
       return found
-        .filter(({ regenerable }) => !regenerable)
+        .filter(({ regenerable, newer }) => !regenerable && !newer)
         .map(({ sha1, state }) => `${sha1} ${state}`);
     };
     const lines = (expected: Record<string, string>): string[] =>
@@ -186,7 +189,10 @@ describe("verify", { skip: skipWithoutServer(15) }, () => {
       (await findings("--snapshot", "latest")).toSorted(),
       lines({ ...common, good: "missing" }).toSorted(),
     );
-    assert.deepEqual((await findings("--pool")).toSorted(), lines(common).toSorted());
+    assert.deepEqual(
+      (await findings("--pool")).toSorted(),
+      lines({ ...common, late: "missing" }).toSorted(),
+    );
     const names = await run("verify", "--snapshot", "latest", "--names-only", "--json");
     assert.match(names.stdout, /"content_checked":false/);
   });

@@ -6,14 +6,15 @@ import { HoldfastError } from "../../base/errors.ts";
 import { Progress } from "../../base/progress.ts";
 import { readSizes } from "../../odoo/attachment-sizes.ts";
 import { openPool } from "../../odoo/pool.ts";
-import { isInconsistent, verifyAttachments } from "../../odoo/verify.ts";
+import { isInconsistent, lostFiles, verifyAttachments } from "../../odoo/verify.ts";
 import type { VerifyReport, VerifySource } from "../../odoo/verify.ts";
 import { findSnapshot } from "../../repository/snapshots.ts";
+import { parseTime } from "../../restic/go-time.ts";
 import type { CommandModule, Context } from "../command.ts";
 import { consistencyLines, consistencyMessage, plural } from "../consistency-report.ts";
 import { addDatabaseOptions, openNamedConnection, type DatabaseFlags } from "../database-option.ts";
 import { EXIT } from "../exit-status.ts";
-import { shortId } from "../format.ts";
+import { formatLocalTime, shortId } from "../format.ts";
 import { addCapturesOption, addFilestoreOption, requireFilestore } from "../instance-options.ts";
 import type { InstanceFlags } from "../instance-options.ts";
 import { openInstance } from "../instance-session.ts";
@@ -53,7 +54,7 @@ Examples:
   holdfast verify -d 'host=db1 dbname=odoo' --pool --json
 
 A live instance may be verified while people work. Files without a row are told, and are no error: Odoo's collector takes
-them. A snapshot is older than the database: what was attached since is missing in it. The status is 3 when something is
+them. A snapshot is older than the database: what was attached since is told apart. The status is 3 when something is
 missing or damaged that Odoo does not make again.`,
     );
 }
@@ -85,17 +86,19 @@ async function verifyStored(context: Context, flags: VerifyFlags): Promise<numbe
   const onDamage = (what: string, error: HoldfastError): void =>
     output.warn(`${what}: ${error.message}`);
   let name = "all snapshots and captures";
+  let asOf: number | undefined;
   const sources: Parameters<typeof openPool>[0]["sources"][number][] = [];
   if (flags.snapshot === undefined) {
     sources.push({ repository, kind: "snapshots" });
     if (captures) sources.push({ repository: captures, kind: "captures" });
   } else {
     const { id, snapshot } = await findSnapshot(repository, flags.snapshot, {}, signal);
-    name = `snapshot ${shortId(id)} of ${snapshot.time}`;
+    asOf = Number(parseTime(snapshot.time) / 1_000_000n);
+    name = `snapshot ${shortId(id)} of ${formatLocalTime(asOf)}`;
     sources.push({ repository, kind: "snapshots", only: new Set([id]) });
   }
   const pool = await openPool({ sources, onDamage, signal });
-  return await verify(context, flags, { source: { kind: "pool", pool }, name, signal });
+  return await verify(context, flags, { source: { kind: "pool", pool, asOf }, name, signal });
 }
 
 async function verify(
@@ -139,7 +142,7 @@ async function verify(
     for (const line of consistencyLines(consistency, view)) output.data(line);
   }
   if (!isInconsistent(report)) return EXIT.ok;
-  const lost = report.findings.filter(({ regenerable }) => !regenerable).length;
+  const lost = lostFiles(report).length;
   throw new HoldfastError("ODOO_INCONSISTENT", `${plural(lost, "file")} missing or damaged`, {
     hint:
       source.kind === "folder"

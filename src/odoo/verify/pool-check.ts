@@ -5,8 +5,10 @@ import type { Pool } from "../pool.ts";
 import type { Condition, Examined } from "./examine-file.ts";
 
 export interface PoolCheckOptions {
-  readonly pool: Pick<Pool, "has" | "copies" | "readMany">;
-  readonly files: Iterable<Examined>;
+  readonly pool: Pick<Pool, "copies" | "readMany">;
+  /** Names to look at, and what is known of each. */
+  readonly names: Iterable<string>;
+  readonly examined: (sha1: string) => Examined;
   /** Only whether a copy is there. */
   readonly namesOnly: boolean;
   /** Takes each file once, in no order. */
@@ -16,19 +18,19 @@ export interface PoolCheckOptions {
 
 /** Looks at all files. Throws what the storages throw, CANCELLED. */
 export async function examinePool(options: PoolCheckOptions): Promise<void> {
-  const { pool, files, namesOnly, take, signal } = options;
-  const wanted = new Map<string, Examined>();
-  for (const file of files) {
-    if (!namesOnly) wanted.set(file.sha1, file);
-    else if (pool.has(file.sha1))
-      take(file, { state: "ok", size: pool.copies(file.sha1)[0]!.size });
-    else take(file, { state: "missing" });
-    throwIfCancelled(signal);
+  const { pool, names, examined, namesOnly, take, signal } = options;
+  if (namesOnly) {
+    for (const sha1 of names) {
+      throwIfCancelled(signal);
+      const [copy] = pool.copies(sha1);
+      take(examined(sha1), copy ? { state: "ok", size: copy.size } : { state: "missing" });
+    }
+    return;
   }
   await pool.readMany(
-    wanted.keys(),
+    names,
     (sha1, answer) => {
-      const file = wanted.get(sha1)!;
+      const file = examined(sha1);
       if (answer.status === "missing") take(file, { state: "missing" });
       else if (answer.status === "found") take(file, { state: "ok", size: answer.size });
       else take(file, { state: "unreadable", reason: answer.reason });
