@@ -17,8 +17,8 @@ export interface Status {
   readonly now: number;
   /** Undefined when none was named, or it could not be read. */
   readonly archive: SurveyedArchive | undefined;
-  /** False when no repository was named. */
-  readonly hasRepository: boolean;
+  /** Whether a repository was named, and could be read. */
+  readonly repository: "read" | "failed" | "none";
   readonly filestores: readonly SurveyedFilestore[];
   readonly live: LiveSurvey | undefined;
   /** What could not be read. */
@@ -70,12 +70,18 @@ export function viewStatus(status: Status, { columns }: { readonly columns: numb
     .flatMap((lines, i) => (i === 0 ? lines : ["", ...lines]));
 }
 
+const NO_FILESTORE: Readonly<Record<Status["repository"], string>> = {
+  read: "never: there is no snapshot",
+  failed: "not known: the repository could not be read",
+  none: "not looked at (no repository is named)",
+};
+
 /** "database: any moment since 20 Oct 02:10; database and files together: 04:00 today; 3 referenced files missing at the source" */
 export function statusSentence(status: Status): string {
   const [first] = status.filestores;
   const together = first
     ? `database and files together: ${jointClause(first, status)}`
-    : `database and files together: never: ${status.hasRepository ? "there is no snapshot" : "no repository was looked at"}`;
+    : `database and files together: ${NO_FILESTORE[status.repository]}`;
   const missing = missingClause(status);
   return [`database: ${databaseClause(status)}`, together, ...(missing ? [missing] : [])].join(
     "; ",
@@ -130,6 +136,7 @@ function stretchText({ from, to }: Pick<DatabaseReach, "from" | "to">, now: numb
 
 function ageText(time: number, now: number): string {
   const seconds = (now - time) / 1000;
+  if (seconds < 1) return "just now";
   return seconds < 60 ? `${formatShortAge(seconds)} ago` : formatAge(seconds);
 }
 
@@ -267,7 +274,8 @@ function liveLines({ live, archive, now }: Status): string[] {
     lines.push(
       `${missing.length} are not in the filestore${bundles}: \`holdfast verify\` says whose they are`,
     );
-  } else if (missing !== undefined) lines.push("all of them are in the filestore, by their names");
+  } else if (missing !== undefined && referenced > 0)
+    lines.push("all of them are in the filestore, by their names");
   return [`Live: database ${quoteUnprintable(live.database)}`, ...lines.map((line) => `  ${line}`)];
 }
 

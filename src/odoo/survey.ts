@@ -160,32 +160,56 @@ function timeOf(text: string): number {
   return Number(parseTime(text) / 1_000_000n);
 }
 
-/** What a filestore and the archive add up to. */
-export function joinFilestore(
-  filestore: Filestore,
+/**
+ * What filestores and the archive add up to. A watermark proves that the archive has its moment, which may be later than the
+ * time at which its last object was stored: a server that is idle writes nothing.
+ */
+export function joinSurvey(
+  filestores: readonly Filestore[],
   archive: SurveyedArchive | undefined,
-): SurveyedFilestore {
-  const { captures, snapshots } = filestore;
-  const watermark = computeWatermark({
+): { readonly archive: SurveyedArchive | undefined; readonly filestores: SurveyedFilestore[] } {
+  const marked = filestores.map((one) => ({ one, watermark: watermarkOf(one, archive) }));
+  const proved = archive && {
+    ...archive,
+    reaches: archive.reaches.map((reach) => {
+      const times = marked.flatMap(({ watermark: { point } }) =>
+        point?.position.timeline === reach.timeline ? [point.position.time] : [],
+      );
+      return { ...reach, to: Math.max(reach.to, ...times) };
+    }),
+  };
+  return {
+    archive: proved,
+    filestores: marked.map(({ one, watermark }) => ({
+      ...one,
+      watermark,
+      joint: jointOf(one, watermark, proved),
+    })),
+  };
+}
+
+function watermarkOf({ captures }: Filestore, archive: SurveyedArchive | undefined): Watermark {
+  return computeWatermark({
     captures,
     catalogue: archive?.inventory.catalogue,
     ...(archive && { partialReach: archive.partialReach }),
   });
-  const { point } = watermark;
+}
+
+function jointOf(
+  { captures, snapshots }: Filestore,
+  { point }: Watermark,
+  archive: SurveyedArchive | undefined,
+): JointMoments {
   const isPositioned = captures.some(({ mark }) => mark.position !== undefined);
   // Where positions are known they decide: what lies behind the watermark is not joint, whatever the clocks say.
-  const counted = isPositioned
-    ? captures.filter(
+  const counted = !isPositioned
+    ? captures
+    : captures.filter(
         ({ mark }) =>
           mark.position !== undefined &&
           point !== undefined &&
           mark.position.time <= point.position.time,
-      )
-    : captures;
-  const joint = findJointMoments({
-    snapshots,
-    captures: counted,
-    reaches: archive?.reaches ?? [],
-  });
-  return { ...filestore, watermark, joint };
+      );
+  return findJointMoments({ snapshots, captures: counted, reaches: archive?.reaches ?? [] });
 }

@@ -6,7 +6,7 @@ import { parseLsn } from "../../src/barman/lsn.ts";
 import { archiveOf, loadCatalogue } from "../../src/postgres/archive.ts";
 import { partialReach } from "../../src/postgres/partial-reach.ts";
 import { openLocalStorage } from "../../src/storage/local.ts";
-import { openBench, writeWal } from "./receiver-bench.ts";
+import { openBench } from "./receiver-bench.ts";
 import { MAJORS, skipWithoutServer, until } from "./servers.ts";
 
 for (const major of MAJORS) {
@@ -24,13 +24,11 @@ for (const major of MAJORS) {
           "INSERT INTO pieces VALUES (1, 'x')",
           "CHECKPOINT",
           "SELECT pg_create_restore_point('a name')",
-          "SELECT pg_log_standby_snapshot()".replace(/.*/, major >= 16 ? "$&" : "VACUUM pieces"),
           "INSERT INTO pieces SELECT 1, repeat('long ', 3000) FROM generate_series(1, 3)",
           "SELECT pg_logical_emit_message(false, 'zeros', repeat(chr(1), 9))",
         ];
         for (const statement of ends) {
           await bench.server.sql(statement);
-          await writeWal(bench.server, 0);
           const position = async (): Promise<bigint> => {
             const [row] = await bench.server.sql<{ lsn: string }>(
               "SELECT pg_current_wal_flush_lsn()::text AS lsn",

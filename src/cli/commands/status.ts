@@ -4,7 +4,7 @@
 import { parseDuration } from "../../base/duration.ts";
 import { HoldfastError, isHoldfastError, type ErrorCode } from "../../base/errors.ts";
 import {
-  joinFilestore,
+  joinSurvey,
   surveyArchive,
   surveyFilestores,
   type Filestore,
@@ -74,9 +74,8 @@ filestore only beside it. Nothing is locked or written. The status is 3 when som
     signal.throwIfAborted();
     const status: Status = {
       now: context.clock.now(),
-      archive,
-      hasRepository,
-      filestores: (filestores ?? []).map((one) => joinFilestore(one, archive)),
+      ...joinSurvey(filestores ?? [], archive),
+      repository: !hasRepository ? "none" : filestores === undefined ? "failed" : "read",
       live,
       problems: problems.concat(
         archive?.inventory.catalogue.problems.map((one) => one.message) ?? [],
