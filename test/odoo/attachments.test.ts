@@ -2,11 +2,13 @@
 // change and go, then both are gone, and single attachments come back from what captures keep.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { connect } from "../../src/postgres/connection.ts";
 import { insertStatement } from "../../src/odoo/restore-attachment.ts";
+import { peer, skipWithout } from "../peers.ts";
 import { settingsOf } from "../postgres/base-backups.ts";
 import { runProgram } from "../postgres/program.ts";
 import { skipWithoutServer, startTestServer, type TestServer } from "../postgres/servers.ts";
@@ -212,6 +214,26 @@ describe("attachments of a lost instance", { skip: skipWithoutServer(15) }, () =
     } finally {
       await other.stop();
     }
+  });
+
+  const restic = skipWithout("restic-newest");
+  test("restic shows the catalogue, a line of JSON for each version", { skip: restic }, () => {
+    const words = ["-r", join(store.root, "captures"), "--no-cache", "--no-lock", "dump", "latest"];
+    const file = "/holdfast/odoo/attachments/000001.jsonl";
+    const env = { PATH: "/usr/bin:/bin", RESTIC_PASSWORD: PASSWORD };
+    const text = execFileSync(peer("restic-newest").path, [...words, file], { env }).toString();
+    const lines = text
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    assert.deepEqual(
+      lines.filter(({ name }) => name !== undefined).map(({ name }) => name),
+      ["contract.pdf", "Kept.PDF", "../../evil\u0007\n.sh", "letter.odt", "link", "letter.odt"],
+    );
+    assert.deepEqual(
+      lines.filter(({ id, name }) => id !== undefined && name === undefined).map(({ id }) => id),
+      [1],
+    );
   });
 
   test("captures that cannot be read are told, and nothing is made up", async () => {
