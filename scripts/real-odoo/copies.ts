@@ -97,7 +97,7 @@ export async function proveZip(options: CopyOptions): Promise<Proof> {
   const { odoo, protection, journal, folder } = options;
   const moment = zipMoment(journal);
   const zip = join(folder, "shop.zip");
-  await protection.run(["export-zip", "--at", timeWords(moment), zip]);
+  await protection.run(["export-zip", "--at", timeWords(moment), "--to", zip]);
   await using postgres = await startTestServer({ tcp: true });
   await postgres.sql(`CREATE ROLE ${ODOO_ROLE} LOGIN CREATEDB`);
   const place: OdooPlace = {

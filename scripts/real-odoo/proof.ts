@@ -144,10 +144,11 @@ async function lookAtPages(
   await browser.login();
   pages.push(await browser.page("/odoo"));
   faults.push(...faultsOf(pages));
-  const told = pages.map(
-    ({ path, status, assets }) => `${path} ${status} (${assets.length} assets)`,
-  );
-  facts.push(`Odoo answers after ${seconds} s; ${told.join(", ")}, and every asset 200`);
+  const told = pages.map(({ path, status, assets }) => {
+    const good = assets.filter((asset) => asset.status === 200).length;
+    return `${path} ${status} with ${good} of ${assets.length} assets 200`;
+  });
+  facts.push(`Odoo answers after ${seconds} s: ${told.join(", ")}`);
   let equal = 0;
   for (const [id, sha1] of truth.present) {
     const served = await browser.contentOf(id);
