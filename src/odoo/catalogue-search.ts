@@ -31,13 +31,18 @@ export interface SearchResult {
   readonly found: readonly AttachmentHistory[];
   /** There are more than were asked for. */
   readonly isCut: boolean;
+  /** Attachments of which a version matched, and that were not wanted for what became of them. */
+  readonly others: number;
 }
 
 export interface SearchOptions {
   /** Attachments at most. */
   readonly max: number;
-  /** Of those with a matching version, which are wanted; all without. */
-  readonly accept?: (history: AttachmentHistory) => boolean;
+  /**
+   * "present": those that are there now, and match as they are now. "deleted": those that are gone. Any without, also with
+   * `query.at`.
+   */
+  readonly state?: "present" | "deleted" | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -48,23 +53,51 @@ const AT_ONCE = 5000;
 export async function searchCatalogue(
   catalogue: Pick<OpenedCatalogue, "segments">,
   query: AttachmentQuery,
-  { max, accept = () => true, signal }: SearchOptions,
+  { max, state, signal }: SearchOptions,
 ): Promise<SearchResult> {
-  const ids = await matchingIds(catalogue, query, signal);
-  const isWanted = (history: AttachmentHistory): boolean => {
+  const matching = await matchingIds(catalogue, query, signal);
+  const ids = state === undefined ? matching : await inState(catalogue, matching, state, signal);
+  const isWanted = ({ versions }: AttachmentHistory): boolean => {
+    if (state === "present") return matches(versions.at(-1)!, query);
     const { at } = query;
-    const isMatch = history.versions.some(
+    return versions.some(
       (version) => matches(version, query) && (at === undefined || isCurrentAt(version, at)),
     );
-    return isMatch && accept(history);
   };
   const found: AttachmentHistory[] = [];
+  let looked = 0;
   for (let at = 0; at < ids.length && found.length <= max; at += AT_ONCE) {
     const some = new Set(ids.slice(at, at + AT_ONCE));
+    looked += some.size;
     found.push(...(await readHistories(catalogue, some, signal)).filter(isWanted));
   }
-  return { found: found.slice(0, max), isCut: found.length > max };
+  const others = matching.length - ids.length + looked - found.length;
+  return { found: found.slice(0, max), isCut: found.length > max, others };
 }
+
+/** Those of the attachments that are there now, or that are gone, by the last line of each. */
+async function inState(
+  catalogue: Pick<OpenedCatalogue, "segments">,
+  ids: readonly number[],
+  state: "present" | "deleted",
+  signal: AbortSignal | undefined,
+): Promise<number[]> {
+  const asked = new Set(ids);
+  const gone = new Set<number>();
+  for await (const segment of catalogue.segments(signal)) {
+    for (const line of linesWith(segment, '{"id":')) {
+      const [, number, end] = STATE.exec(line) ?? [];
+      const id = Number(number);
+      if (!asked.has(id)) continue;
+      if (end === undefined) gone.delete(id);
+      else gone.add(id);
+    }
+  }
+  return ids.filter((id) => gone.has(id) === (state === "deleted"));
+}
+
+/** Number of the row, and the end if the line has one; no text of people comes before that. */
+const STATE = /^\{"id":(\d+)(?:,"xmin":\d+,"from":\{[^{}]*\})?(,"to":\{)?/;
 
 /** Numbers of the attachments of which a version matches, the greatest first. */
 async function matchingIds(

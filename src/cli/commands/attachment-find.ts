@@ -1,8 +1,7 @@
 // `attachment find`: attachments by record, name or time, from the catalogue in the newest capture. No PostgreSQL is asked.
 
 import { HoldfastError } from "../../base/errors.ts";
-import { isDeleted, matches, searchCatalogue, versionAt } from "../../odoo/catalogue-search.ts";
-import type { AttachmentHistory } from "../../odoo/catalogue-search.ts";
+import { searchCatalogue, versionAt } from "../../odoo/catalogue-search.ts";
 import { attachmentMessage, attachmentTable } from "../attachment-report.ts";
 import {
   addCatalogueOptions,
@@ -53,18 +52,11 @@ everything since.`,
     await using instance = await openInstance(context, flags, { lock: "read" });
     const { signal } = instance;
     const catalogue = await openNamedCatalogue(context, flags, instance);
-    const deleted = flags.deleted === true;
-    let others = 0;
-    const accept = (history: AttachmentHistory): boolean => {
-      if (deleted) return isDeleted(history);
-      // Without a moment, what it is now has to match, not what it was.
-      const isIt = query.at !== undefined || isCurrentMatch(history, query);
-      if (!isIt) others++;
-      return isIt;
-    };
-    const { found, isCut } = await searchCatalogue(catalogue, query, {
+    // Without a moment, what it is now has to match, not what it was.
+    const now = query.at === undefined ? "present" : undefined;
+    const { found, isCut, others } = await searchCatalogue(catalogue, query, {
       max: Math.max(1, flags.limit),
-      accept,
+      state: flags.deleted === true ? "deleted" : now,
       signal,
     });
     if (output.isJson) {
@@ -85,14 +77,9 @@ everything since.`,
     if (found.length > 0) return EXIT.ok;
     throw new HoldfastError("ATTACHMENT_NOT_FOUND", "no attachment matches", {
       hint:
-        others > 0
+        others > 0 && flags.deleted !== true
           ? `${others} that matched once are deleted or were changed: add --deleted, or --at with a time.`
           : "Names are matched whole: '*invoice*'. --deleted shows those that are gone.",
     });
   },
 };
-
-function isCurrentMatch(history: AttachmentHistory, query: Parameters<typeof matches>[1]): boolean {
-  const last = history.versions.at(-1)!;
-  return last.to === undefined && matches(last, query);
-}
