@@ -21,6 +21,8 @@ import type { DueTask, TaskRun } from "../task.ts";
 import { ownSnapshots } from "./snapshot.ts";
 
 const LOCK_PATIENCE_MS = 10 * 60_000;
+/** Younger captures may be the watermark while the archive lags behind: whoever captures thins them out by itself. */
+const RECENT_MS = 3 * 3_600_000;
 
 export interface ExpireTaskOptions {
   readonly instance: InstancePlan;
@@ -107,7 +109,9 @@ async function expireFiles(
     );
   }
   if (captures !== undefined) {
-    const old = captured.filter(({ id }) => !needs.captures.has(id)).map(({ id }) => id);
+    const old = captured
+      .filter(({ id, time }) => !needs.captures.has(id) && time < now - RECENT_MS)
+      .map(({ id }) => id);
     // Whoever captures holds its own lock meanwhile, and never removes what this removes.
     counts["captures"] = await removeFrom(captures, old, { exclusive: false, signal, notice });
   }
