@@ -88,13 +88,14 @@ const TOOLS: Record<string, string> = {
 };
 
 function command(program: string, repository: string, words: readonly string[]): Command {
+  // restic's `init` refuses a source that it does not need.
+  const isFrom = words.some((word) => word.includes("copy"));
   return {
     argv: [program, "--repo", repository, ...words],
     env: {
       RESTIC_PASSWORD: PASSWORD,
       RESTIC_CACHE_DIR: at("cache"),
-      RESTIC_FROM_REPOSITORY: at("history"),
-      RESTIC_FROM_PASSWORD: PASSWORD,
+      ...(isFrom && { RESTIC_FROM_REPOSITORY: at("history"), RESTIC_FROM_PASSWORD: PASSWORD }),
       HOLDFAST_DIST: "1",
     },
     cwd: base,

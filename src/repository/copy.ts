@@ -195,7 +195,8 @@ class Run {
     for (const found of walked) {
       const original = originalOf(found);
       const copy = encodeSnapshot({ ...found.snapshot, parent: null, original });
-      events.saved?.(found, await target.save("snapshot", copy, signal));
+      const id = await target.save("snapshot", copy, signal);
+      events.saved?.(found, id);
       this.result.copied++;
     }
     return this.#waiting.length > 0;

@@ -69,7 +69,8 @@ export async function repairSnapshots(
     if (tree === found.snapshot.tree) continue;
     changed++;
     if (!dryRun) await writer.finish();
-    events.outcome?.(await replace(repository, found, tree, options));
+    const outcome = await replace(repository, found, tree, options);
+    events.outcome?.(outcome);
   }
   return changed;
 }
@@ -84,7 +85,7 @@ async function replace(
   repository: Repository,
   { id, snapshot }: FoundSnapshot,
   tree: Id | undefined,
-  { forget, dryRun, signal }: RepairSnapshotsOptions,
+  { snapshots, forget, dryRun, signal }: RepairSnapshotsOptions,
 ): Promise<SnapshotOutcome> {
   if (tree === undefined) {
     if (dryRun) return { kind: "would remove" };
@@ -99,7 +100,12 @@ async function replace(
     original: id,
     tags: forget || tags.includes(TAG) ? tags : [...tags, TAG],
   };
-  const saved = await repository.save("snapshot", encodeSnapshot(repaired), signal);
+  const content = encodeSnapshot(repaired);
+  // A repair that died in between has stored it already.
+  const twin = snapshots.find(
+    (other) => other.snapshot.original === id && content.equals(encodeSnapshot(other.snapshot)),
+  );
+  const saved = twin?.id ?? (await repository.save("snapshot", content, signal));
   if (forget) await repository.remove("snapshot", id, signal);
   return { kind: "saved", id: saved, old: id, removed: forget };
 }
