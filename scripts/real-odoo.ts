@@ -175,57 +175,53 @@ async function recoverAndProve(run: {
   return faults;
 }
 
-async function main(): Promise<void> {
-  const transcript = new Transcript();
-  const folder = mkdtempSync(join(tmpdir(), "holdfast-real-odoo-"));
-  chmodSync(folder, 0o755);
-  const account = serverAccount();
-  if (account) chownSync(folder, account.uid, account.gid);
-  transcript.rename(folder, "…");
-  transcript.rename(process.execPath, "node");
-  transcript.rename(`${join(import.meta.dirname, "..")}/`, "");
+/** The story of one instance, from its birth to its recoveries; how much was wrong. */
+async function story(transcript: Transcript, folder: string): Promise<number> {
+  transcript.heading("A real Odoo");
+  const odoo = installOdoo(debianRelease());
+  const { modules } = options;
+  mkdirSync(join(folder, "live"));
+  const instance = await startInstance({ odoo, folder: join(folder, "live"), modules });
+  const protection = new Protection({ instance, folder: join(folder, "holdfast"), transcript });
+  let isDestroyed = false;
   try {
-    transcript.heading("A real Odoo");
-    const odoo = installOdoo(debianRelease());
-    mkdirSync(join(folder, "live"));
-    const instance = await startInstance({
-      odoo,
-      folder: join(folder, "live"),
-      modules: options.modules,
-    });
-    let isDestroyed = false;
-    try {
-      const [{ server_version: version } = { server_version: "" }] = await instance.postgres.sql<{
-        server_version: string;
-      }>("SHOW server_version");
-      transcript.say(`Odoo ${odoo.version}, PostgreSQL ${version}, modules ${options.modules}`);
-      transcript.say(
-        `its database and filestore were made in ${instance.initialSeconds.toFixed(0)} s`,
-      );
-      const protection = new Protection({ instance, folder: join(folder, "holdfast"), transcript });
-      const { moments, journal } = await liveUnderProtection({ instance, protection, transcript });
+    const [server] = await instance.postgres.sql<{ version: string }>("SELECT version()");
+    transcript.say(`Odoo ${odoo.version}, ${server?.version.split(" on ")[0]}, modules ${modules}`);
+    const seconds = instance.initialSeconds.toFixed(0);
+    transcript.say(`its database and filestore were made in ${seconds} s`);
+    const { moments, journal } = await liveUnderProtection({ instance, protection, transcript });
 
-      transcript.heading("Disaster: the database and the filestore are gone");
-      await instance.destroy();
-      isDestroyed = true;
-      const faults: string[] = [];
-      const run = { journal, odoo, protection, transcript, folder };
-      for (const [index, moment] of moments.entries())
-        faults.push(...(await recoverAndProve({ ...run, moment, number: index + 1 })));
-      faults.push(...(await otherWays(run)));
-      transcript.heading(`${moments.length} moments recovered, ${faults.length} faults`);
-      if (faults.length > 0) process.exitCode = 1;
-    } finally {
-      if (!isDestroyed) await instance.destroy();
-    }
-  } catch (error) {
-    transcript.say(`\nThe run failed: ${(error as Error).message}`);
-    process.exitCode = 1;
+    transcript.heading("Disaster: the database and the filestore are gone");
+    await instance.destroy();
+    isDestroyed = true;
+    const faults: string[] = [];
+    const run = { journal, odoo, protection, transcript, folder };
+    for (const [index, moment] of moments.entries())
+      faults.push(...(await recoverAndProve({ ...run, moment, number: index + 1 })));
+    faults.push(...(await otherWays(run)));
+    transcript.heading(`${moments.length} moments recovered, ${faults.length} faults`);
+    return faults.length;
   } finally {
-    if (options.transcript !== undefined) transcript.write(options.transcript);
-    if (options.keep) console.log(`\nleft: ${folder}`);
-    else rmSync(folder, { recursive: true, force: true });
+    protection.abandon();
+    if (!isDestroyed) await instance.destroy();
   }
 }
 
-await main();
+const transcript = new Transcript();
+const folder = mkdtempSync(join(tmpdir(), "holdfast-real-odoo-"));
+chmodSync(folder, 0o755);
+const account = serverAccount();
+if (account) chownSync(folder, account.uid, account.gid);
+transcript.rename(folder, "…");
+transcript.rename(process.execPath, "node");
+transcript.rename(`${join(import.meta.dirname, "..")}/`, "");
+try {
+  if ((await story(transcript, folder)) > 0) process.exitCode = 1;
+} catch (error) {
+  transcript.say(`\nThe run failed: ${(error as Error).message}`);
+  process.exitCode = 1;
+} finally {
+  if (options.transcript !== undefined) transcript.write(options.transcript);
+  if (options.keep) console.log(`\nleft: ${folder}`);
+  else rmSync(folder, { recursive: true, force: true });
+}

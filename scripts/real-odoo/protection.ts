@@ -1,6 +1,7 @@
 // Holdfast as a user runs it: the program bin/holdfast with a repository, an archive and an instance in its environment, one
 // command at a time or in the background. What each says goes into the transcript.
 
+import type { ChildProcess } from "node:child_process";
 import { chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runProgram, startProgram, type ProgramRun } from "../../test/postgres/program.ts";
@@ -20,6 +21,7 @@ const LINES_SHOWN = 40;
 export class Protection {
   readonly #environment: Readonly<Record<string, string>>;
   readonly #transcript: Transcript;
+  readonly #children = new Set<ChildProcess>();
   /** Rejects when a command in the background ends by itself. */
   readonly #broken = Promise.withResolvers<never>();
 
@@ -72,6 +74,11 @@ export class Protection {
     return ended;
   }
 
+  /** Ends what still runs in the background, after a failure. */
+  abandon(): void {
+    for (const child of this.#children) if (child.exitCode === null) child.kill("SIGKILL");
+  }
+
   /** Starts a command that runs until it is stopped. */
   start(words: readonly string[]): Running {
     this.#transcript.say(`$ holdfast ${words.map(quoted).join(" ")} &`);
@@ -79,6 +86,7 @@ export class Protection {
       env: this.#environment,
       account: serverAccount(),
     });
+    this.#children.add(child);
     let isStopping = false;
     void ended.then(({ status, stdout, stderr }) => {
       if (isStopping) return;
