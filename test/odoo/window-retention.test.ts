@@ -44,7 +44,8 @@ void test("every moment of the window keeps its files, and older ones go", async
   const root = mkdtempSync(join(tmpdir(), "holdfast-window-"));
   const folder = join(root, "odoo");
   mkdirSync(folder);
-  const begin = Date.now() - (DAYS + 1) * DAY;
+  // In the future: nothing can make a file's ctime another than now, and what is younger than a snapshot is carried on.
+  const begin = Date.now() + DAY;
   const wall = { now: begin };
   const machine = testMachine({ clock: setClock(wall) });
   const { repository, objects } = memoryRepository({ machine });
