@@ -6,7 +6,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { chownSync, cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { serverAccount } from "../src/postgres/server-account.ts";
 import type { ServerAccount } from "../src/postgres/server-process.ts";
@@ -18,15 +18,13 @@ const USAGE = `npm run demo [-- options]
   --seconds N      how long people work before somebody makes a mistake (default: 15)
 `;
 /** What a copy of this checkout can do without. */
-const LEFT_OUT = new Set([
-  ".git",
-  ".peers",
-  ".demo",
-  "dist",
-  "binaryen",
-  "@typescript",
-  "typescript",
-]);
+const LEFT_OUT = new Set(
+  [".git", ".peers", ".demo", "dist"].concat(
+    ["binaryen", "typescript", "@typescript", "@oxlint", "@oxlint-tsgolint", "@esbuild"].map(
+      (name) => join("node_modules", name),
+    ),
+  ),
+);
 
 const root = join(import.meta.dirname, "..");
 const { values } = parseArgs({
@@ -109,7 +107,7 @@ function copyOf(folder: string): string {
   cpSync(folder, copy, {
     recursive: true,
     verbatimSymlinks: true,
-    filter: (path) => !LEFT_OUT.has(basename(path)),
+    filter: (path) => !LEFT_OUT.has(relative(folder, path)),
   });
   spawnSync("/bin/chmod", ["-R", "a+rX", copy]);
   return copy;

@@ -4,6 +4,7 @@
 
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -169,7 +170,7 @@ async function watch(
   const deadline = until + PATIENCE_MS;
   for (;;) {
     teller.requireCompanions();
-    const at = watermark(scene);
+    const at = await watermark(scene);
     const state = `${odoo.counts.attached} attached, ${odoo.counts.deleted} deleted, ${odoo.counts.collected} files collected`;
     const now = Date.now();
     teller.say(
@@ -185,8 +186,8 @@ async function watch(
 }
 
 /** The latest moment of both, in milliseconds since 1970, as `holdfast status` tells. */
-function watermark({ teller }: Scene): number | undefined {
-  const said = teller.quietly("status", "--json");
+async function watermark({ teller }: Scene): Promise<number | undefined> {
+  const said = await teller.quietly("status", "--json");
   if (said === undefined) return undefined;
   const { filestores } = JSON.parse(said) as { filestores: { recoverable_until: string | null }[] };
   const time = Date.parse(filestores[0]?.recoverable_until ?? "");
@@ -230,7 +231,7 @@ async function choose(scene: Scene, memory: Memory): Promise<bigint> {
 
 /** Brings the moment back and judges it; true when it is right. */
 async function recover(scene: Scene, memory: Memory, moment: bigint): Promise<boolean> {
-  const { teller, recovered, programs, place } = scene;
+  const { teller, recovered, programs, place, root } = scene;
   teller.chapter(`Recovery of ${clockOf(moment)}`);
   const seconds = await teller.holdfast("recover", "--at", isoOf(moment), "--to", recovered);
   teller.note(`both are back as they were at ${clockOf(moment)}`);
@@ -249,10 +250,17 @@ async function recover(scene: Scene, memory: Memory, moment: bigint): Promise<bo
   const rows = [
     ["recovered in", `${seconds.toFixed(1)} s`],
     ["recovered", `${recovered}/pgdata and ${recovered}/filestore/${DATABASE}`],
-    ["start it", `${join(programs, "postgres")} -D ${recovered}/pgdata -k /tmp`],
     ["backups", `${place}/bucket: a restic repository, its captures, a Barman archive`],
-    ["look at them", `RESTIC_PASSWORD="${PASSWORD}" holdfast -r ${place}/bucket/odoo snapshots`],
+    [
+      "look at them",
+      `RESTIC_PASSWORD="${PASSWORD}" bin/holdfast -r ${place}/bucket/odoo snapshots`,
+    ],
   ];
+  // Where nobody but root can enter the checkout, a copy stood in for it and is gone by then.
+  if (!root.startsWith(tmpdir())) {
+    const program = join(programs, "postgres");
+    rows.push(["start it", `${program} -D ${recovered}/pgdata -k /tmp`]);
+  }
   teller.say("");
   for (const [title, text] of rows) teller.say(`   ${title!.padEnd(13)} ${text}`);
   teller.say(`\n   The next demonstration starts afresh; remove ${place} when you have seen it.`);

@@ -1,7 +1,7 @@
 // How the demonstration speaks, and how it runs the program: every command is shown as a person would type it, with what it
 // says. What happened when is kept for the timeline at the end.
 
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -78,14 +78,16 @@ export class Teller {
   }
 
   /** What a command prints, without showing it; undefined when it does not end with 0. */
-  quietly(...words: string[]): string | undefined {
-    const { status, stdout } = spawnSync(this.#program, words, {
+  async quietly(...words: string[]): Promise<string | undefined> {
+    const child = spawn(this.#program, words, {
       cwd: this.#options.place,
       env: this.#environment,
       stdio: ["ignore", "pipe", "ignore"],
-      encoding: "utf8",
     });
-    return status === 0 ? stdout : undefined;
+    let said = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (said += text));
+    const [status] = (await once(child, "close")) as [number | null];
+    return status === 0 ? said : undefined;
   }
 
   /** Starts a command that goes on, with a log of its own. */
