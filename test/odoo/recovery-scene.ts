@@ -167,6 +167,7 @@ export function sha1Of(content: Uint8Array): string {
 /** The report beside what was recovered. */
 export function reportOf(root: string): Record<string, never> & {
   complete: boolean;
+  coverage: { kind: string };
   files: Record<string, string[] & number>;
 } {
   return JSON.parse(readFileSync(join(root, "recovery-report.json"), "utf8")) as never;

@@ -6,6 +6,8 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
+import { Client } from "pg";
+import { storePath } from "../../src/odoo/store-name.ts";
 import { query, skipWithoutServer } from "../postgres/servers.ts";
 import {
   askRecovered,
@@ -13,6 +15,7 @@ import {
   makeRecoveryScene,
   recoveredPaths,
   reportOf,
+  sha1Of,
   type RecoveryScene,
 } from "./recovery-scene.ts";
 
@@ -35,11 +38,23 @@ suite("a moment is recovered", { skip: skipWithoutServer() }, () => {
     await instance.sql("DELETE FROM ir_attachment WHERE name IN ('brief.txt', 'noise.bin')");
     unlinkSync(join(instance.folder, path));
     await instance.attach("later.txt", Buffer.from("a file that came later"));
+    // Committed by the very record that begins at the captured position.
+    const open = new Client(scene.server.connection(instance.database));
+    await open.connect();
+    const never = sha1Of(Buffer.from("never stored"));
+    await open.query("BEGIN");
+    await open.query(
+      "INSERT INTO ir_attachment (name, type, store_fname) VALUES ('next.txt', 'binary', $1)",
+      [storePath(never)],
+    );
+    await instance.sql("INSERT INTO res_partner (name) VALUES ('flushes')");
     await scene.capture();
     const rows = await instance.sql<{ path: string }>(
       "SELECT DISTINCT store_fname AS path FROM ir_attachment WHERE store_fname IS NOT NULL",
     );
     end = { paths: rows.map((row) => row.path).toSorted() };
+    await open.query("COMMIT");
+    await open.end();
     await scene.archiveAll();
   });
 
@@ -63,11 +78,17 @@ suite("a moment is recovered", { skip: skipWithoutServer() }, () => {
     assert.deepEqual(rows, [{ name: "brief.txt" }]);
   });
 
-  test("to the watermark, where the log ends right there", async () => {
+  test("to the watermark, and not a record further", async () => {
     const to = join(scene.root, "complete");
     await scene.holdfast(["recover", "--latest-complete", "--to", to]);
     assert.deepEqual(recoveredPaths(join(to, "filestore", "odoo")), end.paths);
-    assert.equal(reportOf(to).complete, true);
+    const report = reportOf(to);
+    assert.equal(report.complete, true);
+    assert.equal(report.coverage.kind, "covered");
+    const rows = await askRecovered(scene, join(to, "pgdata"), {
+      text: "SELECT name FROM ir_attachment WHERE name = 'next.txt'",
+    });
+    assert.deepEqual(rows, []);
   });
 
   test("a dry run shows the plan and writes nothing", async () => {
