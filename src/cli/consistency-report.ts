@@ -154,12 +154,20 @@ export function recordText(record: Omit<AttachmentRecord, "bundle" | "url">): st
 function repairLines({ repairBundles, findings }: VerifyReport): string[] {
   const again = findings.filter(
     ({ regenerable, records }) => regenerable && records.some(({ bundle }) => bundle),
-  ).length;
+  );
   if (repairBundles === undefined) return [];
+  const inTheWay = again.filter(({ condition }) => condition.state !== "missing");
   return [
     "",
-    `${plural(again, "asset bundle")} missing or damaged. Odoo makes them again when their rows are gone:`,
+    `${plural(again.length, "asset bundle")} missing or damaged. Odoo makes them again when their rows are gone:`,
     `  ${repairBundles}`,
+    // With the row alone gone, Odoo makes the bundle, finds that it collides with the damaged file, and answers 422 for ever.
+    ...(inTheWay.length === 0
+      ? []
+      : [
+          "Remove the damaged files first, or Odoo refuses to write the new ones over them:",
+          ...inTheWay.map(({ path }) => `  ${quoteUnprintable(path)}`),
+        ]),
   ];
 }
 
