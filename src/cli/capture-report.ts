@@ -130,7 +130,9 @@ export class CaptureReport {
         this.#warnPath(
           "missing",
           event.path,
-          `${event.path} is missing: the database refers to it, and it is nowhere`,
+          event.stored
+            ? `${event.path} is missing at the source: the database refers to it, and an older snapshot has it`
+            : `${event.path} is missing: the database refers to it, and it is nowhere`,
         );
         break;
       case "stranger":

@@ -36,8 +36,8 @@ export type CaptureEvent =
   | { readonly kind: "database"; readonly error: HoldfastError }
   /** A file at the source has another content than its name says. It was `stored` before, or never. */
   | { readonly kind: "corrupt"; readonly path: string; readonly stored: boolean }
-  /** Rows refer to a file that is neither at the source nor in the pool. */
-  | { readonly kind: "missing"; readonly path: string }
+  /** Rows refer to a file that is not at the source. It is `stored` in an older snapshot, or nowhere. */
+  | { readonly kind: "missing"; readonly path: string; readonly stored: boolean }
   /** Something in the filestore that Odoo does not put there. */
   | { readonly kind: "stranger"; readonly path: string }
   | { readonly kind: "merged"; readonly result: PruneResult }

@@ -6,7 +6,7 @@ export function sideFolder(database: string): string {
   return `/holdfast/${encodeURIComponent(database)}`;
 }
 
-/** Files that rows refer to and that are neither at the source nor in the pool. */
+/** Files that rows refer to and that are not at the source; those that are not in the pool either are counted. */
 export const MISSING_FILE = "missing.jsonl";
 /** Files at the source whose content is not that of their name. */
 export const CORRUPT_FILE = "corrupt.jsonl";
@@ -16,8 +16,10 @@ export interface MissingAtSource {
   readonly sha1: string;
   /** Below the filestore: "ab/ab01…". */
   readonly path: string;
-  /** When it was first missed, RFC 3339. */
+  /** When it was found first, RFC 3339. */
   readonly since: string;
+  /** Whether a good copy is in the pool. */
+  readonly stored: boolean;
 }
 
 /** A line of `CORRUPT_FILE`. */
@@ -26,8 +28,6 @@ export interface CorruptAtSource extends MissingAtSource {
   readonly size: number;
   /** Whether rows refer to it; null when no database was asked. */
   readonly referenced: boolean | null;
-  /** Whether a good copy had been stored before. */
-  readonly stored: boolean;
 }
 
 /** Lines of JSON. */

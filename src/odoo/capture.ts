@@ -13,6 +13,7 @@ import { Backoff } from "../base/retry.ts";
 import type { PruneResult } from "../repository/prune.ts";
 import { DatabaseSide } from "./capture/database-side.ts";
 import type { AskedNames } from "./capture/comparison.ts";
+import { Elsewhere } from "./capture/elsewhere.ts";
 import { FilestoreSource } from "./capture/filestore-source.ts";
 import type { Candidate } from "./capture/filestore-source.ts";
 import { Findings } from "./capture/findings.ts";
@@ -63,6 +64,7 @@ export class Capture {
   readonly #database: DatabaseSide | undefined;
   readonly #findings: Findings;
   readonly #scrub: Scrub;
+  readonly #elsewhere: Elsewhere;
   readonly #strangers = new Set<string>();
   #session: CaptureSession | undefined;
   /** Snapshots of the main repository when it was looked at last, and when it is looked at next. */
@@ -85,7 +87,7 @@ export class Capture {
     this.#source = new FilestoreSource(folder, clock);
     this.#findings = new Findings({
       clock,
-      onMissing: (path) => onEvent({ kind: "missing", path }),
+      onMissing: (path, stored) => onEvent({ kind: "missing", path, stored }),
     });
     this.#database =
       connect &&
@@ -104,6 +106,12 @@ export class Capture {
       isKnown: (sha1) => this.#session!.has(sha1),
       onStranger: (path) => this.#tellStranger(path),
       onCorrupt: (file) => tellCorrupt(`${file.folder}/${file.sha1}`, false),
+    });
+    this.#elsewhere = new Elsewhere({
+      main: options.main,
+      captures,
+      clock,
+      onNotice: (text) => onEvent({ kind: "notice", text }),
     });
     this.#scrub = new Scrub({
       folder,
@@ -253,7 +261,7 @@ export class Capture {
       storedBytes: session.stored - stored,
       files: session.files,
       known: session.known,
-      torn: this.#intake.torn.size,
+      torn: this.#intake.torn,
       corrupt: this.#findings.corrupt,
       missing: this.#findings.missing,
       unreadable: this.#intake.unreadable.size,
@@ -274,6 +282,7 @@ export class Capture {
     this.#session = session;
     this.#source.reset();
     this.#database?.reset();
+    this.#elsewhere.reset();
     await this.#findings.open(session, signal);
     onEvent({ kind: "opened", since: session.since, known: session.known });
     return session;
@@ -320,12 +329,14 @@ export class Capture {
     asked: AskedNames,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const isKnown = (sha1: string): boolean => session.has(sha1);
     const unknown: Candidate[] = [...this.#findings.missed];
-    await asked.unknown(isKnown, (candidate) => unknown.push(candidate));
+    await asked.unknown(
+      (sha1, size) => (size === undefined ? session.has(sha1) : session.hasSize(sha1, size)),
+      (candidate) => unknown.push(candidate),
+    );
     // Listings may lag behind on network file systems: each is looked for by its path.
     const absent = unknown.filter(
-      (candidate) => !isKnown(candidate.sha1) && !this.#intake.offerUnseen(candidate),
+      (candidate) => !session.has(candidate.sha1) && !this.#intake.offerUnseen(candidate),
     );
     await this.#intake.takeWaiting(signal);
     const left = [...this.#intake.corrupt.values(), ...this.#intake.unsettled];
@@ -335,7 +346,9 @@ export class Capture {
     if (referred === undefined) return false;
     const { isFull } = asked;
     const gone = isFull ? absent.filter(({ sha1 }) => asked.refers(sha1)) : absent;
-    this.#findings.compared({ absent: gone, isFull, referred });
+    await this.#elsewhere.look([...gone.map(({ sha1 }) => sha1), ...referred], signal);
+    const isStored = (sha1: string): boolean => this.#elsewhere.has(sha1);
+    this.#findings.compared({ absent: gone, isFull, referred, isStored });
     return true;
   }
 

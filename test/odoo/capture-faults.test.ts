@@ -24,44 +24,52 @@ async function makeFailing(): Promise<{ fail: (...rules: FaultRule[]) => FaultyS
   return { fail };
 }
 
-test("a process that dies anywhere leaves whole captures, and the next one goes on", async () => {
-  let isDone = false;
-  for (let step = 0; !isDone; step++) {
-    for (const when of ["before", "after"] as const) {
-      const { fail } = await makeFailing();
-      const one = store.write("one");
-      const first = store.capture();
-      await first.tick();
-      await first.close();
-      const two = store.write("two");
-      const died = fail({
-        key: /^(?:data|index|snapshots)\//,
-        on: undefined,
-        skip: step,
-        fault: { kind: "kill", when },
-      });
-      await store
-        .capture()
-        .tick()
-        .catch(() => {});
-      isDone = died.hits === 0;
-      fail();
-      // Whatever is listed is whole, and nothing that was captured is lost.
-      const captures = await store.list();
-      assert.ok(captures.length > 0);
-      const names = new Set<string>();
-      for (const capture of captures)
-        for (const name of await store.names(capture)) names.add(name);
-      assert.ok(names.has(one), `step ${step} ${when}`);
-      const next = store.capture();
-      await next.tick();
-      await next.close();
-      assert.deepEqual(await store.names(), [one, two].sort());
-      assert.equal((await store.list()).length, 1, "what it replaces is gone");
-      await store.remove();
+for (const on of ["put", "delete"] as const) {
+  test(`a process that dies before or after any ${on} leaves whole captures, and the next one goes on`, async () => {
+    let isDone = false;
+    for (let step = 0; !isDone; step++) {
+      for (const when of ["before", "after"] as const) {
+        isDone = await dieAt({
+          on,
+          key: /^(?:data|index|snapshots)/,
+          skip: step,
+          fault: { kind: "kill", when },
+        });
+        await store.remove();
+      }
     }
+  });
+}
+
+/** True when nothing was left to die at. */
+async function dieAt(rule: FaultRule): Promise<boolean> {
+  const { fail } = await makeFailing();
+  const one = store.write("one");
+  const first = store.capture();
+  await first.tick();
+  await first.close();
+  const two = store.write("two");
+  const died = fail(rule);
+  await store
+    .capture()
+    .tick()
+    .catch(() => {});
+  fail();
+  // Whatever is listed is whole, and nothing that was captured is lost.
+  const captures = await store.list();
+  assert.ok(captures.length > 0);
+  const names = new Set<string>();
+  for (const capture of captures) {
+    for (const name of await store.names(capture)) names.add(name);
   }
-});
+  assert.ok(names.has(one), JSON.stringify(rule));
+  const next = store.capture();
+  await next.tick();
+  await next.close();
+  assert.deepEqual(await store.names(), [one, two].sort());
+  assert.equal((await store.list()).length, 1, "what it replaces is gone");
+  return died.hits === 0;
+}
 
 test("what was seen before an outage is captured after it, also when it was deleted meanwhile", async () => {
   const { fail } = await makeFailing();

@@ -1,10 +1,11 @@
 // Captures with a database: positions, what is missing, and what happens when the server goes away.
 
 import { randomBytes } from "node:crypto";
-import { mkdirSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import assert from "node:assert/strict";
+import { systemClock } from "../../src/base/clock.ts";
 import { BlobReader } from "../../src/repository/blob-reader.ts";
 import { loadIndex } from "../../src/repository/index-loader.ts";
 import { findNode } from "../../src/files/find-path.ts";
@@ -199,6 +200,52 @@ describe("captures with a database", { skip: skipWithoutServer(15) }, () => {
     const report = await capture.tick();
     assert.deepEqual([report.newFiles, report.missing], [1, 0]);
     await capture.close();
+  });
+
+  test("what is missing is looked for in older snapshots, and what they list is believed only as far as rows agree", async () => {
+    store = await CapturedStore.make();
+    await sql.query(fileRow("kept") + fileRow("cut off") + fileRow("lost"));
+    for (const text of ["kept", "lost"]) store.age(store.write(text));
+    // It was cut off before the snapshot was made, which has it so.
+    store.writeAs(sha1Of("cut off"), "cut");
+    store.age(sha1Of("cut off"));
+    await store.backUp();
+    rmSync(store.path(sha1Of("lost")));
+    await store.backUp();
+    const capture = store.capture({ connect: connectTo });
+    const report = await capture.tick();
+    await capture.close();
+    assert.deepEqual([report.missing, report.corrupt], [0, 1]);
+    const missing = await lines(MISSING_FILE);
+    assert.deepEqual(
+      missing.map(({ sha1, stored }) => ({ sha1, stored })),
+      [{ sha1: sha1Of("lost"), stored: true }],
+    );
+    const [corrupt] = await lines<CorruptAtSource>(CORRUPT_FILE);
+    assert.equal(corrupt!.sha1, sha1Of("cut off"));
+    assert.equal(corrupt!.stored, false);
+  });
+
+  test("a table that is locked holds up no file", async () => {
+    store = await CapturedStore.make();
+    const one = store.write("one");
+    await sql.query("BEGIN; LOCK TABLE ir_attachment IN ACCESS EXCLUSIVE MODE");
+    const { clock } = store.captures.machine;
+    let isLocked = true;
+    // The patience with the database, and nothing else, ends soon.
+    const sleep = (ms: number, signal?: AbortSignal): Promise<void> =>
+      isLocked && ms === 60_000 ? systemClock.sleep(300, signal) : clock.sleep(ms, signal);
+    Object.assign(store.captures, {
+      machine: { ...store.captures.machine, clock: { ...clock, sleep } },
+    });
+    const capture = store.capture({ connect: connectTo });
+    const report = await capture.tick();
+    await sql.query("ROLLBACK");
+    isLocked = false;
+    assert.equal(report.isJoint, false);
+    assert.match(store.told("database")[0]!.error.message, /did not answer within 60 s/);
+    assert.deepEqual(await store.names(), [one]);
+    assert.ok((await capture.tick()).isJoint);
   });
 
   test("a catalogue of the attachments lies beside the files, and goes on in a new process", async () => {

@@ -12,7 +12,7 @@ import type { Connection } from "../../postgres/connection.ts";
 import { ATTACHMENTS } from "../attachment-table.ts";
 import type { JointPosition } from "../capture-mark.ts";
 import { readPosition, readReferences } from "../read-references.ts";
-import { pathOf } from "../references.ts";
+import { pathOf, REFERENCE } from "../references.ts";
 import { readStoreName } from "../store-name.ts";
 import type { Candidate } from "./filestore-source.ts";
 
@@ -32,9 +32,9 @@ export interface AskedNames {
   readonly isFull: boolean;
   /** Number of names. */
   readonly size: number;
-  /** Calls back with each name for which `isKnown` is false. */
+  /** Calls back with each name for which `isKnown` is false. Its size is undefined when rows do not tell it, or not as one. */
   unknown(
-    isKnown: (sha1: string) => boolean,
+    isKnown: (sha1: string, size: number | undefined) => boolean,
     onUnknown: (candidate: Candidate) => void,
   ): Promise<void>;
   /** Whether rows refer to it; undefined when only new rows were read. */
@@ -81,10 +81,13 @@ export class Comparison {
       size: names.size,
       refers: (sha1) => names.has(sha1),
       async unknown(isKnown, onUnknown) {
-        let count = 0;
+        let number = -1;
         for (const sha1 of names) {
-          if (++count % STRIDE === 0) await turn();
-          if (!isKnown(sha1)) onUnknown({ sha1, folder: folderOf(pathOf(files, sha1)) });
+          if (++number % STRIDE === 0) await turn();
+          const isTold =
+            files.sizes[number]! >= 0 && (files.flags[number]! & REFERENCE.contradictory) === 0;
+          const size = isTold ? files.sizes[number] : undefined;
+          if (!isKnown(sha1, size)) onUnknown({ sha1, folder: folderOf(pathOf(files, sha1)) });
         }
       },
     };
@@ -109,7 +112,9 @@ export class Comparison {
       size: found.size,
       refers: (sha1) => (found.has(sha1) ? true : undefined),
       async unknown(isKnown, onUnknown) {
-        for (const [sha1, folder] of found) if (!isKnown(sha1)) onUnknown({ sha1, folder });
+        for (const [sha1, folder] of found) {
+          if (!isKnown(sha1, undefined)) onUnknown({ sha1, folder });
+        }
       },
     };
   }

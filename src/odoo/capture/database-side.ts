@@ -3,8 +3,7 @@
 
 import { throwIfCancelled } from "../../base/cancellation.ts";
 import type { Clock } from "../../base/clock.ts";
-import { isHoldfastError } from "../../base/errors.ts";
-import type { HoldfastError } from "../../base/errors.ts";
+import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
 import type { Connection } from "../../postgres/connection.ts";
 import type { Repository } from "../../repository/repository.ts";
 import type { AttachmentCatalogue } from "../catalogue.ts";
@@ -13,6 +12,9 @@ import { Comparison, referredNames } from "./comparison.ts";
 import type { AskedNames } from "./comparison.ts";
 import type { Candidate } from "./filestore-source.ts";
 import type { CaptureSession } from "./session.ts";
+
+/** How long one question may take. */
+const PATIENCE_MS = 60_000;
 
 export interface DatabaseSideOptions {
   readonly connect: (signal: AbortSignal) => Promise<Connection>;
@@ -41,7 +43,9 @@ export class DatabaseSide {
 
   /** The position and what rows refer to; undefined when the database does not answer, which is told. */
   async ask(signal: AbortSignal): Promise<AskedNames | undefined> {
-    return await this.#tolerant(signal, (connection) => this.#comparison.ask(connection, signal));
+    return await this.#tolerant(signal, (connection, until) =>
+      this.#comparison.ask(connection, until),
+    );
   }
 
   /** Which of these names rows refer to; undefined when the database does not answer. */
@@ -50,8 +54,8 @@ export class DatabaseSide {
     signal: AbortSignal,
   ): Promise<Set<string> | undefined> {
     if (candidates.length === 0) return new Set();
-    return await this.#tolerant(signal, (connection) =>
-      referredNames(connection, candidates, signal),
+    return await this.#tolerant(signal, (connection, until) =>
+      referredNames(connection, candidates, until),
     );
   }
 
@@ -68,8 +72,8 @@ export class DatabaseSide {
       this.#catalogue = { session, of };
     }
     const catalogue = this.#catalogue.of;
-    const observed = await this.#tolerant(signal, (connection) =>
-      catalogue.observe({ connection, full, signal }),
+    const observed = await this.#tolerant(signal, (connection, until) =>
+      catalogue.observe({ connection, full, signal: until }),
     );
     if (observed === undefined) return;
     const { add, drop } = catalogue.changes();
@@ -89,15 +93,29 @@ export class DatabaseSide {
     await connection?.close().catch(() => {});
   }
 
+  /** Runs `work`, which is given up when it takes too long: a row lock of an upgrade must not hold up files. */
   async #tolerant<T>(
     signal: AbortSignal,
-    work: (connection: Connection) => Promise<T>,
+    work: (connection: Connection, until: AbortSignal) => Promise<T>,
   ): Promise<T | undefined> {
+    const late = new AbortController();
+    const over = new AbortController();
+    const reason = new HoldfastError(
+      "POSTGRES_UNREACHABLE",
+      `the database did not answer within ${PATIENCE_MS / 1000} s`,
+      { hint: "Is the table ir_attachment locked, or the server out of reach?", retryable: true },
+    );
+    this.#options.clock.sleep(PATIENCE_MS, over.signal).then(
+      () => late.abort(),
+      () => {},
+    );
+    const until = AbortSignal.any([signal, late.signal]);
     try {
-      this.#connection ??= await this.#options.connect(signal);
-      return await work(this.#connection);
-    } catch (error) {
+      this.#connection ??= await this.#options.connect(until);
+      return await work(this.#connection, until);
+    } catch (failure) {
       throwIfCancelled(signal);
+      const error = late.signal.aborted ? reason : failure;
       // Whatever state it is in, the next one is a new one.
       this.#connection?.destroy();
       this.#connection = undefined;
@@ -106,6 +124,8 @@ export class DatabaseSide {
       if (!isHoldfastError(error) || error.code === "BUG") throw error;
       this.#options.onFailure(error);
       return undefined;
+    } finally {
+      over.abort();
     }
   }
 }

@@ -29,11 +29,13 @@ export interface Compared {
   readonly isFull: boolean;
   /** Of the names that are there and could not be taken, those that rows refer to. */
   readonly referred: ReadonlySet<string>;
+  /** True when a good copy is in an older snapshot. */
+  readonly isStored: (sha1: string) => boolean;
 }
 
 export interface FindingsOptions {
   readonly clock: Clock;
-  readonly onMissing: (path: string) => void;
+  readonly onMissing: (path: string, stored: boolean) => void;
 }
 
 export class Findings {
@@ -41,6 +43,7 @@ export class Findings {
   /** Undefined until the database was compared once. */
   #missing: Map<string, MissingAtSource> | undefined;
   #referred: ReadonlySet<string> | undefined;
+  #isStored: (sha1: string) => boolean = () => false;
   #corrupt: readonly CorruptAtSource[] = [];
   /** When what an earlier capture told was found. */
   #known = new Map<string, string>();
@@ -54,7 +57,8 @@ export class Findings {
 
   /** Files that rows refer to and that are nowhere. */
   get missing(): number {
-    return this.#missing?.size ?? this.#before.missing;
+    if (this.#missing === undefined) return this.#before.missing;
+    return [...this.#missing.values()].filter(({ stored }) => !stored).length;
   }
 
   /** Files of wrong content that are not in the pool: of those that rows refer to, or of all when no database was asked. */
@@ -82,17 +86,18 @@ export class Findings {
   }
 
   /** Takes what was compared. */
-  compared({ absent, isFull, referred }: Compared): void {
+  compared({ absent, isFull, referred, isStored }: Compared): void {
     const before = this.#missing ?? new Map<string, MissingAtSource>();
     const missing = isFull ? new Map<string, MissingAtSource>() : before;
     for (const { sha1, folder } of absent) {
       const path = `${folder}/${sha1}`;
-      const known = before.get(sha1);
-      if (known === undefined && !this.#known.has(sha1)) this.#options.onMissing(path);
-      missing.set(sha1, known ?? { sha1, path, since: this.#since(sha1) });
+      const stored = isStored(sha1);
+      if (!before.has(sha1) && !this.#known.has(sha1)) this.#options.onMissing(path, stored);
+      missing.set(sha1, { sha1, path, since: this.#since(sha1), stored });
     }
     this.#missing = missing;
     this.#referred = referred;
+    this.#isStored = isStored;
   }
 
   /** Drops what is no longer wrong, and takes down what is. `spoiled`: of wrong content, though a good copy is stored. */
@@ -106,9 +111,11 @@ export class Findings {
       const path = `${folder}/${sha1}`;
       lines.set(sha1, { sha1, path, since: this.#since(sha1, since), size, referenced, stored });
     };
-    for (const file of intake.corrupt.values()) add(file, false);
+    for (const file of intake.corrupt.values()) add(file, this.#isStored(file.sha1));
     // One that is being written is not corrupt, unless a row refers to it: by then it should be whole.
-    for (const file of intake.unsettled) if (this.#referred?.has(file.sha1)) add(file, false);
+    for (const file of intake.unsettled) {
+      if (this.#referred?.has(file.sha1)) add(file, this.#isStored(file.sha1));
+    }
     for (const file of spoiled) add(file, true);
     this.#corrupt = [...lines.values()];
   }

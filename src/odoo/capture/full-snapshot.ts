@@ -17,6 +17,7 @@ import type { TreeNode } from "../../restic/tree-node.ts";
 import { eachPoolFile } from "../pool-files.ts";
 import { Sha1Set } from "../sha1-set.ts";
 import { EMPTY_SHA1, isSha1, isStoreFolder } from "../store-name.ts";
+import { KnownFiles } from "./known-files.ts";
 import { partsOf } from "./path-tree.ts";
 
 /** A file that changed less than this before the scan began may have been caught half-written. */
@@ -46,7 +47,7 @@ export interface FullSnapshotOptions {
 /** The names that a full snapshot has. */
 export interface FullNames {
   /** Content is safe in the snapshot, as far as one can tell without reading it. */
-  readonly trusted: Sha1Set;
+  readonly trusted: KnownFiles;
   /** Listed, but the content may not be that of the name. */
   readonly doubtful: Sha1Set;
 }
@@ -79,14 +80,17 @@ export async function fullNames(
   reader: BlobReader,
   { onDamage, signal }: Pick<FullSnapshotOptions, "onDamage" | "signal">,
 ): Promise<FullNames> {
-  const trusted = new Sha1Set(1000);
+  const trusted = new KnownFiles();
   const doubtful = new Sha1Set(100);
   const youngFrom = BigInt(begin - YOUNG_MS) * 1_000_000n;
   await eachPoolFile({
     reader,
     trees: [tree],
     walked: new Set(),
-    visit: (node) => (isSafe(node, youngFrom) ? trusted : doubtful).add(node.name),
+    visit: (node) => {
+      if (isSafe(node, youngFrom)) trusted.addListed(node.name, Number(node.size));
+      else doubtful.add(node.name);
+    },
     onDamage: (_, error) => onDamage(error),
     signal,
   });

@@ -75,6 +75,8 @@ export class Intake {
   readonly #taken = new Map<string, HeldFile>();
   readonly #torn = new Map<string, TornFile>();
   readonly #corrupt = new Map<string, CorruptFile>();
+  /** Half-written ones beyond those. */
+  readonly #later = new Map<string, Candidate>();
   /** Names that may not be read for now. */
   readonly #unreadable = new Map<string, Candidate>();
 
@@ -82,9 +84,9 @@ export class Intake {
     this.#options = options;
   }
 
-  /** Files that are being written. */
-  get torn(): ReadonlyMap<string, unknown> {
-    return this.#torn;
+  /** How many files are being written. */
+  get torn(): number {
+    return this.#torn.size + this.#later.size;
   }
 
   get corrupt(): ReadonlyMap<string, CorruptFile> {
@@ -104,8 +106,8 @@ export class Intake {
       size,
       since,
     }));
-    const unreadable = [...this.#unreadable.values()].map((one) => ({ ...one, size: 0, since }));
-    return [...torn, ...unreadable];
+    const others = [...this.#unreadable.values(), ...this.#later.values()];
+    return [...torn, ...others.map((one) => ({ ...one, size: 0, since }))];
   }
 
   /** True when there is no need to offer the name: it waits already, or is known to be corrupt. */
@@ -123,8 +125,9 @@ export class Intake {
 
   /** Reads everything that waits. Files that are still half-written wait for the next tick. */
   async run(signal?: AbortSignal): Promise<void> {
-    const unreadable = [...this.#unreadable.values()];
-    for (const candidate of unreadable) this.offer(candidate);
+    const again = [...this.#unreadable.values(), ...this.#later.values()];
+    this.#later.clear();
+    for (const candidate of again) this.offer(candidate);
     this.#offerCorrupt();
     await this.#takeWaiting(signal);
     await this.#takeTorn(signal);
@@ -255,7 +258,11 @@ export class Intake {
     const size = Number(after.size);
     if (known !== undefined) Object.assign(known, { read: stamp, size });
     else if (age > OLD_MS && stamp === stampOf(after)) this.#setCorrupt(held, before);
-    else {
+    else if (this.#torn.size >= HELD_MAX) {
+      // Too many to keep open: it is opened again at the next tick.
+      this.#release(held);
+      this.#later.set(held.sha1, { sha1: held.sha1, folder: held.folder });
+    } else {
       const torn = { held, size, read: stamp, looked: stamp, aged: stamp, ticks: 0 };
       this.#torn.set(held.sha1, torn);
     }

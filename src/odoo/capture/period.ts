@@ -19,6 +19,7 @@ import { isSha1, isStoreFolder } from "../store-name.ts";
 import type { EarlierCapture } from "./earlier-captures.ts";
 import { fullNames, newestFullSnapshot } from "./full-snapshot.ts";
 import type { FullNames, FullSnapshot } from "./full-snapshot.ts";
+import { KnownFiles } from "./known-files.ts";
 import { SideFiles } from "./side-files.ts";
 import { StoreTree } from "./store-tree.ts";
 
@@ -39,7 +40,7 @@ export interface PeriodOptions {
 export interface Period {
   readonly since: FullSnapshot | undefined;
   /** Names whose content is in the full snapshot or in a capture of this period. */
-  readonly known: Sha1Set;
+  readonly known: KnownFiles;
   readonly tree: StoreTree;
   readonly side: SideFiles;
   /** Captures of this period, oldest first: the next one has all that they have. */
@@ -59,7 +60,7 @@ export async function loadPeriod(options: PeriodOptions): Promise<Period> {
   const since = found?.snapshot;
   const names: FullNames = found
     ? await fullNames(found.snapshot, found.reader, options)
-    : { trusted: new Sha1Set(), doubtful: new Sha1Set() };
+    : { trusted: new KnownFiles(), doubtful: new Sha1Set() };
   const marked = (
     await listSnapshots(captures, { signal, onDamage: (_, error) => onDamage(error) })
   ).flatMap((one): MarkedSnapshot[] => {
@@ -90,7 +91,7 @@ export async function loadPeriod(options: PeriodOptions): Promise<Period> {
 
 class Loader {
   readonly tree = new StoreTree();
-  readonly known: Sha1Set;
+  readonly known: KnownFiles;
   readonly #doubtful: Sha1Set;
   readonly #options: PeriodOptions;
   readonly #reader: BlobReader;

@@ -142,6 +142,11 @@ export class CaptureSession {
     return this.#period.known.has(sha1);
   }
 
+  /** The same, when rows say that it has that many bytes. */
+  hasSize(sha1: string, size: number): boolean {
+    return this.#period.known.hasSize(sha1, size);
+  }
+
   /** True when a commit is due whatever was taken: there is something to clean up, or to replace. */
   get isUntidy(): boolean {
     const newest = this.#earlier.at(-1);
