@@ -10,7 +10,7 @@ import { archivedEnd, jointTime, statusSentence, type Status } from "./status-re
 
 /** The message. */
 export function statusMessage(status: Status): object {
-  const { now, archive, filestores, live, problems } = status;
+  const { now, archive, filestores, live, runs, problems } = status;
   return {
     message_type: "status",
     time: timeText(now),
@@ -18,6 +18,14 @@ export function statusMessage(status: Status): object {
     archive: archive === undefined ? null : archiveMessage(archive),
     filestores: filestores.map((filestore) => filestoreMessage(filestore, now)),
     live: live === undefined ? null : liveMessage(live, archive),
+    runs: runs.map(({ instance, task, outcome, started, ended, code }) => ({
+      instance,
+      task,
+      outcome,
+      started: timeText(started),
+      ended: timeText(ended),
+      code: code ?? null,
+    })),
     problems,
   };
 }

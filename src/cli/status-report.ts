@@ -7,6 +7,7 @@ import type { DatabaseReach } from "../odoo/joint-moments.ts";
 import type { SurveyedArchive, SurveyedFilestore } from "../odoo/survey.ts";
 import type { LiveSurvey } from "../odoo/survey-live.ts";
 import type { Obstacle } from "../odoo/watermark.ts";
+import type { JournalEntry } from "../plan/journal.ts";
 import { formatAge, formatBytes, formatLocalTime, formatShortAge, shortId } from "./format.ts";
 import { drawLanes, type Lane } from "./lanes.ts";
 import { quoteUnprintable } from "./terminal-text.ts";
@@ -21,6 +22,8 @@ export interface Status {
   readonly repository: "read" | "failed" | "none";
   readonly filestores: readonly SurveyedFilestore[];
   readonly live: LiveSurvey | undefined;
+  /** What a runner did last of each task; empty when no state folder was named. */
+  readonly runs: readonly JournalEntry[];
   /** What could not be read. */
   readonly problems: readonly string[];
 }
@@ -60,6 +63,7 @@ export function viewStatus(status: Status, { columns }: { readonly columns: numb
     databaseLines(status),
     ...status.filestores.map((filestore) => filestoreLines(filestore, status, several)),
     liveLines(status),
+    runLines(status),
     explanation(status),
     status.problems.length === 0
       ? []
@@ -277,6 +281,14 @@ function liveLines({ live, archive, now }: Status): string[] {
   } else if (missing !== undefined && referenced > 0)
     lines.push("all of them are in the filestore, by their names");
   return [`Live: database ${quoteUnprintable(live.database)}`, ...lines.map((line) => `  ${line}`)];
+}
+
+function runLines({ runs, now }: Status): string[] {
+  const lines = runs.map(({ instance, task, outcome, ended, message }) => {
+    const why = message === undefined ? "" : `: ${message}`;
+    return `  ${quoteUnprintable(`${instance} ${task}: ${outcome} ${timeAge(ended, now)}${why}`)}`;
+  });
+  return lines.length === 0 ? [] : ["Last runs", ...lines];
 }
 
 /** Up to where the archive has a timeline, its partial segment included. */

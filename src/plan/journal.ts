@@ -134,6 +134,23 @@ export async function openJournal(folder: string): Promise<Journal> {
   }
 }
 
+/** Reads the journal in a state folder, without opening it to write; undefined where there is none. Throws what reading throws. */
+export async function readJournal(folder: string): Promise<readonly JournalEntry[] | undefined> {
+  try {
+    return parseJournal(await readFile(join(folder, JOURNAL_FILE), "utf8"));
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** The newest entry of every task, in the order in which tasks first ran. */
+export function latestRuns(entries: readonly JournalEntry[]): JournalEntry[] {
+  const latest = new Map<string, JournalEntry>();
+  for (const entry of entries) latest.set(`${entry.instance} ${entry.task}`, entry);
+  return [...latest.values()];
+}
+
 /** The entries of a journal's text; whatever is none is left out. */
 export function parseJournal(text: string): JournalEntry[] {
   return text.split("\n").flatMap((line) => {

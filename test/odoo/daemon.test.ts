@@ -143,6 +143,13 @@ void suite("holdfast run", { skip: skipWithoutServer() }, () => {
     // One task by hand, and the journal tells all of it.
     const once = await bench.holdfast(["run", "-f", plan, "--once", "expire", "--json"]);
     assert.match(once.stdout, /"event":"done".*"snapshots":0/);
+    const { stdout: told } = await bench.holdfast(["status", "--state", join(bench.root, "state")]);
+    for (const line of [
+      /production base: done/,
+      /production expire: done/,
+      /production capture: recovered/,
+    ])
+      assert.match(told, line);
     const none = await bench.holdfast(["run", "-f", plan, "--once", "drill"], 1);
     assert.match(none.stderr, /no task "drill"/);
   });

@@ -1,8 +1,9 @@
 // `status`: from when to when database and files can come back together. Looks at what is there with a viewer's rights: no
 // lock, no write, also where other programs made all of it.
 
+import { resolve } from "node:path";
 import { parseDuration } from "../../base/duration.ts";
-import { HoldfastError, isHoldfastError, type ErrorCode } from "../../base/errors.ts";
+import { HoldfastError, isHoldfastError, messageOf, type ErrorCode } from "../../base/errors.ts";
 import {
   joinSurvey,
   surveyArchive,
@@ -11,6 +12,8 @@ import {
   type SurveyedArchive,
 } from "../../odoo/survey.ts";
 import { surveyLive, type LiveSurvey } from "../../odoo/survey-live.ts";
+import { latestRuns, readJournal, type JournalEntry } from "../../plan/journal.ts";
+import { byteStringToText } from "../../restic/byte-string.ts";
 import { addArchiveOptions, openNamedArchive, type ArchiveFlags } from "../archive-session.ts";
 import type { CommandModule, Context } from "../command.ts";
 import { addDatabaseOptions, openNamedConnection, type DatabaseFlags } from "../database-option.ts";
@@ -28,6 +31,7 @@ import { jointTime, viewStatus, type Status } from "../status-report.ts";
 
 interface StatusFlags extends ArchiveFlags, DatabaseFlags, InstanceFlags {
   maxLag?: string;
+  state?: string;
 }
 
 export const statusCommand: CommandModule = {
@@ -39,6 +43,7 @@ export const statusCommand: CommandModule = {
     addDatabaseOptions(command);
     addFilestoreOption(command);
     command
+      .option("--state <folder>", "tell what the runner there did last (or HOLDFAST_STATE)")
       .option("--max-lag <duration>", "fail when database and files are further behind: 5m, 26h")
       .addHelpText(
         "after",
@@ -71,12 +76,14 @@ filestore only beside it. Nothing is locked or written. The status is 3 when som
       hasRepository ? tolerant(problems, () => readFilestores(context, flags, problems)) : [],
       tolerant(problems, () => readLive(context, flags)),
     ]);
+    const runs = await readRuns(context, flags, problems);
     signal.throwIfAborted();
     const status: Status = {
       now: context.clock.now(),
       ...joinSurvey(filestores ?? [], archive),
       repository: !hasRepository ? "none" : filestores === undefined ? "failed" : "read",
       live,
+      runs,
       problems: problems.concat(
         archive?.inventory.catalogue.problems.map((one) => one.message) ?? [],
       ),
@@ -152,6 +159,25 @@ async function readLive(context: Context, flags: StatusFlags): Promise<LiveSurve
   const { signal } = context;
   const connection = await openNamedConnection(context, flags);
   return await surveyLive({ connection, filestore, signal });
+}
+
+/** What a runner did last of each task; that it cannot be read hides nothing else. */
+async function readRuns(
+  { environment, cwd }: Context,
+  { state }: StatusFlags,
+  problems: string[],
+): Promise<readonly JournalEntry[]> {
+  const named = state || environment["HOLDFAST_STATE"];
+  if (!named) return [];
+  const folder = resolve(byteStringToText(cwd), named);
+  try {
+    const entries = await readJournal(folder);
+    if (entries === undefined) problems.push(`there is no journal in ${folder}`);
+    return latestRuns(entries ?? []);
+  } catch (error) {
+    problems.push(`the journal in ${folder} cannot be read: ${messageOf(error)}`);
+    return [];
+  }
 }
 
 function requireNear({ filestores, now }: Status, maxLag: number): void {
