@@ -17,6 +17,9 @@ import { clockTime, StoryEnded, Teller } from "./teller.ts";
 const DATABASE = "odoo";
 const PASSWORD = "only for the demonstration";
 const CAPTURE_EVERY = "2s";
+/** An Odoo collects once a day what was captured long before; here everything is faster, but not that much. */
+const YOUNGEST_MS = 10_000;
+const COLLECT_MS = 4000;
 /** What the watermark may take to pass the mistake. */
 const PATIENCE_MS = 60_000;
 
@@ -105,7 +108,8 @@ async function live(scene: Scene, server: DemoServer): Promise<Memory> {
     connection: server.connection(DATABASE),
     folder: filestore,
     seed: String(Date.now()),
-    youngest: 5000,
+    youngest: YOUNGEST_MS,
+    collectEvery: COLLECT_MS,
   });
   await odoo.open();
   try {
@@ -113,7 +117,7 @@ async function live(scene: Scene, server: DemoServer): Promise<Memory> {
     odoo.start();
     teller.note("people work: attachments come, are replaced and deleted");
     teller.say(
-      `${odoo.counts.attached} attachments so far, and 40 more each second; the collector runs every 3 s`,
+      `${odoo.counts.attached} attachments so far, and 40 more each second; the collector runs every ${COLLECT_MS / 1000} s`,
     );
 
     teller.chapter(
@@ -128,11 +132,11 @@ async function live(scene: Scene, server: DemoServer): Promise<Memory> {
     teller.note("full snapshot of the files");
 
     teller.chapter("The watermark follows: the latest moment that both can return to");
-    await watch(scene, odoo, Date.now() + seconds * 1000);
+    const captured = await watch(scene, odoo, Date.now() + seconds * 1000);
 
     teller.chapter("A mistake");
     const beforeMistake = await serverTime(server);
-    const lost = await odoo.deleteDocuments(0.4);
+    const lost = await odoo.deleteDocuments(0.4, captured);
     const collected = await odoo.collect();
     const afterMistake = await serverTime(server);
     teller.note(`somebody deletes ${lost} documents, and Odoo removes ${collected} files`);
@@ -159,13 +163,13 @@ async function live(scene: Scene, server: DemoServer): Promise<Memory> {
   }
 }
 
-/** Prints the watermark now and then, until `until`, and until it is at `past` if given. */
+/** Prints the watermark now and then, until `until`, and until it is at `past` if given; what it is then. */
 async function watch(
   scene: Scene,
   odoo: SimulatedOdoo,
   until: number,
   past?: number,
-): Promise<void> {
+): Promise<number> {
   const { teller } = scene;
   const deadline = until + PATIENCE_MS;
   for (;;) {
@@ -179,7 +183,7 @@ async function watch(
         : `  ${clockTime(now)}  ${state}; both can return to any moment until ${clockTime(at)}, ${((now - at) / 1000).toFixed(1)} s ago`,
     );
     const isPast = at !== undefined && at >= (past ?? 0);
-    if (now >= until && isPast) return;
+    if (now >= until && isPast) return at;
     if (now > deadline) throw new StoryEnded("the watermark does not follow");
     await sleep(2500);
   }

@@ -147,11 +147,14 @@ export class SimulatedOdoo {
     return removed;
   }
 
-  /** Somebody's mistake: that part of all documents is deleted in one transaction; how many those were. */
-  async deleteDocuments(share: number): Promise<number> {
+  /**
+   * Somebody's mistake: that part of all documents, of those that were there at `time` (milliseconds since 1970), is deleted in
+   * one transaction. How many those were.
+   */
+  async deleteDocuments(share: number, time: number): Promise<number> {
     const lane = this.#lanes.at(-1)!;
     const count = Math.ceil(this.#live.size * share);
-    const chosen = this.#claim(lane, "document", count);
+    const chosen = this.#claim(lane, "document", count, time);
     await this.#commit(lane, async () => {
       await this.#unlink(lane, chosen);
       return () => {};
@@ -323,8 +326,12 @@ export class SimulatedOdoo {
   }
 
   /** Rows for whoever wants to change them, old enough; nobody else gets them before they are back in `#live`. */
-  #claim(lane: Lane, kind: LiveRow["kind"], count: number): [id: number, row: LiveRow][] {
-    const newest = Date.now() - this.#options.youngest;
+  #claim(
+    lane: Lane,
+    kind: LiveRow["kind"],
+    count: number,
+    newest: number = Date.now() - this.#options.youngest,
+  ): [id: number, row: LiveRow][] {
     const fit = [...this.#live].filter(([, row]) => row.kind === kind && row.since <= newest);
     const claimed: [number, LiveRow][] = [];
     while (claimed.length < count && fit.length > 0) {
