@@ -7,6 +7,7 @@
 //   --moments N     how many moments are recovered (5)
 //   --rate N        transactions a second of the writer inside Odoo (33)
 //   --modules LIST  what is installed (crm,website)
+//   --plan          one `holdfast run -f plan.yaml` protects it, instead of a command for each thing
 //   --transcript F  also writes what is said to a file
 //   --keep          leaves the folder of the run
 //
@@ -23,7 +24,7 @@ import { debianRelease, installOdoo, type OdooProgram } from "./real-odoo/instal
 import { conninfoOf, DATABASE, startInstance, type Instance } from "./real-odoo/instance.ts";
 import { timeWords, truthAt, type JournalLine } from "./real-odoo/journal.ts";
 import { prove, type Proof } from "./real-odoo/proof.ts";
-import { Protection } from "./real-odoo/protection.ts";
+import { Protection, type Running } from "./real-odoo/protection.ts";
 import { startTraffic } from "./real-odoo/traffic.ts";
 import { Transcript } from "./real-odoo/transcript.ts";
 
@@ -33,6 +34,7 @@ const { values: options } = parseArgs({
     moments: { type: "string", default: "5" },
     rate: { type: "string", default: "33" },
     modules: { type: "string", default: "crm,website" },
+    plan: { type: "boolean", default: false },
     transcript: { type: "string" },
     keep: { type: "boolean", default: false },
   },
@@ -77,6 +79,25 @@ async function createRestorePoint({ postgres }: Instance): Promise<Moment> {
   return { name: `restore point ${RESTORE_POINT}`, words, from, to: Date.now() / 1000 };
 }
 
+/** Protects with a command for each thing. */
+async function begin(run: { instance: Instance; protection: Protection }): Promise<Running[]> {
+  const { instance, protection } = run;
+  const receiver = protection.start(["pg", "receive", "--create-slot"]);
+  await protection.run(["pg", "backup"]);
+  await protection.run(["backup", instance.filestore]);
+  return [protection.start(["capture", "--every", "5s"]), receiver];
+}
+
+/** Protects with one daemon and its plan. */
+async function beginPlan(protection: Protection): Promise<Running[]> {
+  const plan = protection.writePlan();
+  await protection.run(["plan", "check", plan]);
+  const daemon = protection.start(["run", "-f", plan]);
+  await protection.run(["run", "-f", plan, "--once", "base"]);
+  await protection.run(["run", "-f", plan, "--once", "snapshot"]);
+  return [daemon];
+}
+
 /** Protects the instance while it works; moments and the journal. */
 async function liveUnderProtection(run: {
   instance: Instance;
@@ -86,10 +107,7 @@ async function liveUnderProtection(run: {
   const { instance, protection, transcript } = run;
   transcript.heading("Protection begins: receiver, base backup, full snapshot, captures");
   await protection.run(["init"]);
-  const receiver = protection.start(["pg", "receive", "--create-slot"]);
-  await protection.run(["pg", "backup"]);
-  await protection.run(["backup", instance.filestore]);
-  const capture = protection.start(["capture", "--every", "5s"]);
+  const running = options.plan ? await beginPlan(protection) : await begin(run);
   await sleep(6000);
 
   transcript.heading(`Odoo works for ${options.seconds} s`);
@@ -114,8 +132,7 @@ async function liveUnderProtection(run: {
   await protection.run(["status"]);
   const boot = join(import.meta.dirname, "real-odoo-drill.ts");
   await protection.run(["drill", "--command", `${process.execPath} ${boot}`]);
-  await capture.stop();
-  await receiver.stop();
+  for (const one of running) await one.stop();
   const moments = pickMoments(from, to, Number(options.moments));
   return { moments: [...moments, named], journal };
 }

@@ -74,6 +74,38 @@ export class Protection {
     return ended;
   }
 
+  /** Writes a plan that asks for all of it, and tells it; its path, for `holdfast run -f`. */
+  writePlan(): string {
+    const value = (name: string): string => this.#environment[name]!;
+    const text = `window: 7d
+secrets:
+  variables: ["RESTIC_PASSWORD=file:${value("RESTIC_PASSWORD_FILE")}"]
+instances:
+  - name: shop
+    filestore: ${value("HOLDFAST_FILESTORE")}
+    database:
+      connect: ${value("HOLDFAST_DATABASE")}
+    repository:
+      location: ${value("RESTIC_REPOSITORY")}
+      owned: true
+    archive:
+      location: ${value("HOLDFAST_ARCHIVE")}
+      server: shop
+      owned: true
+      receive: {}
+    capture:
+      interval: 5s
+    schedules:
+      base: 0 2 * * *
+      snapshot: 0 3 * * *
+      expire: 0 4 * * *
+`;
+    const path = join(value("HOME"), "plan.yaml");
+    writeFileSync(path, text);
+    this.#transcript.say(`plan.yaml:\n${shortened(text)}`);
+    return path;
+  }
+
   /** Ends what still runs in the background, after a failure. */
   abandon(): void {
     for (const child of this.#children) if (child.exitCode === null) child.kill("SIGKILL");
