@@ -21,17 +21,17 @@ import {
 
 suite("a moment is recovered", { skip: skipWithoutServer() }, () => {
   let scene: RecoveryScene;
-  /** The moment at which the brief file was there, and what was there then. */
+  /** The moment at which the short-lived file was there, and what was there then. */
   let then: { time: string; paths: string[] };
   let end: { paths: string[] };
-  const brief = Buffer.from("a file that was there for a short while");
+  const shortLived = Buffer.from("a file that was there for a short while");
 
   before(async () => {
     scene = await makeRecoveryScene();
     const { instance } = scene;
     await backUpBase(scene);
     await scene.snapshot();
-    const path = await instance.attach("brief.txt", brief);
+    const path = await instance.attach("brief.txt", shortLived);
     await scene.capture();
     then = { time: await scene.now(), paths: [...instance.files.keys()].toSorted() };
     // Deleted, and collected.
