@@ -22,8 +22,11 @@ export type ReadData =
   | { mode: "subset"; percent: number }
   /** A random choice of about this many bytes, not more unless one pack is larger. */
   | { mode: "subset"; bytes: number }
-  /** Those that were never proved, then those for which it is longest ago, up to this many bytes: one pack at least. */
-  | { mode: "budget"; bytes: number };
+  /**
+   * Those that were never proved, then those for which it is longest ago, up to this many bytes: one pack at least, unless
+   * `strict`.
+   */
+  | { mode: "budget"; bytes: number; strict?: boolean };
 
 /** A pack that can be read. */
 export interface ReadablePack {
@@ -46,7 +49,7 @@ export function choosePacks(
 ): ReadablePack[] {
   if (readData.mode === "none") return [];
   if (readData.mode === "all") return [...packs];
-  if (readData.mode === "budget") return chooseOldest(packs, readData.bytes, options);
+  if (readData.mode === "budget") return chooseOldest(packs, readData, options);
   if ("of" in readData) {
     const { part, of } = readData;
     return packs.filter(({ number }) => options.firstByte(number) % of === part - 1);
@@ -68,7 +71,7 @@ export function choosePacks(
 /** In turn, and none is passed over because it is large: or else it would never have its turn. */
 function chooseOldest(
   packs: readonly ReadablePack[],
-  bytes: number,
+  { bytes, strict = false }: { bytes: number; strict?: boolean },
   { verifiedAt, random }: { verifiedAt: (pack: number) => number | undefined; random: Random },
 ): ReadablePack[] {
   const times = new Map(packs.map(({ number }) => [number, verifiedAt(number) ?? 0]));
@@ -78,7 +81,7 @@ function chooseOldest(
   );
   let left = bytes;
   const end = ordered.findIndex(({ size }) => (left -= size) < 0);
-  return end < 0 ? ordered : ordered.slice(0, Math.max(1, end));
+  return end < 0 ? ordered : ordered.slice(0, Math.max(strict ? 0 : 1, end));
 }
 
 function shuffle<T>(items: readonly T[], random: Random): T[] {

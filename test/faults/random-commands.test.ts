@@ -9,12 +9,16 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
+import { openRepository } from "../../src/repository/open.ts";
+import type { Repository } from "../../src/repository/repository.ts";
 import { listSnapshots } from "../../src/repository/snapshots.ts";
+import { openLocalStorage } from "../../src/storage/local.ts";
+import { createQuickRepository } from "../interop/quick-repository.ts";
 import { skipWithout } from "../peers.ts";
 import { seededBytes } from "../seeded-bytes.ts";
-import { checkAll, openAt } from "./engine.ts";
-import { assertSameTree, openWorkbench } from "./workbench.ts";
-import type { Run } from "./workbench.ts";
+import { MACHINE, checkAll, openAt } from "./engine.ts";
+import { PASSWORD, assertSameTree, openWorkbench } from "./workbench.ts";
+import type { Run, RunOptions } from "./workbench.ts";
 
 const STEPS = Number(process.env["RANDOM_STEPS"] ?? "36");
 const SEED = Number(process.env["RANDOM_SEED"] ?? String(Date.now() % 1_000_000));
@@ -59,16 +63,16 @@ async function restic(
 }
 
 /** A command of ours, one time in four killed at a random moment. True when it came to its end. */
-async function ours(words: readonly string[]): Promise<boolean> {
+async function ours(words: readonly string[], options: RunOptions = {}): Promise<boolean> {
   if (draw(4) > 0) {
-    await bench.holdfast(words, { status: 0 });
+    await bench.holdfast(words, { ...options, status: 0 });
     return true;
   }
   const thread = draw(5) === 0 ? "worker" : "main";
-  const env = { ...death, DEATH_AT: String(1 + draw(70)), DEATH_IN: thread };
-  const run = await bench.holdfast(words, { env });
+  const env = { ...options.env, ...death, DEATH_AT: String(1 + draw(70)), DEATH_IN: thread };
+  const run = await bench.holdfast(words, { ...options, env });
   if (run.signal === "SIGKILL") {
-    history.push(`  killed at ${env.DEATH_AT} in ${thread}`);
+    history.push(`  killed at ${env["DEATH_AT"]} in ${thread}`);
     return false;
   }
   assert.equal(run.status, 0, run.stderr);
@@ -139,6 +143,46 @@ const forgetWords = (): string[] => [
   ...pick<string[]>([], [], ["--keep-tag", "keep"]),
 ];
 
+/** A second repository under another key, to which everything is copied now and then. */
+const second = bench.at("second");
+const SECOND = "another password";
+const toSecond: RunOptions = {
+  repository: second,
+  password: SECOND,
+  env: { RESTIC_FROM_REPOSITORY: bench.repository, RESTIC_FROM_PASSWORD: PASSWORD },
+};
+
+async function openSecond(): Promise<Repository> {
+  const storage = await openLocalStorage({ root: second });
+  return openRepository({ storage, password: SECOND, machine: MACHINE });
+}
+
+async function timesOf(repository: Repository): Promise<Set<string>> {
+  return new Set((await listSnapshots(repository)).map(({ snapshot }) => snapshot.time));
+}
+
+/** Everything is there, as both programs see it, and the newest restores to what it was. */
+async function reviewSecond(): Promise<void> {
+  const report = await checkAll(await openSecond());
+  assert.equal(report.numErrors, 0, JSON.stringify(report.findings));
+  const options = { repository: second, password: SECOND, status: 0 };
+  await bench.restic("newest", ["unlock"], options);
+  await bench.restic("newest", ["check", "--read-data"], options);
+  const known = (await listSnapshots(await openSecond())).findLast(({ snapshot }) =>
+    expected.has(snapshot.time),
+  );
+  if (known === undefined) return;
+  const target = bench.at("target");
+  rmSync(target, { recursive: true, force: true });
+  await bench.holdfast(["restore", known.id, "--target", target], options);
+  assertSameTree(join(target, "source"), expected.get(known.snapshot.time)!);
+}
+
+async function assertCopied(): Promise<void> {
+  const there = await timesOf(await openSecond());
+  for (const time of expected.keys()) assert.ok(there.has(time), `${time} was not copied`);
+}
+
 const ACTIONS: Record<string, () => Promise<unknown>> = {
   "backup, ours": async () => {
     changeSource();
@@ -167,6 +211,27 @@ const ACTIONS: Record<string, () => Promise<unknown>> = {
   "prune, restic": () => restic(pick<Restic>("oldest", "newest"), pruneWords()),
   "tag, ours": () => ours(["tag", pick("--add", "--remove"), "keep", "latest"]),
   "tag, restic": () => restic("newest", ["tag", pick("--add", "--remove"), "keep", "latest"]),
+  "copy, ours": async () => {
+    if (await ours(["copy"], toSecond)) await assertCopied();
+  },
+  "copy, restic": async () => {
+    await bench.restic("newest", ["unlock"]);
+    await bench.restic("newest", ["unlock"], { repository: second, password: SECOND });
+    await bench.restic("newest", ["copy"], { ...toSecond, status: 0 });
+    await assertCopied();
+  },
+  "rewrite, ours": () =>
+    ours(["rewrite", "--new-host", pick("one", "two"), ...pick(["--forget"], []), "latest"]),
+  "rewrite, restic": () =>
+    restic("newest", ["rewrite", "--new-host", pick("one", "two"), "--forget", "latest"]),
+  "recover, ours or restic": async () => {
+    if (draw(2) === 0) await ours(["recover"]);
+    else await restic("newest", ["recover"]);
+    // What it found was forgotten before, and is forgotten again.
+    for (const { id, snapshot } of await listSnapshots(await openAt(bench.repository))) {
+      if (snapshot.tags.includes("recovered")) await restic("newest", ["forget", id]);
+    }
+  },
   "check, ours": () =>
     ours(["check", ...pick<string[]>([], ["--read-data"], ["--budget", "100K"])]),
   "check, restic": () => restic(pick<Restic>("oldest", "newest"), ["check"]),
@@ -213,6 +278,7 @@ async function review(): Promise<void> {
     else await restic("newest", words);
     assertSameTree(join(target, "source"), expected.get(snapshot.time)!);
   }
+  await reviewSecond();
   const used = new Set(expected.values());
   for (const name of readdirSync(bench.folder)) {
     const path = bench.at(name);
@@ -225,6 +291,7 @@ void suite("random commands", { skip: skipWithout("restic-newest", "restic-oldes
     // Sources are relative, so that they are restored under their own name.
     process.chdir(bench.folder);
     mkdirSync(source);
+    await createQuickRepository(second, SECOND);
     writeFileSync(join(source, "first"), "first");
     await bench.holdfast(["backup", "source"], { status: 0 });
     await recordNew();

@@ -6,11 +6,13 @@ import { parseByteSize } from "../../base/byte-size.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import { checkRepository } from "../../repository/check.ts";
 import type { ReadData } from "../../repository/check-data.ts";
+import { ReadLedger } from "../../repository/read-ledger.ts";
 import { VerifiedPacks } from "../../repository/verified-packs.ts";
 import { CheckReporter } from "../check-report.ts";
-import type { CommandModule } from "../command.ts";
+import type { CommandModule, Context } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
 import { formatBytes } from "../format.ts";
+import type { Output } from "../output.ts";
 import { withRepository } from "../session.ts";
 import { addSnapshotFilter, snapshotFilter } from "../snapshot-choice.ts";
 import type { FilterFlags } from "../snapshot-choice.ts";
@@ -19,6 +21,7 @@ interface CheckFlags extends FilterFlags {
   readData?: boolean;
   readDataSubset?: string;
   budget?: string;
+  monthlyBudget?: string;
 }
 
 function configure(command: Command): void {
@@ -27,6 +30,7 @@ function configure(command: Command): void {
     .option("--read-data", "read every byte of every pack")
     .option("--read-data-subset <part>", "read a part: n/t, or at random x% or a size such as 10G")
     .option("--budget <size>", "read this much, what was never or longest ago read first")
+    .option("--monthly-budget <size>", "read no more than this in 30 days, all runs together")
     .option("--with-cache", "accepted; what is checked never comes from the cache")
     .addHelpText(
       "after",
@@ -36,6 +40,7 @@ Examples:
   holdfast check --read-data-subset 1/7     (a seventh, another one each day of the week)
   holdfast check --read-data-subset 5%
   holdfast check --budget 20G -v            (each run goes on where the last one ended)
+  holdfast check --budget 20G --monthly-budget 300G
 
 Without reading packs it proves that everything the snapshots need is there in the right size, and that all
 directories can be read. Only reading proves that the content of files is undamaged. What was read, and when, is
@@ -50,13 +55,10 @@ export const checkCommand: CommandModule = {
   async run(context, ids, options) {
     const flags = options as unknown as CheckFlags;
     const { output, clock, settings, cores } = context;
-    const readData = readDataOf(flags);
+    const monthly = monthlyOf(flags);
+    let readData = readDataOf(flags, monthly);
     const tellsVerified = readData.mode === "budget";
-    if (tellsVerified && settings.cacheFolder === undefined) {
-      throw new HoldfastError("USAGE", "--budget remembers what was read in the cache folder", {
-        hint: "Leave --no-cache away; --cache-dir says where the folder is.",
-      });
-    }
+    if (tellsVerified) requireMemory(context);
     const verdicts = output.verbosity >= 2;
     const remembers = readData.mode !== "none" || verdicts;
     const isPartial = ids.length + flags.host.length + flags.tag.length + flags.path.length > 0;
@@ -73,13 +75,25 @@ export const checkCommand: CommandModule = {
         announce(readData, isPartial ? "filtered " : "", packs, bytes),
       tellsVerified,
     });
-    const { onPhase, onDone, onFinding } = reporter;
+    const { onPhase, onFinding } = reporter;
+    let bytesRead = 0;
+    const onDone = (count: number, bytes: number): void => {
+      bytesRead += bytes;
+      reporter.onDone(count, bytes);
+    };
     const report = await withRepository(context, "read", async (repository, signal) => {
       const { cacheFolder } = settings;
       const verified =
         remembers && cacheFolder !== undefined
           ? await VerifiedPacks.load(join(cacheFolder, "verified", repository.config.id))
           : undefined;
+      const reads =
+        cacheFolder === undefined || readData.mode === "none"
+          ? undefined
+          : await ReadLedger.load(join(cacheFolder, "verified", `${repository.config.id}.reads`));
+      if (monthly !== undefined && reads !== undefined) {
+        readData = withinMonth(readData, { monthly, reads, now: clock.now() }, output);
+      }
       try {
         return await checkRepository(repository, {
           readData,
@@ -97,7 +111,9 @@ export const checkCommand: CommandModule = {
         throw error;
       } finally {
         // Also what was read before it was stopped.
-        if ((await verified?.save()) === false) {
+        reads?.add(bytesRead, clock.now());
+        const isKept = (await reads?.save(clock.now())) !== false;
+        if ((await verified?.save()) === false || !isKept) {
           output.warn(`what was read could not be remembered in ${cacheFolder}`);
         }
       }
@@ -108,9 +124,18 @@ export const checkCommand: CommandModule = {
   },
 };
 
-function readDataOf({ readData, readDataSubset, budget }: CheckFlags): ReadData {
-  if (budget !== undefined)
-    return budgetOf(budget, readData === true || readDataSubset !== undefined);
+function requireMemory({ settings }: Context): void {
+  if (settings.cacheFolder !== undefined) return;
+  throw new HoldfastError("USAGE", "a budget remembers what was read in the cache folder", {
+    hint: "Leave --no-cache away; --cache-dir says where the folder is.",
+  });
+}
+
+function readDataOf(flags: CheckFlags, monthly: number | undefined): ReadData {
+  const { readData, readDataSubset, budget } = flags;
+  const isTwice = readData === true || readDataSubset !== undefined;
+  if (budget !== undefined) return budgetOf(budget, isTwice);
+  if (monthly !== undefined) return budgetOf(flags.monthlyBudget!, isTwice);
   if (readDataSubset === undefined) return { mode: readData === true ? "all" : "none" };
   if (readData !== true) return parseSubset(readDataSubset);
   throw new HoldfastError(
@@ -123,12 +148,35 @@ function budgetOf(text: string, isTwice: boolean): ReadData {
   if (isTwice) {
     throw new HoldfastError(
       "USAGE",
-      "check flags --budget and --read-data or --read-data-subset cannot be used together",
+      "check flags for a budget and --read-data or --read-data-subset cannot be used together",
     );
   }
   const bytes = parseByteSize(text, "--budget");
   if (bytes > 0) return { mode: "budget", bytes };
   throw new HoldfastError("USAGE", "--budget takes more than 0 bytes");
+}
+
+function monthlyOf({ monthlyBudget }: CheckFlags): number | undefined {
+  if (monthlyBudget === undefined) return undefined;
+  const bytes = parseByteSize(monthlyBudget, "--monthly-budget");
+  if (bytes > 0) return bytes;
+  throw new HoldfastError("USAGE", "--monthly-budget takes more than 0 bytes");
+}
+
+/** What may still be read this month; says so when that is nothing. */
+function withinMonth(
+  readData: ReadData,
+  { monthly, reads, now }: { monthly: number; reads: ReadLedger; now: number },
+  output: Output,
+): ReadData {
+  if (readData.mode !== "budget") return readData;
+  const read = reads.readInMonth(now);
+  const bytes = Math.min(readData.bytes, monthly - read);
+  if (bytes > 0) return { mode: "budget", bytes, strict: true };
+  const used = `${formatBytes(read)} of ${formatBytes(monthly)} were read within 30 days`;
+  const room = new Date(reads.roomAt(monthly, now)).toISOString().slice(0, 10);
+  output.warn(`the month's budget is used up: ${used}; no data is read before ${room}`);
+  return { mode: "none" };
 }
 
 function parseSubset(text: string): ReadData {
