@@ -9,6 +9,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:f
 import { dirname, join, relative } from "node:path";
 import { suite, test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Lsn } from "../../src/barman/lsn.ts";
 import { readCaptureMark } from "../../src/odoo/capture-mark.ts";
 import { storePath } from "../../src/odoo/store-name.ts";
 import { skipWithoutServer, until } from "../postgres/servers.ts";
@@ -80,6 +81,14 @@ for (const version of VERSIONS) {
         excused += judged.excused;
         took += judged.took;
       }
+      const newest = { lsn: await watermark(bench) };
+      await judgeMoment({
+        bench,
+        moment: newest,
+        words: ["--latest-complete"],
+        liveHistory,
+        brief: BRIEF_MS,
+      });
       const { attached, deleted, collected } = odoo.counts;
       context.diagnostic(`${attached} attached, ${deleted} deleted, ${collected} files collected`);
       context.diagnostic(
@@ -134,6 +143,16 @@ async function untilCaptured(bench: InstanceBench, text: string): Promise<void> 
     },
     60_000,
   );
+}
+
+/** The newest position that has all its files, as `status` tells; it is behind everything that was written. */
+async function watermark(bench: InstanceBench): Promise<Lsn> {
+  const { stdout } = await bench.holdfast(["status", "--json"]);
+  const { filestores } = JSON.parse(stdout) as { filestores: { watermark: { lsn: string } }[] };
+  const lsn = position(filestores[0]!.watermark.lsn);
+  const last = bench.odoo.truth.commits.map(({ after }) => after).reduce((a, b) => (a > b ? a : b));
+  assert.ok(lsn >= last, `the watermark is ${lsn}, the last transaction ended before ${last}`);
+  return lsn;
 }
 
 /** A backup as Odoo makes it: a copy of the filestore, then the database. How many files of the latter the former lacks. */
