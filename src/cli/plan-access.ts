@@ -62,7 +62,7 @@ export class PlanAccess implements InstanceAccess {
   }
 
   async repository(): Promise<Repository> {
-    if (this.#instance.capture !== undefined) return (await this.captures()).repository;
+    // By itself: captures that are out of reach must not keep full snapshots from being made.
     return await this.#once("repository", async () => await openNamedRepository(this.#context));
   }
 

@@ -23,6 +23,8 @@ const LOG_MS = 60_000;
 export class RunReport {
   readonly #options: Options;
   #toldAt = -Infinity;
+  /** What failed was last told by task, and when: an outage is not told with every attempt. */
+  readonly #failures = new Map<string, { readonly text: string; readonly at: number }>();
 
   constructor(options: Options) {
     this.#options = options;
@@ -35,6 +37,7 @@ export class RunReport {
       output.json(eventMessage(event, clock.now()));
       return;
     }
+    if (this.#isRepeated(event)) return;
     const line = `${formatLocalTime(clock.now())} ${event.instance} ${event.task}: ${eventText(event, clock.now())}`;
     if (event.kind === "failed" || event.kind === "notice" || event.kind === "abandoned")
       output.warn(quoteUnprintable(line));
@@ -51,6 +54,18 @@ export class RunReport {
       this.#state(statuses());
     }
     output.status([]);
+  }
+
+  #isRepeated(event: RunnerEvent): boolean {
+    const name = `${event.instance} ${event.task}`;
+    if (event.kind === "recovered" || event.kind === "done") this.#failures.delete(name);
+    if (event.kind !== "failed") return false;
+    const at = this.#options.clock.monotonic();
+    const text = messageOf(event.error);
+    const before = this.#failures.get(name);
+    if (before?.text === text && at - before.at < LOG_MS) return true;
+    this.#failures.set(name, { text, at });
+    return false;
   }
 
   #state(statuses: readonly TaskStatus[]): void {

@@ -2,11 +2,13 @@
 // a kill -9, and stopped well; what it says of itself is what `holdfast status` finds in the bucket.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 import { readLsn } from "../../src/barman/lsn.ts";
+import { parseJournal } from "../../src/plan/journal.ts";
+import { createQuickRepository } from "../interop/quick-repository.ts";
 import { runProgram, type ProgramRun } from "../postgres/program.ts";
 import { skipWithoutServer, until } from "../postgres/servers.ts";
 import { openInstance, type InstanceBench, type RunningProgram } from "./instance-bench.ts";
@@ -177,6 +179,52 @@ void test("a plan that is not valid begins nothing, and one that is can be looke
     assert.match(check.stdout, /any moment of the last 7d stays recoverable/, check.stderr);
     const schema = await run("plan", "schema");
     assert.equal((JSON.parse(schema.stdout) as { type: string }).type, "object");
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+});
+
+void test("a plan by itself: secrets from a file beside it, one task, and what it failed with", async () => {
+  const root = mkdtempSync(join(tmpdir(), "holdfast-plan-"));
+  const run = async (...words: string[]): Promise<ProgramRun> =>
+    await runProgram(words, { cwd: "/", env: { HOME: root } });
+  const plan = join(root, "plan.yaml");
+  try {
+    const repository = join(root, "repository");
+    await createQuickRepository(repository, "a password of these tests");
+    mkdirSync(join(root, "secrets"));
+    writeFileSync(
+      join(root, "secrets", "one.env"),
+      `RESTIC_REPOSITORY=${repository}\nRESTIC_PASSWORD=a password of these tests\n`,
+    );
+    mkdirSync(join(root, "files", "ab"), { recursive: true });
+    writeFileSync(join(root, "files", "ab", `ab${"0".repeat(38)}`), "content");
+    writeFileSync(
+      plan,
+      `state: state
+secrets: { files: [secrets/one.env] }
+instances:
+  - { name: one, filestore: files, repository: { host: web1 }, schedules: { snapshot: "@daily" } }
+  - { name: two, filestore: absent, repository: {}, schedules: { snapshot: "@daily" } }
+`,
+    );
+    const made = await run("run", "-f", plan, "--once", "snapshot", "--instance", "one");
+    assert.equal(made.status, 0, made.stderr);
+    assert.match(made.stdout, /one snapshot: snapshot [0-9a-f]{8} of 1 files/);
+    const failed = await run("run", "-f", plan, "--once", "snapshot");
+    assert.equal(failed.status, 1);
+    assert.match(failed.stderr, /absent/);
+    const journal = parseJournal(readFileSync(join(root, "state", "runs.jsonl"), "utf8"));
+    assert.deepEqual(
+      journal.map(({ instance, outcome, code }) => [instance, outcome, code]),
+      [
+        ["one", "done", undefined],
+        ["one", "done", undefined],
+        ["two", "failed", "SOURCE_MISSING"],
+      ],
+    );
+    const wrong = await run("run", "-f", plan, "--once", "drill");
+    assert.match(wrong.stderr, /no task "drill".*\n.*It has snapshot/s);
   } finally {
     rmSync(root, { recursive: true, force: true });
   }

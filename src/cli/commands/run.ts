@@ -56,6 +56,7 @@ Runs until it is stopped by SIGINT or SIGTERM, and ends what it is doing well. \
     try {
       const instances: BuiltInstance[] = [];
       for (const instance of chosen) instances.push(await build(context, instance, state));
+      refuseIdle(instances, flags.file);
       const report = new RunReport({ output, clock, instances });
       const runner = new Runner({
         services: instances.flatMap(({ services }) => services),
@@ -109,6 +110,14 @@ function chooseInstances(
   if (found.length > 0) return found;
   throw new HoldfastError("USAGE", `the plan has no instance ${JSON.stringify(name)}`, {
     hint: `It has ${instances.map((one) => one.name).join(", ")}.`,
+  });
+}
+
+/** Whoever starts it wants something done. */
+function refuseIdle(instances: readonly BuiltInstance[], file: string): void {
+  if (instances.some(({ services, tasks }) => services.length + tasks.length > 0)) return;
+  throw new HoldfastError("PLAN_INVALID", `${file}: there is nothing to do`, {
+    hint: "Give it `schedules`, `capture: {}` or `receive: {}` of an archive.",
   });
 }
 

@@ -24,6 +24,7 @@ import {
   namedFilestore,
   type InstanceFlags,
 } from "../instance-options.ts";
+import { collect } from "../option-values.ts";
 import { openInstance } from "../instance-session.ts";
 import { findRepositorySource } from "../repository-source.ts";
 import { statusMessage } from "../status-message.ts";
@@ -32,6 +33,8 @@ import { jointTime, viewStatus, type Status } from "../status-report.ts";
 interface StatusFlags extends ArchiveFlags, DatabaseFlags, InstanceFlags {
   maxLag?: string;
   state?: string;
+  host: string[];
+  path: string[];
 }
 
 export const statusCommand: CommandModule = {
@@ -43,6 +46,8 @@ export const statusCommand: CommandModule = {
     addDatabaseOptions(command);
     addFilestoreOption(command);
     command
+      .option("-H, --host <name>", "only snapshots of this host", collect, [])
+      .option("--path <path>", "only snapshots of this path", collect, [])
       .option("--state <folder>", "tell what the runner there did last (or HOLDFAST_STATE)")
       .option("--max-lag <duration>", "fail when database and files are further behind: 5m, 26h")
       .addHelpText(
@@ -59,7 +64,7 @@ filestore only beside it. Nothing is locked or written. The status is 3 when som
   },
 
   async run(context, _, options) {
-    const flags = options as StatusFlags;
+    const flags = options as unknown as StatusFlags;
     const { output, signal } = context;
     const maxLag =
       flags.maxLag === undefined ? undefined : parseDuration(flags.maxLag, "--max-lag");
@@ -139,12 +144,18 @@ async function readFilestores(
 ): Promise<Filestore[]> {
   await using instance = await openInstance(context, flags);
   const { repository, captures, signal } = instance;
-  return await surveyFilestores({
+  const all = await surveyFilestores({
     repository,
     captures,
     onDamage: (_, error) => problems.push(error.message),
     signal,
   });
+  const paths = flags.path.map((path) => resolve(byteStringToText(context.cwd), path));
+  return all.filter(
+    (one) =>
+      (flags.host.length === 0 || flags.host.includes(one.hostname)) &&
+      paths.every((path) => one.paths.includes(path)),
+  );
 }
 
 /** Only where somebody named the database here: a variable that is set for other commands must not reach for a server. */
