@@ -67,14 +67,33 @@ export function addRecoverOptions(command: Command): void {
   addDatabaseOptions(command);
 }
 
+/** Options that mean nothing without a moment. */
+const LONELY: readonly (keyof RecoverFlags)[] = [
+  "to",
+  "intoServer",
+  "newDatabase",
+  "filestore",
+  "scratch",
+  "database",
+  "backup",
+  "timeline",
+  "leavePaused",
+  "yes",
+  "owner",
+  "filesOwner",
+  "postgresBin",
+  "dryRun",
+  "archive",
+  "server",
+  "captures",
+  "dbname",
+];
+
 /** True when a moment is to be recovered, or a filestore healed. Throws USAGE for options of that without a moment. */
 export function isMomentWanted(flags: RecoverFlags): boolean {
   if (targetsOf(flags).length > 0 || flags.heal === true) return true;
-  const lonely = (
-    ["to", "intoServer", "newDatabase", "filestore", "database", "yes"] as const
-  ).find((name) => flags[name] !== undefined);
-  if (lonely === undefined && flags.archive === undefined && flags.captures === undefined)
-    return false;
+  // Whoever asks for a dry run, or names a place, does not mean the command that writes a snapshot.
+  if (LONELY.every((name) => flags[name] === undefined)) return false;
   throw new HoldfastError("USAGE", "no moment is named", {
     hint: "Name one with --at TIME, --latest, --latest-complete, --restore-point NAME or --lsn POSITION; or use --heal.",
   });

@@ -118,8 +118,12 @@ suite("a moment is recovered", { skip: skipWithoutServer() }, () => {
   });
 
   test("options of a moment without a moment are not restic's recover", async () => {
-    const { stderr } = await scene.holdfast(["recover", "--to", join(scene.root, "none")], 1);
-    assert.match(stderr, /no moment is named/);
+    for (const words of [["--to", join(scene.root, "none")], ["--dry-run"]]) {
+      const { stderr } = await scene.holdfast(["recover", ...words], 1);
+      assert.match(stderr, /no moment is named/);
+    }
+    const heal = ["recover", "--heal", "--latest", "--filestore", scene.root];
+    assert.match((await scene.holdfast(heal, 1)).stderr, /--heal puts files back as/);
   });
 
   test("into a running server: a new database there, and its files in a new folder", async () => {
