@@ -170,7 +170,7 @@ async function week(main: Repository, days: number): Promise<void> {
     const merged = await measured(() => capture.mergePacks());
     const after = await countObjects(storage);
     console.log(
-      `day ${day}   ${last!.files} files, CPU ${seconds(cpu)}; ${objects} objects, merged in ${seconds(merged.wall)} to ${after.objects} of ${megabytes(after.bytes)}`,
+      `day ${day}   ${last!.files} files, CPU ${seconds(cpu)}; ${objects} objects, merged in ${seconds(merged.wall)} to ${after.objects} of ${megabytes(after.bytes)}; memory ${megabytes(process.memoryUsage.rss())}`,
     );
   }
   await capture.close();

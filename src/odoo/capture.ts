@@ -11,6 +11,7 @@ import type { Clock } from "../base/clock.ts";
 import { isHoldfastError } from "../base/errors.ts";
 import { Backoff } from "../base/retry.ts";
 import type { PruneResult } from "../repository/prune.ts";
+import { WriterMemory } from "./capture/capture-writer.ts";
 import { DatabaseSide } from "./capture/database-side.ts";
 import type { AskedNames } from "./capture/comparison.ts";
 import { Elsewhere } from "./capture/elsewhere.ts";
@@ -65,6 +66,7 @@ export class Capture {
   readonly #findings: Findings;
   readonly #scrub: Scrub;
   readonly #elsewhere: Elsewhere;
+  readonly #memory = new WriterMemory();
   readonly #strangers = new Set<string>();
   #session: CaptureSession | undefined;
   /** Snapshots of the main repository when it was looked at last, and when it is looked at next. */
@@ -276,6 +278,7 @@ export class Capture {
     const session = await CaptureSession.open({
       ...this.#options,
       retryLock,
+      memory: this.#memory,
       onNotice: (text) => onEvent({ kind: "notice", text }),
       signal: this.#hard.signal,
     });

@@ -12,7 +12,7 @@ import type { Repository } from "../../repository/repository.ts";
 import { cutPoints } from "../../restic/chunker.ts";
 import { encodeTree } from "../../restic/tree.ts";
 import { createNode } from "../../restic/tree-node.ts";
-import { CaptureWriter } from "./capture-writer.ts";
+import { CaptureWriter, WriterMemory } from "./capture-writer.ts";
 
 let folder: string;
 let repository: Repository;
@@ -25,7 +25,8 @@ before(async () => {
 after(() => rmSync(folder, { recursive: true }));
 
 async function open(): Promise<CaptureWriter> {
-  return new CaptureWriter({ repository, index: (await loadIndex(repository)).index });
+  const { index } = await loadIndex(repository);
+  return new CaptureWriter({ repository, index, memory: new WriterMemory() });
 }
 
 async function addFile(writer: CaptureWriter, content: Uint8Array, sha1?: string) {

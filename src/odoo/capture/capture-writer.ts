@@ -29,6 +29,11 @@ const STEP = 1 << 20;
 /** A whole chunk, and what is read beyond it. */
 const INPUT_BYTES = CHUNK_BYTES_MAX + STEP;
 const ALIGNMENT = 4096;
+/** One open pack for each kind, and one more that is being stored. */
+const BUFFERS = 3;
+const BUFFER_BYTES = Math.ceil(packBufferBytes(PACK_BYTES, CHUNK_BYTES_MAX) / 8) * 8;
+/** The sealer's own, what is read, and what its check unpacks. */
+const FIXED_BYTES = ALIGNMENT + INPUT_BYTES + CHUNK_BYTES_MAX;
 /** Blobs of which is remembered that they were stored: forgetting costs a second copy, never more. */
 const REMEMBERED_MAX = 200_000;
 
@@ -38,8 +43,21 @@ export interface StoredContent {
   readonly size: number;
 }
 
+/** Where a writer works: about 45 MB, made once and used by one writer after the other. */
+export class WriterMemory {
+  #kernels: Kernels | undefined;
+
+  /** For a writer of a repository with that polynomial. No other writer may be at work. */
+  open(polynomial: bigint): Kernels {
+    this.#kernels ??= createKernels({ bytes: FIXED_BYTES + BUFFERS * BUFFER_BYTES });
+    this.#kernels.initChunker(polynomial);
+    return this.#kernels;
+  }
+}
+
 export interface CaptureWriterOptions {
   readonly repository: Repository;
+  readonly memory: WriterMemory;
   /** What the repository had when the session began. */
   readonly index: BlobLookup;
   readonly signal?: AbortSignal | undefined;
@@ -73,12 +91,7 @@ export class CaptureWriter {
     const { repository } = options;
     this.#indexWriter = new IndexWriter(repository);
     if (SEALER_BYTES > ALIGNMENT) throw new HoldfastError("BUG", "no room for the sealer");
-    const bufferBytes = Math.ceil(packBufferBytes(PACK_BYTES, CHUNK_BYTES_MAX) / 8) * 8;
-    // One open for each kind, and one more that is being stored.
-    const buffers = 3;
-    const fixed = ALIGNMENT + INPUT_BYTES + CHUNK_BYTES_MAX;
-    this.#kernels = createKernels({ bytes: fixed + buffers * bufferBytes });
-    this.#kernels.initChunker(repository.config.chunkerPolynomial);
+    this.#kernels = options.memory.open(repository.config.chunkerPolynomial);
     const { base } = this.#kernels;
     this.#input = base + ALIGNMENT;
     const sealer = new BlobSealer({
@@ -90,8 +103,8 @@ export class CaptureWriter {
       at: base,
       scratch: { at: this.#input + INPUT_BYTES, bytes: CHUNK_BYTES_MAX },
     });
-    for (let i = 0; i < buffers; i++) {
-      this.#free.push({ at: base + fixed + i * bufferBytes, bytes: bufferBytes });
+    for (let i = 0; i < BUFFERS; i++) {
+      this.#free.push({ at: base + FIXED_BYTES + i * BUFFER_BYTES, bytes: BUFFER_BYTES });
     }
     this.#assemblers = {
       data: this.#assembler(sealer, "data"),
@@ -158,6 +171,11 @@ export class CaptureWriter {
     await this.#indexWriter.flush(this.#options.signal);
     // A new one writes its first file soon; this one would wait longer each time.
     this.#indexWriter = new IndexWriter(this.#options.repository);
+  }
+
+  /** Waits until nothing is on its way any more, whatever comes of it: only then may another writer use the memory. */
+  async idle(): Promise<void> {
+    while (this.#storing.size > 0) await Promise.all(this.#storing);
   }
 
   #assembler(sealer: BlobSealer, type: Kind): PackAssembler {

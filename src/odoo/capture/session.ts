@@ -24,7 +24,7 @@ import { sideFolder } from "../capture-side-files.ts";
 import { parseTime } from "../../restic/go-time.ts";
 import { goingCaptures, type EarlierCapture } from "./earlier-captures.ts";
 import { CaptureWriter } from "./capture-writer.ts";
-import type { StoredContent } from "./capture-writer.ts";
+import type { StoredContent, WriterMemory } from "./capture-writer.ts";
 import { statFolder } from "./folder-watch.ts";
 import type { HeldFile } from "./held-file.ts";
 import type { TakenFile } from "./intake.ts";
@@ -44,6 +44,7 @@ export interface SessionOptions {
   readonly programVersion: string;
   /** Milliseconds to wait for a lock that another program holds. */
   readonly retryLock: number;
+  readonly memory: WriterMemory;
   readonly onNotice: (text: string) => void;
   readonly signal: AbortSignal | undefined;
 }
@@ -60,6 +61,7 @@ const PRIVATE_MODE: number = GO_MODE.directory + 0o700;
 export class CaptureSession {
   readonly #options: SessionOptions;
   readonly #lock: HeldLock;
+  readonly #closing: AbortController;
   readonly #writer: CaptureWriter;
   readonly #period: Period;
   readonly #opened: string;
@@ -75,10 +77,11 @@ export class CaptureSession {
 
   private constructor(
     options: SessionOptions,
-    parts: { lock: HeldLock; writer: CaptureWriter; period: Period },
+    parts: { lock: HeldLock; closing: AbortController; writer: CaptureWriter; period: Period },
   ) {
     this.#options = options;
     this.#lock = parts.lock;
+    this.#closing = parts.closing;
     this.#writer = parts.writer;
     this.#period = parts.period;
     this.#earlier = parts.period.captures;
@@ -89,19 +92,21 @@ export class CaptureSession {
 
   /** Takes the lock, and loads what is known. Throws REPO_LOCKED and what the storages throw. */
   static async open(options: SessionOptions): Promise<CaptureSession> {
-    const { captures, retryLock, onNotice, signal } = options;
+    const { captures, retryLock, memory, onNotice, signal } = options;
     const lock = await acquireLock(captures, {
       exclusive: false,
       retryFor: retryLock,
       onNotice,
       signal,
     });
+    const closing = new AbortController();
+    const until = AbortSignal.any([lock.signal, closing.signal]);
     try {
       const onDamage = (error: HoldfastError): void => onNotice(error.message);
-      const { index } = await loadIndex(captures, { signal: lock.signal });
-      const period = await loadPeriod({ ...options, index, onDamage, signal: lock.signal });
-      const writer = new CaptureWriter({ repository: captures, index, signal: lock.signal });
-      return new CaptureSession(options, { lock, writer, period });
+      const { index } = await loadIndex(captures, { signal: until });
+      const period = await loadPeriod({ ...options, index, onDamage, signal: until });
+      const writer = new CaptureWriter({ repository: captures, index, memory, signal: until });
+      return new CaptureSession(options, { lock, closing, writer, period });
     } catch (error) {
       await lock.release();
       throw error;
@@ -237,8 +242,10 @@ export class CaptureSession {
     return id;
   }
 
-  /** Releases the lock. Never fails. */
+  /** Ends what is under way, and releases the lock. Never fails. */
   async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#writer.idle();
     await this.#lock.release();
   }
 
