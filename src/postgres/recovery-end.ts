@@ -21,7 +21,7 @@ export function requireArchiveEnd({ choice, folder }: RestorePlan, state: Server
     "WAL_MISSING",
     `the recovery ended at ${state.lsn}, although the archive held WAL through ${name} when it began`,
     {
-      hint: `Remove ${folder.path}, look for what is missing with \`holdfast pg info\`, and restore again.`,
+      hint: `Look for what is missing with \`holdfast pg info\`, and restore again; do not use ${folder.path}.`,
     },
   );
 }
