@@ -8,7 +8,7 @@ import type { FileHandle } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { toHex } from "../base/bytes.ts";
 import { throwIfCancelled } from "../base/cancellation.ts";
-import { systemRandom } from "../base/clock.ts";
+import { systemClock, systemRandom } from "../base/clock.ts";
 import type { Random } from "../base/clock.ts";
 import { eachLimit } from "../base/concurrency.ts";
 import { errnoOf, HoldfastError, isHoldfastError } from "../base/errors.ts";
@@ -16,6 +16,7 @@ import { checkKey, isKey, normalPrefix } from "./keys.ts";
 import { DirectoryMaker } from "./local/directories.ts";
 import { isAbsent, storageError } from "./local/errno.ts";
 import { isStored, placeFile, refuseTaken } from "./local/place.ts";
+import { QuickCalls } from "./local/quick-calls.ts";
 import { uploadToFile } from "./local/upload.ts";
 import { assertRoot, walkFiles } from "./local/walk.ts";
 import { fillFile, syncDirectory, syncFile, takesDirectWrites } from "./local/write.ts";
@@ -98,6 +99,7 @@ class LocalStorage implements Storage {
   readonly #fileMode: number;
   readonly #directories: DirectoryMaker;
   readonly #random: Random;
+  readonly #quick = new QuickCalls(systemClock);
   // Both turn false for good when the file system refuses once.
   #direct: boolean;
   #links = true;
@@ -151,6 +153,12 @@ class LocalStorage implements Storage {
     checkKey(key);
     const range = rangeOf(key, options);
     throwIfCancelled(options.signal);
+    if (options.into === undefined) {
+      const found = this.#quick.read(join(this.#root, key), range.offset, range.length);
+      await this.#quick.rest();
+      throwIfCancelled(options.signal);
+      if (found !== undefined) return found;
+    }
     let handle: FileHandle | undefined;
     try {
       // O_NONBLOCK: a pipe of that name must not hold the process up.
@@ -191,7 +199,7 @@ class LocalStorage implements Storage {
   async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<StoredObject> {
     const { after = "" } = options;
     const wanted = (key: string): boolean => key > after && isKey(key);
-    const walk = { wanted, signal: options.signal };
+    const walk = { wanted, signal: options.signal, quick: this.#quick };
     for await (const { key, stats } of walkFiles(this.#root, normalPrefix(prefix), walk)) {
       yield { key, size: stats.size, modified: stats.mtimeMs };
     }

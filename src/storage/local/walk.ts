@@ -7,6 +7,7 @@ import { lstat, readdir, realpath, stat } from "node:fs/promises";
 import { throwIfCancelled } from "../../base/cancellation.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import { isAbsent, storageError } from "./errno.ts";
+import type { QuickCalls } from "./quick-calls.ts";
 
 /** How many files are asked for their size at once; the thread pool of the process does four at a time. */
 const STATS_AT_ONCE = 32;
@@ -20,6 +21,8 @@ export interface FoundFile {
 export interface WalkOptions {
   /** Which files to yield, by key. */
   wanted: (key: string) => boolean;
+  /** Looks files up without another thread. */
+  quick?: QuickCalls;
   signal?: AbortSignal | undefined;
 }
 
@@ -36,7 +39,7 @@ export async function* walkFiles(
   prefix: string,
   options: WalkOptions,
 ): AsyncGenerator<FoundFile> {
-  const { signal, wanted } = options;
+  const { signal, wanted, quick } = options;
   const directories: Directory[] = [{ prefix, followed: [] }];
   for (let next = directories.pop(); next !== undefined; next = directories.pop()) {
     throwIfCancelled(signal);
@@ -48,8 +51,9 @@ export async function* walkFiles(
     }
     for (let i = 0; i < names.length; i += STATS_AT_ONCE) {
       throwIfCancelled(signal);
+      await quick?.rest();
       const batch = names.slice(i, i + STATS_AT_ONCE);
-      for (const found of await Promise.all(batch.map((key) => look(root, key)))) {
+      for (const found of await Promise.all(batch.map((key) => look(root, key, quick)))) {
         if (found?.stats.isDirectory()) directories.push(await follow(root, found.key, next));
         else if (found?.stats.isFile() && wanted(found.key)) yield found;
       }
@@ -80,7 +84,13 @@ export async function assertRoot(root: string): Promise<void> {
 }
 
 /** The file or directory of that key, through links; undefined when it is gone. */
-async function look(root: string, key: string): Promise<FoundFile | undefined> {
+async function look(
+  root: string,
+  key: string,
+  quick: QuickCalls | undefined,
+): Promise<FoundFile | undefined> {
+  const known = quick?.stat(`${root}/${key}`);
+  if (known !== undefined) return { key, stats: known };
   try {
     return { key, stats: await stat(`${root}/${key}`) };
   } catch (error) {
