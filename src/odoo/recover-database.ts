@@ -148,6 +148,8 @@ function scratchOptions(options: RecoverDatabaseOptions): Omit<ScratchOptions, "
   };
 }
 
+/** A standby waits this long before it asks for WAL again, instead of five seconds. */
+const IMPATIENT = { wal_retrieve_retry_interval: "200ms" };
 const STANDBY_SIGNAL = "standby.signal";
 const RECOVERY_SIGNAL = "recovery.signal";
 /** How long a replay may stand still before its end is believed, and how often it is looked at, in milliseconds. */
@@ -165,7 +167,12 @@ async function replayToEnd(
   const { path } = options.plan.folder;
   // With both of them, a server that opens leaves one behind, and would recover once more.
   renameSync(join(path, RECOVERY_SIGNAL), join(path, STANDBY_SIGNAL));
-  const server = await startScratchServer({ ...scratchOptions(options), until: "answers" });
+  const base = scratchOptions(options);
+  const server = await startScratchServer({
+    ...base,
+    settings: { ...base.settings, ...IMPATIENT },
+    until: "answers",
+  });
   let found: Omit<Replayed, "server"> | undefined;
   try {
     found = await standAt(server, lsn, options);
@@ -304,7 +311,8 @@ class Recovered implements RecoveredDatabase {
   async #forgetTarget(): Promise<void> {
     await this.#server.stop();
     const options = scratchOptions(this.#options);
-    const settings = { ...options.settings, recovery_target_lsn: "", restore_command: "" };
+    const forgotten = { recovery_target_lsn: "", restore_command: "" };
+    const settings = { ...options.settings, ...IMPATIENT, ...forgotten };
     this.#server = await startScratchServer({ ...options, settings, until: "answers" });
     const found = await standAt(this.#server, this.lsn, this.#options);
     if (found?.state.lsn === this.#state.lsn) return;
