@@ -8,7 +8,7 @@
 import type { Id } from "../base/bytes.ts";
 import { throwIfCancelled } from "../base/cancellation.ts";
 import type { Clock } from "../base/clock.ts";
-import { isHoldfastError } from "../base/errors.ts";
+import { isHoldfastError, messageOf } from "../base/errors.ts";
 import { Backoff } from "../base/retry.ts";
 import type { PruneResult } from "../repository/prune.ts";
 import { WriterMemory } from "./capture/capture-writer.ts";
@@ -20,20 +20,19 @@ import type { Candidate } from "./capture/filestore-source.ts";
 import { Findings } from "./capture/findings.ts";
 import { Intake } from "./capture/intake.ts";
 import type { TakenFile } from "./capture/intake.ts";
+import { MainWatch } from "./capture/main-watch.ts";
 import { mergeCapturePacks } from "./capture/merge-packs.ts";
 import { Scrub } from "./capture/scrub.ts";
 import { CaptureSession } from "./capture/session.ts";
 import type { CaptureOptions, CaptureSummary, TickReport } from "./capture-events.ts";
 import type { JointPosition } from "./capture-mark.ts";
 
-/** Without a word from anybody, new full snapshots are looked for this often. */
-const LOOK_MS = 5 * 60_000;
 /** A long tick commits what it has by then, so that little is lost when it does not end. */
 const COMMIT_MS = 60_000;
 /** How long a stop may take: the commit under way is finished. */
 const GRACE_MS = 20_000;
-/** Strange names that are told. */
-const STRANGERS_MAX = 1000;
+/** Things that are told once: so many of them. */
+const TOLD_MAX = 1000;
 
 /** Captures once, and closes everything. Throws what kept it from it. */
 export async function captureOnce(
@@ -67,11 +66,9 @@ export class Capture {
   readonly #scrub: Scrub;
   readonly #elsewhere: Elsewhere;
   readonly #memory = new WriterMemory();
-  readonly #strangers = new Set<string>();
+  readonly #mainWatch: MainWatch;
+  readonly #told = new Set<string>();
   #session: CaptureSession | undefined;
-  /** Snapshots of the main repository when it was looked at last, and when it is looked at next. */
-  #mainFiles = "";
-  #lookAt = -Infinity;
   #committedAt = 0;
   #counts = { newFiles: 0, newBytes: 0 };
   /** One thing at a time. */
@@ -109,6 +106,7 @@ export class Capture {
       onStranger: (path) => this.#tellStranger(path),
       onCorrupt: (file) => tellCorrupt(`${file.folder}/${file.sha1}`, false),
     });
+    this.#mainWatch = new MainWatch(options.main, clock);
     this.#elsewhere = new Elsewhere({
       main: options.main,
       captures,
@@ -126,7 +124,7 @@ export class Capture {
 
   /** A full snapshot was made in the main repository: the next tick looks for it. */
   fullSnapshotMade(): void {
-    this.#lookAt = -Infinity;
+    this.#mainWatch.hurry();
   }
 
   /** Captures what is new. Throws what kept it from it; nothing is lost by that. */
@@ -291,16 +289,16 @@ export class Capture {
     return session;
   }
 
-  /** Whether snapshots came or went in the main repository, which is looked at now and then. */
   async #isMainChanged(signal: AbortSignal): Promise<boolean> {
-    const now = this.#clock.monotonic();
-    if (now < this.#lookAt) return false;
-    const files = await this.#options.main.list("snapshot", signal);
-    const ids = files.map(({ id }) => id).sort();
-    this.#lookAt = now + LOOK_MS;
-    const isChanged = ids.join() !== this.#mainFiles;
-    this.#mainFiles = ids.join();
-    return isChanged;
+    try {
+      return await this.#mainWatch.isChanged(signal);
+    } catch (error) {
+      throwIfCancelled(signal);
+      // Captures are safe without it; a session that begins needs it, and tells.
+      if (this.#session === undefined) throw error;
+      this.#options.onEvent({ kind: "notice", text: messageOf(error) });
+      return false;
+    }
   }
 
   #look(session: CaptureSession): void {
@@ -311,6 +309,8 @@ export class Capture {
         onFolder: (name, stat) => session.setFolder(name, stat),
         onCandidate: (candidate) => this.#intake.offer(candidate),
         onStranger: (path) => this.#tellStranger(path),
+        onUnreadable: (path, error) =>
+          this.#tellOnce(`the folder ${path} cannot be read: ${messageOf(error)}`),
       },
       isEmptyFine,
     );
@@ -382,8 +382,16 @@ export class Capture {
 
   /** Each once: they are there at every listing. */
   #tellStranger(path: string): void {
-    if (this.#strangers.has(path) || this.#strangers.size >= STRANGERS_MAX) return;
-    this.#strangers.add(path);
-    this.#options.onEvent({ kind: "stranger", path });
+    if (this.#isNews(path)) this.#options.onEvent({ kind: "stranger", path });
+  }
+
+  #tellOnce(text: string): void {
+    if (this.#isNews(text)) this.#options.onEvent({ kind: "notice", text });
+  }
+
+  #isNews(text: string): boolean {
+    if (this.#told.has(text) || this.#told.size >= TOLD_MAX) return false;
+    this.#told.add(text);
+    return true;
   }
 }

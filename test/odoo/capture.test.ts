@@ -12,6 +12,7 @@ import {
 import { join } from "node:path";
 import { afterEach, test } from "node:test";
 import assert from "node:assert/strict";
+import { faulty } from "../../src/storage/faulty.ts";
 import { CapturedStore, sha1Of } from "./captured-store.ts";
 
 let store: CapturedStore;
@@ -199,4 +200,34 @@ test("a new process goes on where the last one ended", async () => {
   assert.equal(report.newFiles, 1);
   assert.deepEqual(await store.names(), [one, two].sort());
   assert.equal((await store.list()).length, 1);
+});
+
+test("a main repository out of reach keeps nothing from being captured, once it was read", async () => {
+  store = await CapturedStore.make();
+  const capture = store.capture();
+  await capture.tick();
+  const one = store.write("one");
+  const { storage } = store.main;
+  Object.assign(store.main, {
+    storage: faulty(storage, [{ times: Infinity, fault: { kind: "before" } }]),
+  });
+  capture.fullSnapshotMade();
+  await capture.tick();
+  assert.equal(store.told("notice").length, 1);
+  await capture.close();
+  assert.deepEqual(await store.names(), [one]);
+});
+
+test("more half-written files than can be open are all taken in the end", async () => {
+  store = await CapturedStore.make();
+  const contents = Array.from({ length: 600 }, (_, i) => `document ${i}`);
+  for (const content of contents) store.writeAs(sha1Of(content), content.slice(0, 5));
+  const capture = store.capture();
+  const first = await capture.tick();
+  assert.equal(first.torn, 600);
+  for (const content of contents) writeFileSync(store.path(sha1Of(content)), content);
+  const second = await capture.tick();
+  await capture.close();
+  assert.deepEqual([second.torn, second.newFiles], [0, 600]);
+  assert.equal((await store.names()).length, 600);
 });

@@ -10,6 +10,8 @@ import { isSha1, isStoreFolder } from "../store-name.ts";
 import { FolderWatch } from "./folder-watch.ts";
 
 const CHECKLIST = "checklist";
+/** All folders are listed this often, whatever their times say: not every network file system keeps those. */
+const RELIST_MS = 3_600_000;
 
 /** A name that is not known yet. */
 export interface Candidate {
@@ -26,17 +28,22 @@ export interface LookOptions {
   /** Told every new name as soon as it is seen. */
   readonly onCandidate: (candidate: Candidate) => void;
   readonly onStranger: (path: string) => void;
+  /** Told a folder that cannot be listed; the others are. It is tried again at every look. */
+  readonly onUnreadable: (folder: string, error: unknown) => void;
 }
 
 export class FilestoreSource {
   readonly folder: string;
   readonly #watch: FolderWatch;
+  readonly #clock: Clock;
+  #relistAt = -Infinity;
   #folders: string[] = [];
   #marked: string[] = [];
 
   /** `folder`: absolute path. */
   constructor(folder: string, clock: Clock) {
     this.folder = folder;
+    this.#clock = clock;
     this.#watch = new FolderWatch(clock);
   }
 
@@ -55,14 +62,31 @@ export class FilestoreSource {
    * is an empty folder), SOURCE_UNREADABLE.
    */
   look(options: LookOptions, isEmptyFine: boolean): void {
+    const now = this.#clock.monotonic();
+    if (now >= this.#relistAt) {
+      this.reset();
+      this.#relistAt = now + RELIST_MS;
+    }
     try {
       this.#lookAtRoot(options, isEmptyFine);
-      this.#lookAtChecklist(options);
-      for (const name of this.#folders) this.#lookAtFolder(name, options);
+      this.#apart(CHECKLIST, options, () => this.#lookAtChecklist(options));
+      for (const name of this.#folders) {
+        this.#apart(name, options, () => this.#lookAtFolder(name, options));
+      }
     } catch (error) {
       // Whatever was not looked at must be looked at next time.
       this.reset();
       throw asUnreadable(error, this.folder);
+    }
+  }
+
+  /** One folder that cannot be read is no reason not to look at the others. */
+  #apart(folder: string, { onUnreadable }: LookOptions, look: () => void): void {
+    try {
+      look();
+    } catch (error) {
+      if (!["EACCES", "EPERM", "EIO"].includes(errnoOf(error) ?? "")) throw error;
+      onUnreadable(folder, error);
     }
   }
 
