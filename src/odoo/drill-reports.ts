@@ -15,7 +15,7 @@ import { listSnapshots } from "../repository/snapshots.ts";
 import { parseTime, secondOf } from "../restic/go-time.ts";
 import { encodeSnapshot } from "../restic/snapshot.ts";
 import { createNode } from "../restic/tree-node.ts";
-import { CaptureWriter } from "./capture/capture-writer.ts";
+import { CaptureWriter, WriterMemory } from "./capture/capture-writer.ts";
 import { PathTree } from "./capture/path-tree.ts";
 import {
   canonicalJson,
@@ -96,7 +96,12 @@ export async function storeReport(
   const held = await acquireLock(captures, { exclusive: false, retryFor, signal });
   try {
     const { index } = await loadIndex(captures, { onDamage: () => {}, signal: held.signal });
-    const writer = new CaptureWriter({ repository: captures, index, signal: held.signal });
+    const writer = new CaptureWriter({
+      repository: captures,
+      memory: new WriterMemory(),
+      index,
+      signal: held.signal,
+    });
     const tree = new PathTree();
     const { hostname, username, uid, gid } = captures.machine;
     for (const [name, bytes] of files) {
