@@ -8,6 +8,7 @@ import { chownSync, cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
+import { isHoldfastError } from "../src/base/errors.ts";
 import { serverAccount } from "../src/postgres/server-account.ts";
 import type { ServerAccount } from "../src/postgres/server-process.ts";
 
@@ -40,11 +41,20 @@ if (values.help) {
 } else if (process.getuid?.() === 0) {
   process.exitCode = await runAs(serverAccount(0)!);
 } else {
-  const { tellStory } = await import("./demo/story.ts");
   const place = values.folder ?? join(root, ".demo");
-  const isAsking = process.stdin.isTTY && !values.yes;
-  const isGood = await tellStory({ root, place, isAsking, seconds: Number(values.seconds) });
-  process.exitCode = isGood ? 0 : 1;
+  try {
+    const { tellStory } = await import("./demo/story.ts");
+    const isAsking = process.stdin.isTTY && !values.yes;
+    const isGood = await tellStory({ root, place, isAsking, seconds: Number(values.seconds) });
+    process.exitCode = isGood ? 0 : 1;
+  } catch (error) {
+    const { code } = error as { code?: unknown };
+    if (isHoldfastError(error)) console.error(`${error.message}\n${error.hint ?? ""}`);
+    else if (code === "EACCES" || code === "EPERM")
+      console.error(`${place} belongs to somebody else: remove it, or name another --folder`);
+    else throw error;
+    process.exitCode = 1;
+  }
 }
 
 /** Runs this program under another account; its exit status. */

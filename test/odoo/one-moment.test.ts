@@ -27,10 +27,12 @@ const CAPTURE_EVERY = "1s";
 const BRIEF_MS = 5000;
 
 for (const version of VERSIONS) {
-  suite(`Odoo ${version}`, { skip: skipWithoutServer() }, () => {
+  const major = version === "19" ? 18 : 15;
+  suite(`Odoo ${version} on PostgreSQL ${major}`, { skip: skipWithoutServer(major) }, () => {
     test(`${MOMENTS} random moments: the state of each, and every file of it`, async (context) => {
       await using bench = await openInstance({
         version,
+        major,
         rate: RATE,
         collectEvery: 2000,
         // Odoo collects once a day what a minute's capture has seen long before; here everything is faster.

@@ -155,6 +155,7 @@ export class SimulatedOdoo {
     const lane = this.#lanes.at(-1)!;
     const count = Math.ceil(this.#live.size * share);
     const chosen = this.#claim(lane, "document", count, time);
+    if (chosen.length === 0) return 0;
     await this.#commit(lane, async () => {
       await this.#unlink(lane, chosen);
       return () => {};
