@@ -10,7 +10,7 @@ import { concatBytes, sha256Hex } from "../base/bytes.ts";
 import type { Id } from "../base/bytes.ts";
 import type { Storage } from "../storage/storage.ts";
 import { releaseMemory } from "../restic/cipher-output.ts";
-import { compressZstd, decompressZstd } from "../restic/compression.ts";
+import { compressZstd, decompressFile } from "../restic/compression.ts";
 import type { CompressionMode } from "../restic/compression.ts";
 import type { RepositoryConfig } from "../restic/config.ts";
 import { NONCE_BYTES, seal, unseal } from "../restic/crypto.ts";
@@ -137,7 +137,7 @@ export class Repository {
     if (mark === 0x7b || mark === 0x5b) return plain;
     if (mark !== 2) throw this.#damaged(kind, id, "its form is unknown");
     try {
-      const content = decompressZstd(plain.subarray(1));
+      const content = decompressFile(plain.subarray(1));
       releaseMemory(plain);
       return content;
     } catch (error) {

@@ -4,7 +4,13 @@ import { mock, suite, test } from "node:test";
 import zlib from "node:zlib";
 import { seededBytes } from "../../test/seeded-bytes.ts";
 import { isHoldfastError } from "../base/errors.ts";
-import { ZstdContext, compressZstd, compressionLevel, decompressZstd } from "./compression.ts";
+import {
+  ZstdContext,
+  compressZstd,
+  compressionLevel,
+  decompressFile,
+  decompressZstd,
+} from "./compression.ts";
 
 const TEXT = Buffer.alloc(300_000, "Invoice 2026/0042, two pages, paid. ");
 
@@ -205,4 +211,28 @@ test("levels go by restic's names", () => {
   const levels = (["off", "fastest", "auto", "better", "max"] as const).map(compressionLevel);
   assert.equal(levels[0], 0);
   assert.ok(levels[1]! <= levels[2]! && levels[2]! < levels[3]! && levels[3]! < levels[4]!);
+});
+
+test("files of a repository, few or many, sound or damaged", () => {
+  for (let i = 0; i < 40; i++) {
+    const plain = Buffer.from(`{"number":${i}}`.repeat(1 + i * 40));
+    const frame = compressZstd(plain);
+    assert.deepEqual(Buffer.from(decompressFile(frame)), plain);
+    const damaged = Buffer.from(frame);
+    damaged[damaged.length - 1]! ^= 0x55;
+    let content: Uint8Array | undefined;
+    try {
+      content = decompressFile(damaged);
+    } catch (error) {
+      assert.ok(isHoldfastError(error, "FILE_DAMAGED"));
+    }
+    // Without a checksum some damage decompresses; whoever reads has a MAC and a hash.
+    if (content !== undefined) assert.equal(content.length, plain.length);
+    for (const end of [0, 3, frame.length - 1]) {
+      assert.throws(
+        () => decompressFile(frame.subarray(0, end)),
+        (error) => isHoldfastError(error, "FILE_DAMAGED"),
+      );
+    }
+  }
 });

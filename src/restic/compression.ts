@@ -230,3 +230,21 @@ export class ZstdContext {
     return true;
   }
 }
+
+/** Larger files are few. */
+const SMALL_FILE_BYTES = 256 << 10;
+/** From so many files on a context is worth having. */
+const FILES_FEW = 8;
+let filesOpened = 0;
+let fileContext: ZstdContext | undefined;
+
+/** As `decompressZstd`, for the files of a repository, of which there may be thousands: with a context that is kept. */
+export function decompressFile(bytes: Uint8Array): Uint8Array {
+  const stated = statedContentBytes(bytes) ?? 0;
+  if (stated > 0 && stated <= SMALL_FILE_BYTES && ++filesOpened > FILES_FEW) {
+    fileContext ??= new ZstdContext(1);
+    const plain = Buffer.allocUnsafeSlow(stated);
+    if (fileContext.decompress(bytes, plain)) return plain;
+  }
+  return decompressZstd(bytes);
+}
