@@ -1,8 +1,10 @@
 // A folder for what is thrown away: a database and files that are recovered to be looked at. It is removed whatever happens; what
-// a killed process left behind is removed by the next one, which can tell by the mark in it that its owner is gone. Nothing
-// that has no mark of ours is ever removed.
+// a killed process left behind is removed by the next one, which can tell that its owner is gone: a socket in it has a listener
+// as long as that lives, in whatever container, and a number of a process may be somebody else's by then. Nothing that has no
+// mark of ours is ever removed.
 
 import { chown, lstat, mkdtemp, readdir, readFile, rm, statfs, writeFile } from "node:fs/promises";
+import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { HoldfastError, errnoOf, messageOf } from "../base/errors.ts";
 import { objectIn } from "../base/json-object.ts";
@@ -12,6 +14,9 @@ import type { ServerAccount } from "../postgres/server-process.ts";
 /** Short, because the path of a server's socket has to be. */
 const PREFIX = "holdfast-scratch-";
 const MARK = ".holdfast-scratch.json";
+const ALIVE = ".alive";
+/** Bytes of the path of a socket. */
+const SOCKET_PATH_MAX = 103;
 
 type Owner = Pick<Machine, "hostname" | "pid" | "uid" | "isAlive">;
 
@@ -33,12 +38,15 @@ export interface ScratchPlaceOptions {
 export async function makeScratchPlace(options: ScratchPlaceOptions): Promise<ScratchPlace> {
   const { parent, machine, account } = options;
   let path: string | undefined;
+  let listener: Server | undefined;
   const remove = async (): Promise<void> => {
     if (path !== undefined) await removeAll(path);
+    listener?.close();
   };
   try {
     path = await mkdtemp(join(parent, PREFIX));
     const { hostname, pid } = machine;
+    listener = await listenIn(path);
     await writeFile(join(path, MARK), JSON.stringify({ hostname, pid }), { mode: 0o600 });
     if (account) await chown(path, account.uid, account.gid);
     return { path, remove, [Symbol.asyncDispose]: remove };
@@ -93,10 +101,41 @@ async function isLeft(
     const mark = objectIn(await readFile(join(path, MARK), "utf8"));
     const { hostname, pid } = mark ?? {};
     if (hostname !== machine.hostname || typeof pid !== "number") return false;
-    return pid === machine.pid ? false : !machine.isAlive(pid);
+    const isListening = await hasListener(join(path, ALIVE));
+    if (isListening !== undefined) return !isListening;
+    return pid !== machine.pid && !machine.isAlive(pid);
   } catch {
     return false;
   }
+}
+
+/** Listens on a socket in the folder for as long as this process lives; undefined where its path is too long. */
+async function listenIn(folder: string): Promise<Server | undefined> {
+  const path = join(folder, ALIVE);
+  if (Buffer.byteLength(path) > SOCKET_PATH_MAX) return undefined;
+  const server = createServer((socket) => socket.destroy());
+  // That somebody looked must not keep us, or end us.
+  server.unref();
+  return await new Promise((resolve) => {
+    // Not every file system has sockets.
+    server.once("error", () => resolve(undefined));
+    server.listen(path, () => resolve(server));
+  });
+}
+
+/** Whether anybody listens; undefined when there is no socket, or nobody can tell. */
+async function hasListener(path: string): Promise<boolean | undefined> {
+  return await new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", (error) => {
+      const errno = errnoOf(error);
+      resolve(errno === "ECONNREFUSED" ? false : errno === "ENOENT" ? undefined : true);
+    });
+  });
 }
 
 async function removeAll(path: string): Promise<void> {
