@@ -68,8 +68,6 @@ export interface WatermarkOptions {
   readonly catalogue: Catalogue | undefined;
   /** Up to where partial segments really reach, by their paths: their names do not tell. */
   readonly partialReach?: ReadonlyMap<string, Lsn>;
-  /** Up to where the archive is known to hold everything of a timeline, as its receiver knows. */
-  readonly durable?: { readonly timeline: number; readonly lsn: Lsn } | undefined;
 }
 
 /** Computes the watermark of one database's captures. */
@@ -140,7 +138,6 @@ function tryRoute(
   {
     catalogue,
     partialReach,
-    durable,
   }: Omit<WatermarkOptions, "captures"> & {
     readonly catalogue: Catalogue;
   },
@@ -157,7 +154,6 @@ function tryRoute(
   const { missing, partial } = recoveryWal(backup, way, catalogue, until);
   if (missing !== undefined) return "wal-behind";
   if (partial === undefined) return undefined;
-  if (durable?.timeline === last.timeline && durable.lsn >= until) return undefined;
   return reaches(partial, lsn, partialReach);
 }
 

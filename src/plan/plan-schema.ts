@@ -5,8 +5,8 @@
 import { z } from "zod";
 import { parseByteSize } from "../base/byte-size.ts";
 import { parseDuration } from "../base/duration.ts";
-import { isHoldfastError } from "../base/errors.ts";
-import { parseRetentionPolicy, windowStart } from "../barman/retention.ts";
+import { HoldfastError, isHoldfastError } from "../base/errors.ts";
+import { parseRetentionPolicy, windowStart, type RetentionPolicy } from "../barman/retention.ts";
 import { redactLocation } from "../storage/location.ts";
 import { SCHEDULED_TASKS, type Plan } from "./plan.ts";
 import { isTimeZone, parseSchedule } from "./schedule.ts";
@@ -67,9 +67,21 @@ const count = (unit: string) =>
     .meta({ description: `how many ${unit} snapshots to keep beyond what the window needs` });
 
 const window = read("how far back any moment must be recoverable: 30d, 4 weeks", (one) => {
-  const policy = parseRetentionPolicy(/^\s*redundancy/i.test(one) ? "" : one, "");
+  // A number of backups says nothing about moments.
+  const policy = /redundancy/i.test(one) ? undefined : tryPolicy(one);
+  if (policy === undefined)
+    throw new HoldfastError("USAGE", "is no time", { hint: "Write it as 30d, 7 days or 4 weeks." });
   return { text: one, policy, milliseconds: -windowStart(policy, 0)! };
 });
+
+function tryPolicy(text: string): RetentionPolicy | undefined {
+  try {
+    return parseRetentionPolicy(text, "");
+  } catch (error) {
+    if (!isHoldfastError(error, "USAGE")) throw error;
+    return undefined;
+  }
+}
 
 const secrets = z
   .strictObject({

@@ -153,6 +153,11 @@ suite("a plan that is refused", () => {
     assert.deepEqual(problems(""), ["plan.yaml:1:1: the plan is empty"]);
     assert.deepEqual(problems("- a"), ["plan.yaml:1:1: the plan is not a map of keys"]);
     assert.deepEqual(problems("instances: []"), ["plan.yaml:1:1: instances has no instance"]);
+    const windows = 'instances: [{ name: a, window: "REDUNDANCY 3" }, { name: b, window: soon }]';
+    assert.deepEqual(
+      problems(windows).map((line) => line.replace(/^[^ ]+ /, "")),
+      [0, 1].map((at) => `instances[${at}].window is no time. Write it as 30d, 7 days or 4 weeks.`),
+    );
     assert.deepEqual(problems("instances: [{ name: 12 }]"), [
       "plan.yaml:1:15: instances[0].name is not a text: put it in quotes",
     ]);
