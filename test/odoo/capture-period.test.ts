@@ -1,3 +1,5 @@
+// Captures and full snapshots: what begins a new period, what is carried over, and what is trusted.
+
 import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, test } from "node:test";

@@ -1,3 +1,5 @@
+// Captures of files alone: what is taken, what is not, and what becomes of files that are not what they should be.
+
 import { randomBytes } from "node:crypto";
 import {
   appendFileSync,

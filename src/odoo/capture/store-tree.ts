@@ -74,7 +74,8 @@ export class StoreTree {
       if (folder.tree === undefined) {
         const json = mergeListing(folder);
         folder.tree = await addTree(json);
-        folder.packed = compressZstd(json, LEVEL);
+        // A copy: what comes out of compression holds on to memory for what went in.
+        folder.packed = new Uint8Array(compressZstd(json, LEVEL));
         folder.fresh.clear();
       }
       yield { ...folder.node, subtree: folder.tree };
