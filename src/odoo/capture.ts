@@ -130,11 +130,17 @@ export class Capture {
   /** Captures what is new. Throws what kept it from it; nothing is lost by that. */
   tick(signal: AbortSignal = this.#hard.signal): Promise<TickReport> {
     return this.#alone(async () => {
+      const over = new AbortController();
+      const onStop = (): void => void this.#giveUpLater(over.signal);
+      signal.addEventListener("abort", onStop, { once: true });
       try {
         return await this.#tick(signal);
       } catch (error) {
         await this.#fail(error);
         throw error;
+      } finally {
+        signal.removeEventListener("abort", onStop);
+        over.abort();
       }
     });
   }
@@ -154,9 +160,6 @@ export class Capture {
       onRetry: ({ error, delay }) => onEvent({ kind: "failed", error, delay }),
       signal,
     });
-    const stopped = new AbortController();
-    const onStop = (): void => void this.#stopLater(stopped.signal);
-    signal.addEventListener("abort", onStop, { once: true });
     while (!signal.aborted) {
       const begun = clock.monotonic();
       try {
@@ -175,8 +178,6 @@ export class Capture {
       }
     }
     await this.close();
-    stopped.abort();
-    signal.removeEventListener("abort", onStop);
     return { ...summary, last };
   }
 
@@ -210,8 +211,9 @@ export class Capture {
     return result;
   }
 
-  async #stopLater(stopped: AbortSignal): Promise<void> {
-    await this.#clock.sleep(GRACE_MS, stopped).then(
+  /** The commit that is under way when somebody says stop has so long to end. */
+  async #giveUpLater(over: AbortSignal): Promise<void> {
+    await this.#clock.sleep(GRACE_MS, over).then(
       () => this.#hard.abort(),
       () => {},
     );

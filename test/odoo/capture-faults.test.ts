@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { HoldfastError } from "../../src/base/errors.ts";
 import { faulty, type FaultRule, type FaultyStorage } from "../../src/storage/faulty.ts";
 import type { Storage } from "../../src/storage/storage.ts";
+import { until } from "../postgres/servers.ts";
 import { CapturedStore } from "./captured-store.ts";
 
 let store: CapturedStore;
@@ -142,4 +143,31 @@ test("small packs become few, and captures go on", async () => {
   await capture.tick();
   await capture.close();
   assert.deepEqual(await store.names(), names.toSorted());
+});
+
+test("a stop ends a commit that hangs, after a grace; what was stored by then is found again", async () => {
+  const { fail } = await makeFailing();
+  const stuck = Promise.withResolvers<void>();
+  const { clock } = store.captures.machine;
+  const sleep = (ms: number, signal?: AbortSignal): Promise<void> =>
+    ms === 20_000 ? Promise.resolve() : clock.sleep(ms, signal);
+  const machine = { ...store.captures.machine, clock: { ...clock, sleep } };
+  Object.assign(store.captures, { machine });
+  const one = store.write("one");
+  const stop = new AbortController();
+  fail({ on: "put", key: /^index\//, fault: { kind: "hold", until: stuck.promise } });
+  const capture = store.capture();
+  const ticking = capture.tick(stop.signal);
+  const failed = assert.rejects(ticking, { code: "CANCELLED" });
+  // It has seen the file, and stores it.
+  await until("the pack is stored", async () => (await store.captures.list("pack")).length > 0);
+  stop.abort();
+  stuck.resolve();
+  await failed;
+  await capture.close();
+  fail();
+  const next = store.capture();
+  await next.tick();
+  await next.close();
+  assert.deepEqual(await store.names(), [one]);
 });
