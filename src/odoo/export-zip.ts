@@ -156,7 +156,12 @@ function requireNone(
   { allowMissing, hasPool }: { readonly allowMissing: boolean; readonly hasPool: boolean },
 ): void {
   if (allowMissing || absent.size === 0) return;
-  const names = [...absent.values()].slice(0, NAMED).map(({ sha1, why }) => `${sha1} (${why})`);
+  const names = [...absent.values()]
+    .slice(0, NAMED)
+    .map(
+      ({ sha1, why, isRegenerable }) =>
+        `${sha1} (${why}${isRegenerable ? ", a bundle that Odoo makes again" : ""})`,
+    );
   const more = absent.size > NAMED ? ` and ${absent.size - NAMED} more` : "";
   const count = absent.size === 1 ? "1 file" : `${absent.size} files`;
   throw new HoldfastError(

@@ -4,7 +4,7 @@
 
 import type { Random } from "../base/clock.ts";
 import { HoldfastError, messageOf } from "../base/errors.ts";
-import { quoteIdentifier, type Connection } from "../postgres/connection.ts";
+import { connect, quoteIdentifier, type Connection } from "../postgres/connection.ts";
 import type { RecoveredDatabase } from "./recover-database.ts";
 import { findNeutralizeFiles, type FoundFiles } from "./staging/neutralize-files.ts";
 import {
@@ -45,18 +45,23 @@ export interface StagingReport {
   readonly active: ActiveThings;
 }
 
+/** What is needed of a recovered database. */
+export type HarmlessSource = Pick<RecoveredDatabase, "promote" | "connect"> & {
+  readonly server: Pick<RecoveredDatabase["server"], "connection">;
+};
+
 /**
  * Makes the recovered database harmless; it is open for writing afterwards. Throws STAGING_UNSAFE when it could not be made so,
  * POSTGRES_FAILED for SQL that failed, with its file. The database is not to be used then.
  */
 export async function makeHarmless(
-  recovered: Pick<RecoveredDatabase, "promote" | "connect">,
+  recovered: HarmlessSource,
   database: string,
   options: StagingOptions,
 ): Promise<StagingReport> {
   const { addons, signal } = options;
   await recovered.promote();
-  const connection = await recovered.connect(database);
+  const connection = await connectAsOwner(recovered, database, signal);
   try {
     const found = addons && (await findNeutralizeFiles(connection, addons, { signal }));
     if (found) {
@@ -87,6 +92,38 @@ export async function makeHarmless(
   } finally {
     await connection.close();
   }
+}
+
+/**
+ * A connection as the role that owns Odoo's tables: what the database's own triggers do while it is changed is then done with no
+ * more rights than Odoo has, and not with those of a superuser of this machine's server.
+ */
+async function connectAsOwner(
+  recovered: HarmlessSource,
+  database: string,
+  signal: AbortSignal | undefined,
+): Promise<Connection> {
+  const connection = await recovered.connect(database);
+  let owner: string | undefined;
+  try {
+    const [row] = await connection.query(
+      `SELECT r.rolname AS owner FROM pg_catalog.pg_class c JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
+       WHERE c.oid = pg_catalog.to_regclass('public.ir_config_parameter') AND r.rolcanlogin`,
+      { signal },
+    );
+    owner = row?.["owner"] ?? undefined;
+  } finally {
+    await connection.close();
+  }
+  if (owner === undefined) {
+    throw new HoldfastError(
+      "STAGING_UNSAFE",
+      "the role that owns Odoo's tables cannot log in, and nobody else should change them",
+      { hint: "Name the original database with --database; its tables belong to Odoo's own role." },
+    );
+  }
+  const settings = { ...recovered.server.connection, user: owner, database };
+  return await connect({ settings, signal });
 }
 
 /** Drops all other databases of a recovered cluster, which nobody has made harmless, and gives this one its new name. */

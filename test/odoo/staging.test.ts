@@ -35,7 +35,16 @@ before(async () => {
     INSERT INTO ir_config_parameter (key, value) VALUES ('cloud_storage_provider', 'google'),
       ('cloud_storage_google_account_info', '{"private_key": "of production"}'), ('our_api_key', 'of production');
     CREATE TABLE fs_storage (id serial, code text, options text);
+    -- What the database itself does while it is changed: with the rights of Odoo, and no more.
+    CREATE TABLE noticed (role text, super boolean);
+    CREATE FUNCTION notice() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      INSERT INTO noticed SELECT session_user, rolsuper FROM pg_roles WHERE rolname = session_user; RETURN NULL; END $$;
+    CREATE TRIGGER notice AFTER UPDATE ON ir_cron FOR EACH STATEMENT EXECUTE FUNCTION notice();
     INSERT INTO fs_storage (code, options) VALUES ('s3', '{"key": "of production"}')`);
+  await made.server.sql("CREATE ROLE odoo LOGIN");
+  await made.instance.sql(`DO $$ DECLARE one record; BEGIN
+    FOR one IN SELECT c.oid::regclass AS name FROM pg_class c WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+    LOOP EXECUTE format('ALTER TABLE %s OWNER TO odoo', one.name); END LOOP; END $$`);
   await made.capture();
   await made.archiveWal();
   addons = mkdtempSync(join(root, "addons-"));
@@ -131,6 +140,7 @@ test(
     assert.equal(live.get("web.base.url"), "https://odoo.example.com");
     const ask = async (sql: string): Promise<string> =>
       Object.values((await query(made.server.connection("odoo-test"), sql))[0]!).join();
+    assert.equal(await ask("SELECT DISTINCT role || ' ' || super FROM noticed"), "odoo false");
     assert.equal(await ask("SELECT options FROM fs_storage"), "{}");
     assert.equal(await ask("SELECT string_agg(DISTINCT name, ',') FROM res_partner"), "nobody");
     assert.equal(
@@ -221,6 +231,7 @@ test(
       await made.server.sql("DROP DATABASE IF EXISTS trial");
       await made.server.sql("CREATE DATABASE trial TEMPLATE odoo");
       const recovered = {
+        server: { connection: settings },
         promote: async () => await Promise.resolve({} as ServerState),
         connect: async () => await connect({ settings: { ...settings, database: "trial" } }),
       };
