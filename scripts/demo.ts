@@ -36,8 +36,10 @@ const { values } = parseArgs({
     help: { type: "boolean", default: false },
   },
 });
-if (values.help) {
+const seconds = Number(values.seconds);
+if (values.help || !(seconds >= 0)) {
   process.stdout.write(USAGE);
+  process.exitCode = values.help ? 0 : 1;
 } else if (process.getuid?.() === 0) {
   process.exitCode = await runAs(serverAccount(0)!);
 } else {
@@ -45,7 +47,7 @@ if (values.help) {
   try {
     const { tellStory } = await import("./demo/story.ts");
     const isAsking = process.stdin.isTTY && !values.yes;
-    const isGood = await tellStory({ root, place, isAsking, seconds: Number(values.seconds) });
+    const isGood = await tellStory({ root, place, isAsking, seconds });
     process.exitCode = isGood ? 0 : 1;
   } catch (error) {
     const { code } = error as { code?: unknown };
