@@ -17,6 +17,7 @@ import type { Run, RunOptions } from "../faults/workbench.ts";
 import { plantTree } from "../faults/source-tree.ts";
 import { testMachine } from "../memory-repository.ts";
 import { skipWithout } from "../peers.ts";
+import { startRestServer } from "../rest/server.ts";
 import { seededBytes } from "../seeded-bytes.ts";
 import { createQuickRepository } from "./quick-repository.ts";
 
@@ -183,6 +184,31 @@ void suite("copy", { skip: skipWithout("restic-newest") }, () => {
       assert.ok(length <= here.get(id)!, id);
     }
     assert.ok((await (await one.open()).list("pack")).length <= 3);
+  });
+
+  void test("from a folder to a REST server, and back", async (t) => {
+    const skip = skipWithout("rest-server");
+    if (skip !== false) return t.skip(skip);
+    const server = await startRestServer();
+    try {
+      const remote = `rest:${server.location("/copies/")}`;
+      const there = { repository: remote, password: OTHER, status: 0 };
+      const env = { ...FROM, RESTIC_FROM_REPOSITORY: "" };
+      const from = ["--from-repo", bench.repository];
+      await bench.holdfast(["init", "--copy-chunker-params", ...from], { ...there, env });
+      await bench.holdfast(["copy", ...from], { ...there, env });
+      await bench.restic("newest", ["check", "--read-data"], there);
+      const one = await newTarget();
+      const back = { RESTIC_FROM_REPOSITORY: remote, RESTIC_FROM_PASSWORD: OTHER };
+      await one.ours(["copy"], { env: back });
+      assert.deepEqual(
+        await facts(await one.open()),
+        await facts(await openAt(bench.repository, PASSWORD)),
+      );
+      await assertSound(one);
+    } finally {
+      await server.close();
+    }
   });
 
   void test("a damaged pack: other copies are used, or the copy ends and goes on later", async () => {
