@@ -134,7 +134,7 @@ describe("captures with a database", { skip: skipWithoutServer(15) }, () => {
     store = await CapturedStore.make();
     const { clock } = store.captures.machine;
     let ahead = 0;
-    // A full comparison seems to take two seconds, so the next is due after a hundred.
+    // A full comparison seems to take so long that the next is due after ten minutes.
     const machine = {
       ...store.captures.machine,
       clock: { ...clock, monotonic: () => clock.monotonic() + ahead++ * 200 },
