@@ -94,14 +94,9 @@ export class PlanAccess implements InstanceAccess {
 
   async drill(run: TaskRun): Promise<TaskResult> {
     const { runPlannedDrill } = await import("./plan-drill.ts");
-    const { database, capture } = this.#instance;
+    const { database } = this.#instance;
     const { signal } = run;
-    const opened =
-      capture === undefined
-        ? { repository: await this.repository(), captures: undefined }
-        : await this.captures();
     const planned = {
-      ...opened,
       instance: this.#instance,
       archive: this.#archiveFlags(),
       connectLive: database && (async () => await this.connect({ replication: false, signal })),

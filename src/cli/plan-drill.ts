@@ -7,11 +7,10 @@ import { listDrills, packReport, readSigningKey, storeReport } from "../odoo/dri
 import type { InstancePlan } from "../plan/plan.ts";
 import type { TaskResult, TaskRun } from "../plan/task.ts";
 import type { Connection } from "../postgres/connection.ts";
-import type { HeldLock } from "../repository/lock-holder.ts";
-import { acquireLock } from "../repository/locks.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { ArchiveFlags } from "./archive-session.ts";
 import type { Context } from "./command.ts";
+import { openInstance, type OpenedInstance } from "./instance-session.ts";
 import { openScratch, scratchFolder } from "./scratch-session.ts";
 import { PROGRAM_VERSION } from "./version.ts";
 
@@ -21,8 +20,6 @@ const SUPERUSER = "postgres";
 
 export interface PlannedDrill {
   readonly instance: InstancePlan;
-  readonly repository: Repository;
-  readonly captures: Repository | undefined;
   readonly archive: ArchiveFlags;
   /** Undefined when the plan names no database: then nothing can be passed. */
   readonly connectLive: (() => Promise<Connection>) | undefined;
@@ -35,21 +32,18 @@ export async function runPlannedDrill(
   planned: PlannedDrill,
   run: TaskRun,
 ): Promise<TaskResult> {
-  const { repository, captures } = planned;
-  const { signal, notice } = run;
-  const locks: HeldLock[] = [];
+  const captures = planned.instance.repository?.captures;
+  const flags = captures === undefined ? {} : { captures };
+  // Also captures that somebody else makes.
+  const opened = await openInstance(context, flags, { lock: "read" });
   let report: DrillReport;
   try {
-    for (const each of captures ? [repository, captures] : [repository]) {
-      const options = { exclusive: false, retryFor: PATIENCE_MS, onNotice: notice, signal };
-      locks.push(await acquireLock(each, options));
-    }
-    const all = AbortSignal.any([signal, ...locks.map((lock) => lock.signal)]);
-    report = await drill(context, planned, { ...run, signal: all });
+    const signal = AbortSignal.any([run.signal, opened.signal]);
+    report = await drill(context, { ...planned, ...opened }, { ...run, signal });
   } finally {
-    for (const lock of locks) await lock.release();
+    await opened.close();
   }
-  await keep(context, { captures, report, run });
+  await keep(context, { captures: opened.captures, report, run });
   if (report.verdict !== "failed")
     return { text: `the drill ${report.verdict}`, detail: { verdict: report.verdict } };
   const failed = report.checks.filter(({ result }) => result === "failed");
@@ -62,7 +56,7 @@ export async function runPlannedDrill(
 
 async function drill(
   context: Context,
-  planned: PlannedDrill,
+  planned: PlannedDrill & Pick<OpenedInstance, "repository" | "captures">,
   { signal, notice }: TaskRun,
 ): Promise<DrillReport> {
   const { clock, random, machine } = context;

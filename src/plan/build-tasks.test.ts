@@ -23,8 +23,11 @@ test("the watermark is the newest captured position that the receiver has archiv
   assert.equal(progress.watermark!.lsn, 20n);
   progress.captured(at(22));
   assert.equal(progress.watermark!.lsn, 22n);
-  // A new timeline goes on from the old one, whose positions are behind it.
+  // What was captured and not archived when the timeline changed may be of a branch that was left.
+  progress.captured(at(28));
   progress.captured(at(30, 2));
+  assert.equal(progress.watermark!.lsn, 22n);
+  progress.archived({ timeline: 2, lsn: 29n });
   assert.equal(progress.watermark!.lsn, 22n);
   progress.archived({ timeline: 2, lsn: 30n });
   assert.equal(progress.watermark!.lsn, 30n);

@@ -44,6 +44,9 @@ export class InstanceProgress {
 
   archived(durable: { readonly timeline: number; readonly lsn: Lsn }): void {
     this.#durable = durable;
+    // Positions of a timeline that was left are dropped: nobody here knows whether they lie before the place where it was.
+    while (this.#waiting[0] !== undefined && this.#waiting[0].timeline < durable.timeline)
+      this.#waiting.shift();
     this.#advance();
   }
 
@@ -52,8 +55,7 @@ export class InstanceProgress {
     if (durable === undefined) return;
     for (let at = this.#waiting.length - 1; at >= 0; at--) {
       const { timeline, lsn } = this.#waiting[at]!;
-      if (timeline > durable.timeline || (timeline === durable.timeline && lsn > durable.lsn))
-        continue;
+      if (timeline !== durable.timeline || lsn > durable.lsn) continue;
       this.#watermark = this.#waiting[at];
       this.#waiting.splice(0, at + 1);
       return;
