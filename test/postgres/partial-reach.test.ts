@@ -9,7 +9,8 @@ import { openLocalStorage } from "../../src/storage/local.ts";
 import { openBench } from "./receiver-bench.ts";
 import { MAJORS, skipWithoutServer, until } from "./servers.ts";
 
-for (const major of MAJORS) {
+// Of records no more is read than length and checksum, which are the same in all of them.
+for (const major of MAJORS.slice(-1)) {
   void test(
     `PostgreSQL ${major}: the end of the log, whatever its last record ends in`,
     { skip: skipWithoutServer(major) },
