@@ -64,7 +64,7 @@ class Drill {
     const { scratch: parent, machine, account, onNotice } = this.#options;
     for (const path of await removeLeftPlaces({ parent, machine, account }))
       onNotice?.(`removed ${path}, which a drill that was cut off had left`);
-    const marker = await this.#step("marker", "writing a marker", () => this.#mark());
+    const marker = await this.#step("marker", "writing a marker", () => this.#markOrTell());
     const place = await makeScratchPlace({ parent, machine, account });
     try {
       await this.#recoverAndCheck(place, marker);
@@ -76,6 +76,17 @@ class Drill {
       await place.remove();
     }
     return this.#report();
+  }
+
+  /** What goes wrong with the archive meanwhile is a finding, and the drill goes on without a marker. */
+  async #markOrTell(): Promise<DrillMarker | undefined> {
+    try {
+      return await this.#mark();
+    } catch (error) {
+      if (isNoFinding(error)) throw error;
+      this.#fail("marker", messageOf(error));
+      return undefined;
+    }
   }
 
   /** Writes the marker and waits for it; undefined where there is none that the archive has. */
@@ -99,7 +110,7 @@ class Drill {
         await connection.close();
       }
     } catch (error) {
-      if (!isHoldfastError(error, "POSTGRES_DENIED", "POSTGRES_UNREACHABLE")) throw error;
+      if (isNoFinding(error)) throw error;
       const hint = isHoldfastError(error, "POSTGRES_DENIED")
         ? ". GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO the role"
         : "";
@@ -129,7 +140,7 @@ class Drill {
   }
 
   async #recoverAndCheck(place: ScratchPlace, marker: DrillMarker | undefined): Promise<void> {
-    const { onLine, signal, onStep } = this.#options;
+    const { onLine, onStep } = this.#options;
     if (marker !== undefined) this.#target = { kind: "name", name: marker.name };
     const progress = new Progress();
     onStep?.("restoring the base backup", progress);
@@ -149,27 +160,25 @@ class Drill {
       await this.#lookAt(recovered, place, marker);
       onStep?.("stopping the server");
       await recovered.stop();
-      const { programs, folder } = { programs: await this.#programs(recovered), folder: recovered };
-      await this.#step("pages", "checking the pages of the database", async () => {
-        this.#checks.push(
-          this.#options.quick === true
-            ? skipped("pages")
-            : await checkPages({
-                programs,
-                dataDirectory: folder.plan.folder.path,
-                hasChecksums: folder.restored.control.hasChecksums,
-                account: this.#options.account,
-                signal,
-              }),
-        );
-      });
+      if (this.#options.quick === true) this.#checks.push(skipped("pages"));
+      else await this.#checkPages(recovered);
     } finally {
       await recovered.stop();
     }
   }
 
-  async #programs({ plan }: RecoveredDatabase): Promise<string> {
-    return (await this.#options.findPrograms(plan.major)).folder;
+  async #checkPages({ plan, restored }: RecoveredDatabase): Promise<void> {
+    const { findPrograms, account, signal } = this.#options;
+    await this.#step("pages", "checking the pages of the database", async () => {
+      const check = await checkPages({
+        programs: (await findPrograms(plan.major)).folder,
+        dataDirectory: plan.folder.path,
+        hasChecksums: restored.control.hasChecksums,
+        account,
+        signal,
+      });
+      this.#checks.push(check);
+    });
   }
 
   async #lookAt(

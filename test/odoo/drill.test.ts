@@ -6,9 +6,13 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
+import { systemRandom } from "../../src/base/clock.ts";
 import type { DrillReport } from "../../src/odoo/drill.ts";
+import { writeMarker } from "../../src/odoo/drill/marker.ts";
 import { rotationIn } from "../../src/odoo/drill-reports.ts";
+import { connect } from "../../src/postgres/connection.ts";
 import { peer, skipWithout } from "../peers.ts";
+import { settingsOf } from "../postgres/base-backups.ts";
 import type { ProgramRun } from "../postgres/program.ts";
 import { skipWithoutServer } from "../postgres/servers.ts";
 import { makeProtectedInstance, messagesOf, type ProtectedInstance } from "./protected-instance.ts";
@@ -228,5 +232,27 @@ test(
     assert.equal(resultOf(report, "command"), "failed");
     assert.match(report.checks.find(({ name }) => name === "command")!.detail, /ended with 7: no/);
     await made.instance.sql("DELETE FROM ir_attachment WHERE name = 'nowhere.txt'");
+  },
+);
+
+test(
+  "one grant is enough to write a marker, and without it the server says no",
+  { skip },
+  async () => {
+    await made.server.sql("CREATE ROLE driller LOGIN");
+    const write = async (): Promise<string> => {
+      const settings = { ...settingsOf(made.server), user: "driller" };
+      const connection = await connect({ settings });
+      try {
+        return (await writeMarker(connection, { random: systemRandom })).name;
+      } finally {
+        await connection.close();
+      }
+    };
+    await assert.rejects(write(), { code: "POSTGRES_DENIED" });
+    await made.server.sql("GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO driller");
+    const [one, other] = [await write(), await write()];
+    assert.match(one, /^holdfast-drill-[0-9a-f]{16}$/);
+    assert.notEqual(one, other);
   },
 );
