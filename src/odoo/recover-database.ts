@@ -26,6 +26,11 @@ export interface RecoverDatabaseOptions {
   readonly plan: RestorePlan;
   /** The recovery ends before the record or transaction that the target names, not behind it. */
   readonly exclusive?: boolean;
+  /**
+   * For a time: a position at which it was surely over. A log that ends behind it, without a transaction of later, holds the
+   * database of that time, where PostgreSQL alone would say that the time was not reached.
+   */
+  readonly settled?: Lsn | undefined;
   /** Of the plan's major. */
   readonly programs: ServerPrograms;
   /** How the server gets its WAL: the whole command, with %f and %p. */
@@ -122,9 +127,11 @@ async function replay(options: RecoverDatabaseOptions): Promise<Replayed> {
     const server = await startScratchServer({ ...scratchOptions(options), until: "recovered" });
     return { server, state: server.state, isWaiting: false };
   } catch (error) {
-    // PostgreSQL stops at a position only when a record begins there or behind it; a log may end right there instead.
-    if (target.kind !== "lsn" || !isHoldfastError(error, "TARGET_UNREACHABLE")) throw error;
-    const found = await replayToEnd(options, target.lsn);
+    // PostgreSQL stops at a position only when a record begins there or behind it, and at a time only when a transaction was
+    // committed later; a log may end right there instead.
+    const end = target.kind === "lsn" ? target.lsn : options.settled;
+    if (end === undefined || !isHoldfastError(error, "TARGET_UNREACHABLE")) throw error;
+    const found = await replayToEnd(options, end);
     if (found === undefined) throw error;
     return found;
   }
@@ -311,7 +318,11 @@ class Recovered implements RecoveredDatabase {
   async #forgetTarget(): Promise<void> {
     await this.#server.stop();
     const options = scratchOptions(this.#options);
-    const forgotten = { recovery_target_lsn: "", restore_command: "" };
+    const forgotten = {
+      recovery_target_lsn: "",
+      recovery_target_time: "",
+      restore_command: "",
+    };
     const settings = { ...options.settings, ...IMPATIENT, ...forgotten };
     this.#server = await startScratchServer({ ...options, settings, until: "answers" });
     const found = await standAt(this.#server, this.lsn, this.#options);

@@ -2,8 +2,8 @@
 // snapshots and captures, and whether the moment is at or before a joint point. Refuses what cannot come to a good end.
 
 import type { Catalogue } from "../barman/catalogue.ts";
-import { formatLsn } from "../barman/lsn.ts";
-import { chooseRecovery, type RecoveryChoice } from "../barman/recovery-choice.ts";
+import { formatLsn, type Lsn } from "../barman/lsn.ts";
+import type { RecoveryChoice } from "../barman/recovery-choice.ts";
 import type { RecoveryTarget } from "../barman/recovery-target.ts";
 import type { ListedObject } from "../barman/wal-listing.ts";
 import { millisecondsOf } from "../barman/zoned-time.ts";
@@ -20,6 +20,7 @@ import { parseTime } from "../restic/go-time.ts";
 import { readCaptureMark } from "./capture-mark.ts";
 import { coverageOf, type Coverage, type Moment } from "./recovery/coverage.ts";
 import { RecoveryPlace, requireReachable } from "./recovery/place.ts";
+import { chooseSettled, type SettledChoice } from "./recovery/settled.ts";
 import { StoreFolder } from "./recovery/store-folder.ts";
 import { computeWatermark, type MarkedCapture, type Watermark } from "./watermark.ts";
 
@@ -68,6 +69,8 @@ export interface RecoveryPlan {
   readonly database: RestorePlan;
   /** A joint point is a position: what begins right there is not of it any more. */
   readonly exclusive: boolean;
+  /** For a time: a position at which it was over. Where the log ends behind that, it holds all of the time. */
+  readonly settled: Lsn | undefined;
   readonly place: RecoveryPlace;
   /** Where the files go, when not below the place. */
   readonly filestore: string | undefined;
@@ -106,9 +109,20 @@ export async function planRecovery(options: RecoveryPlanOptions): Promise<Recove
   const full = await list(repository);
   const capturing = captures === undefined ? [] : await list(captures);
   const { marked, capturedDatabase } = capturesOf(capturing, options.database);
-  const watermark = await watermarkOf({ archive, catalogue, marked, signal });
-  const wanted = databaseTarget(target, watermark, options.timeline);
-  const { choice, database } = await planDatabase(options, { place, catalogue, wanted });
+  const reach = await reachOf({ archive, catalogue, signal });
+  const watermark = computeWatermark({ captures: marked, catalogue, partialReach: reach });
+  const { timeline, ...wanted } = databaseTarget(target, watermark, options.timeline);
+  const settledChoice = chooseSettled({
+    catalogue,
+    target: wanted.target,
+    timeline,
+    backup: options.backup,
+    now: clock.now(),
+    captures: marked,
+    partialReach: reach,
+  });
+  const { choice, settled } = settledChoice;
+  const database = await planDatabase(options, { place, catalogue, timeline, settledChoice });
   const expected = expectedFiles(full);
   return {
     archive,
@@ -117,6 +131,7 @@ export async function planRecovery(options: RecoveryPlanOptions): Promise<Recove
     asked: target,
     database,
     exclusive: target.kind === "latest-complete",
+    settled,
     place,
     filestore: options.filestore,
     namedDatabase: options.database,
@@ -157,20 +172,20 @@ function timeOf({ time }: { readonly time: string }): number {
   return Number(parseTime(time) / 1_000_000n);
 }
 
-async function watermarkOf(options: {
+/** How far the last partial segments reach, by path. */
+async function reachOf(options: {
   readonly archive: Archive;
   readonly catalogue: Catalogue;
-  readonly marked: readonly MarkedCapture[];
   readonly signal: AbortSignal | undefined;
-}): Promise<Watermark> {
-  const { archive, catalogue, marked, signal } = options;
-  const reach = new Map<string, bigint>();
+}): Promise<Map<string, Lsn>> {
+  const { archive, catalogue, signal } = options;
+  const reach = new Map<string, Lsn>();
   for (const object of newestPartials(catalogue)) {
     const { segmentSize } = catalogue;
     const lsn = await partialReach(archive, object, { segmentSize, signal });
     if (lsn !== undefined) reach.set(object.path, lsn);
   }
-  return computeWatermark({ captures: marked, catalogue, partialReach: reach });
+  return reach;
 }
 
 /** The last partial segment of each timeline: there are few, and each is one request. */
@@ -225,20 +240,20 @@ async function planDatabase(
   found: {
     readonly place: RecoveryPlace;
     readonly catalogue: Catalogue;
-    readonly wanted: DatabaseTarget;
+    readonly timeline: number | undefined;
+    readonly settledChoice: SettledChoice;
   },
-): Promise<{ choice: RecoveryChoice; database: RestorePlan }> {
-  const { archive, clock, signal, backup } = options;
-  const { place, catalogue, wanted } = found;
-  const { target, timeline } = wanted;
-  const choice = chooseRecovery({ catalogue, target, timeline, backup, now: clock.now() });
+): Promise<RestorePlan> {
+  const { archive, clock, signal } = options;
+  const { place, catalogue, timeline, settledChoice } = found;
+  const { choice, by } = settledChoice;
   // Where they were, the live instance may have its own.
   const tablespaces = new Map(
     (choice.backup.info!.tablespaces ?? []).map(({ oid }) => [`${oid}`, place.tablespace(oid)]),
   );
-  const database = await planRestore({
+  const plan = await planRestore({
     archive,
-    target,
+    target: by,
     timeline,
     backup: choice.backup.id,
     folder: place.building,
@@ -247,7 +262,7 @@ async function planDatabase(
     clock,
     signal,
   });
-  return { choice, database: { ...database, choice } };
+  return { ...plan, choice };
 }
 
 function momentOf({ target, backup }: RecoveryChoice): Moment {

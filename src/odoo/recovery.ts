@@ -138,6 +138,7 @@ async function databaseOf(
   return await recoverDatabase({
     plan: plan.database,
     exclusive: plan.exclusive,
+    settled: plan.settled,
     programs: options.programs,
     restoreCommand: options.restoreCommand,
     environment: options.environment,
@@ -310,9 +311,12 @@ async function referencesOf(
 
 /** What captures say of the position that the replay came to. */
 function exactCoverage(plan: RecoveryPlan, recovered: RecoveredDatabase): Coverage {
-  const { choice } = plan.database;
+  const { settled, database } = plan;
+  const { choice } = database;
+  // The log may go on behind the moment, with nothing in it that was committed by then.
+  const lsn = settled !== undefined && settled < recovered.lsn ? settled : recovered.lsn;
   return coverageOf(
-    { kind: "lsn", lsn: recovered.lsn },
+    { kind: "lsn", lsn },
     { captures: plan.marked, choice, systemId: recovered.restored.control.systemId },
   );
 }

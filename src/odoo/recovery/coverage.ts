@@ -72,7 +72,7 @@ function unknown(why: string): Coverage {
 }
 
 /** True for a position on the way that the recovery goes, or on a timeline that came later. */
-function isOnBranch(
+export function isOnBranch(
   { timeline, lsn }: JointPosition,
   { path, timeline: followed }: Pick<RecoveryChoice, "path" | "timeline">,
 ): boolean {
