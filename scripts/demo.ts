@@ -4,18 +4,19 @@
 // that this somebody can reach.
 
 import { spawn, spawnSync } from "node:child_process";
-import { chownSync, cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chownSync, cpSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { isHoldfastError } from "../src/base/errors.ts";
 import { serverAccount } from "../src/postgres/server-account.ts";
 import type { ServerAccount } from "../src/postgres/server-process.ts";
+import { makePlace, whyNot } from "./demo/place.ts";
 
 const USAGE = `npm run demo [-- options]
 
   --yes            ask nothing: recover to the moment before the mistake
-  --folder DIR     where everything goes (default: .demo in this checkout); what is there is removed
+  --folder DIR     where everything goes (default: .demo in this checkout); each demonstration empties it
   --seconds N      how long people work before somebody makes a mistake (default: 15)
 `;
 /** What a copy of this checkout can do without. */
@@ -37,9 +38,14 @@ const { values } = parseArgs({
   },
 });
 const seconds = Number(values.seconds);
+// A folder that somebody named may hold anything.
+const refusal = values.folder === undefined ? undefined : whyNot(values.folder);
 if (values.help || !(seconds >= 0)) {
   process.stdout.write(USAGE);
   process.exitCode = values.help ? 0 : 1;
+} else if (refusal !== undefined) {
+  console.error(refusal);
+  process.exitCode = 1;
 } else if (process.getuid?.() === 0) {
   process.exitCode = await runAs(serverAccount(0)!);
 } else {
@@ -63,11 +69,13 @@ if (values.help || !(seconds >= 0)) {
 async function runAs(account: ServerAccount): Promise<number> {
   const isInReach = canRead(root, account);
   const home = isInReach ? root : copyOf(root);
+  // In a folder that everybody may write, a name that can be guessed may be somebody else's.
   const place =
-    values.folder ?? join(isInReach ? root : tmpdir(), isInReach ? ".demo" : "holdfast-demo");
-  rmSync(place, { recursive: true, force: true });
-  mkdirSync(place, { recursive: true });
-  chownSync(place, account.uid, account.gid);
+    values.folder ??
+    (isInReach ? join(root, ".demo") : mkdtempSync(join(tmpdir(), "holdfast-demo-")));
+  makePlace(place);
+  for (const path of [place, ...readdirSync(place).map((name) => join(place, name))])
+    chownSync(path, account.uid, account.gid);
   console.log(`(PostgreSQL does not run as root: user ${account.uid} does all of this)`);
   const words = ["scripts/demo.ts", "--folder", place, "--seconds", values.seconds];
   const child = spawn(

@@ -11,6 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { peerStatus } from "../../test/peers.ts";
 import { SimulatedOdoo } from "../../test/odoo/simulated-odoo.ts";
 import { assertStateAt, readHistory, type Step } from "../../test/odoo/truth.ts";
+import { makePlace } from "./place.ts";
 import { makeCluster, serverPrograms, startServer, type DemoServer } from "./server.ts";
 import { clockTime, StoryEnded, Teller } from "./teller.ts";
 
@@ -55,9 +56,7 @@ interface Memory {
 /** Tells it; true when everything came back. */
 export async function tellStory(options: StoryOptions): Promise<boolean> {
   const { place, root } = options;
-  mkdirSync(place, { recursive: true });
-  for (const name of readdirSync(place))
-    rmSync(join(place, name), { recursive: true, force: true });
+  makePlace(place);
   const programs = await serverPrograms();
   const [data, filestore] = [
     join(place, "live", "pgdata"),
