@@ -2,7 +2,7 @@
 // it can be used, and a zip that Odoo's own database manager loads. Each is proved as a recovery is.
 
 import { createHash } from "node:crypto";
-import { readFileSync, rmSync } from "node:fs";
+import { chownSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { query, startTestServer } from "../../test/postgres/servers.ts";
 import { DATABASE } from "./instance.ts";
@@ -10,7 +10,7 @@ import { timeWords, truthAt, type JournalLine } from "./journal.ts";
 import { modulesOf, type OdooProgram } from "./install.ts";
 import { prove, proveOn, type Proof } from "./proof.ts";
 import type { Protection } from "./protection.ts";
-import { ODOO_ROLE, runOdoo, writeConfiguration, type OdooPlace } from "./server.ts";
+import { ODOO_ROLE, odooAccount, runOdoo, writeConfiguration, type OdooPlace } from "./server.ts";
 
 export interface CopyOptions {
   readonly odoo: OdooProgram;
@@ -98,6 +98,9 @@ export async function proveZip(options: CopyOptions): Promise<Proof> {
   const moment = zipMoment(journal);
   const zip = join(folder, "shop.zip");
   await protection.run(["export-zip", "--at", timeWords(moment), "--to", zip]);
+  // Made for its owner's eyes alone, who is not Odoo here.
+  const account = odooAccount();
+  if (account) chownSync(zip, account.uid, account.gid);
   await using postgres = await startTestServer({ tcp: true });
   await postgres.sql(`CREATE ROLE ${ODOO_ROLE} LOGIN CREATEDB`);
   const place: OdooPlace = {
