@@ -13,7 +13,7 @@
 //
 // Exit status 1 when anything did not come back as it was.
 
-import { mkdirSync, mkdtempSync, rmSync, chmodSync, chownSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -59,6 +59,13 @@ function pickMoments(from: number, to: number, count: number): Moment[] {
     const at = Math.round((from + part * (number + Math.random())) * 1000) / 1000;
     return { name: timeWords(at), words: ["--at", timeWords(at)], from: at, to: at };
   });
+}
+
+/** Names of the files below a folder. */
+function filesOf(folder: string): Set<string> {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((one) => one.isFile() && !one.parentPath.includes("/checklist"));
+  return new Set(files.map(({ name }) => name));
 }
 
 /** What the journals hold, by kind. */
@@ -170,11 +177,13 @@ async function recoverAndProve(run: {
   protection: Protection;
   transcript: Transcript;
   folder: string;
+  atTheEnd: ReadonlySet<string>;
 }): Promise<readonly string[]> {
-  const { moment, number, journal, odoo, protection, transcript, folder } = run;
+  const { moment, number, journal, odoo, protection, transcript, folder, atTheEnd } = run;
   const target = join(folder, `recovered-${number}`);
   transcript.heading(`Recovery of ${moment.name}`);
   await protection.run(["recover", ...moment.words, "--to", target]);
+  let gone = 0;
   const { facts, faults } = await prove({
     odoo,
     dataDirectory: join(target, "pgdata"),
@@ -183,11 +192,13 @@ async function recoverAndProve(run: {
     folder: join(folder, "odoo-of-copy"),
     truth: truthAt(journal, moment),
     meanwhile: async (postgres, filestore) => {
+      gone = [...filesOf(filestore)].filter((name) => !atTheEnd.has(name)).length;
       const copy = conninfoOf(postgres);
       await protection.run(["verify", "-d", copy, "--filestore", filestore]);
     },
   });
-  tellProof(transcript, { facts, faults });
+  const old = `${gone} of its files were no longer in the live filestore when that was destroyed`;
+  tellProof(transcript, { facts: [...facts, old], faults });
   if (!options.keep) rmSync(target, { recursive: true, force: true });
   return faults;
 }
@@ -209,10 +220,11 @@ async function story(transcript: Transcript, folder: string): Promise<number> {
     const { moments, journal } = await liveUnderProtection({ instance, protection, transcript });
 
     transcript.heading("Disaster: the database and the filestore are gone");
+    const atTheEnd = filesOf(instance.filestore);
     await instance.destroy();
     isDestroyed = true;
     const faults: string[] = [];
-    const run = { journal, odoo, protection, transcript, folder };
+    const run = { journal, odoo, protection, transcript, folder, atTheEnd };
     for (const [index, moment] of moments.entries())
       faults.push(...(await recoverAndProve({ ...run, moment, number: index + 1 })));
     faults.push(...(await otherWays(run)));
