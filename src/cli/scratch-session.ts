@@ -18,6 +18,9 @@ export interface ScratchFlags extends ArchiveFlags {
   superuser: string;
 }
 
+/** What opens the repository, or signs for us: the server fetches WAL, and needs neither. */
+const NOT_FOR_SERVERS = /^(?:RESTIC|HOLDFAST)_(?:FROM_)?PASSWORD|^HOLDFAST_DRILL_KEY$/;
+
 /** Adds the options that `openScratch` reads. */
 export function addScratchOptions(command: Command): void {
   addArchiveOptions(command);
@@ -53,7 +56,9 @@ export async function openScratch(
         signal,
       }),
     restoreCommand: walCommand(context, flags, archive.server).command,
-    environment: serverVariables(context),
+    environment: Object.fromEntries(
+      Object.entries(serverVariables(context)).filter(([name]) => !NOT_FOR_SERVERS.test(name)),
+    ),
     account: serverAccount(machine.uid),
     superuser: flags.superuser,
     clock,

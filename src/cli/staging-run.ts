@@ -117,6 +117,7 @@ async function stageInto(
       events,
       signal,
     });
+    report = await copying.finish(report);
   } catch (error) {
     // Half a copy may be as dangerous as the original. What was there before is not ours.
     for (const path of ours) await rm(path, { recursive: true, force: true });
@@ -128,14 +129,10 @@ async function stageInto(
   return EXIT.ok;
 }
 
-async function onServer(
-  settings: ConnectionSettings,
-  statement: string,
-  signal?: AbortSignal,
-): Promise<void> {
-  const connection = await connect({ settings, signal });
+async function onServer(settings: ConnectionSettings, statement: string): Promise<void> {
+  const connection = await connect({ settings });
   try {
-    await connection.query(statement, { signal });
+    await connection.query(statement);
   } finally {
     await connection.close();
   }
@@ -186,7 +183,7 @@ class Copying {
     return this.#copied;
   }
 
-  /** Under a name of its own until it is whole: nobody finds half of it. */
+  /** Under a name of its own until everything is there: nobody finds half of it. */
   async #copy(
     recovered: RecoveredDatabase,
     { database, server }: { readonly database: string; readonly server: ConnectionSettings },
@@ -207,7 +204,7 @@ class Copying {
       psql: await findClientProgram("psql", options),
     };
     const incoming = `holdfast_incoming_${Buffer.from(random(6)).toString("hex")}`;
-    const copied = await copyDatabase({
+    return await copyDatabase({
       recovered,
       database,
       target: server,
@@ -215,19 +212,24 @@ class Copying {
       programs,
       signal,
     });
+  }
+
+  /** Gives the copy in the server its name, when its files are there, too; the report with that name. */
+  async finish(report: RecoveryReport): Promise<RecoveryReport> {
+    const copied = this.#copied;
+    const { server, name } = this.#target;
+    if (copied === undefined || server === undefined) return report;
     try {
       await onServer(
         server,
-        `ALTER DATABASE ${quoteIdentifier(incoming)} RENAME TO ${quoteIdentifier(name)}`,
-        signal,
+        `ALTER DATABASE ${quoteIdentifier(copied.name)} RENAME TO ${quoteIdentifier(name)}`,
       );
     } catch (error) {
       await copied.undo().catch(() => {});
       throw error;
     }
-    const undo = async (): Promise<void> =>
-      await onServer(server, `DROP DATABASE IF EXISTS ${quoteIdentifier(name)} WITH (FORCE)`);
-    return { ...copied, name, undo };
+    this.#copied = { ...copied, name };
+    return { ...report, copied: this.#copied };
   }
 
   report({ filestore, dataDirectory }: RecoveryReport): void {
