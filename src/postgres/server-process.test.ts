@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isHoldfastError } from "../base/errors.ts";
-import { fatalReason, makeServerFolder } from "./server-process.ts";
+import { fatalReason, makeServerFolder, startServerProcess } from "./server-process.ts";
 
 test("the reason is the last fatal line, what belongs to it, and what a command said before", () => {
   const log = `2026-11-26 02:32:37 UTC [1] LOG:  starting PostgreSQL 15.18
@@ -29,4 +29,17 @@ test("a folder whose path is too long for a socket is refused, and is not there"
     () => makeServerFolder(long, undefined),
     (error) => isHoldfastError(error, "TARGET_UNWRITABLE"),
   );
+});
+
+test("a server that cannot be started at all has ended, and its log says why", async () => {
+  const server = startServerProcess({
+    program: "/nowhere/postgres",
+    dataDirectory: "/nowhere/data",
+    settings: {},
+    account: undefined,
+    folder: "/nowhere/folder",
+  });
+  await assert.rejects(server.exited, (error) => isHoldfastError(error, "POSTGRES_FAILED"));
+  assert.ok(server.hasExited);
+  assert.match(fatalReason(server.log()), /could not be started: spawn/);
 });

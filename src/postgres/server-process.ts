@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { chownSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { HoldfastError } from "../base/errors.ts";
+import { HoldfastError, messageOf } from "../base/errors.ts";
 
 /** Whom a server runs as; undefined is whoever we are. */
 export interface ServerAccount {
@@ -139,11 +139,16 @@ export function startServerProcess(options: ServerProcessOptions): ServerProcess
   // A server that has ended no longer listens to how it should end.
   child.stdin!.on("error", () => {});
   let hasExited = false;
-  const exited = ended(child).then((status) => {
-    hasExited = true;
-    rmSync(folder, { recursive: true, force: true });
-    return status;
-  });
+  const exited = ended(child)
+    .catch((error: unknown) => {
+      // Whoever waits for its answer has to hear that it could not be started at all.
+      lines.push(`FATAL:  ${messageOf(error)}: ${messageOf((error as HoldfastError).cause)}`);
+      throw error;
+    })
+    .finally(() => {
+      hasExited = true;
+      rmSync(folder, { recursive: true, force: true });
+    });
   exited.catch(() => {});
   return {
     folder,
