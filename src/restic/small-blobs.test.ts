@@ -113,7 +113,7 @@ test("content under a sound tag that is not what was promised is noticed", () =>
         id: idOf(text),
       },
       whole,
-    ]).toSorted(),
+    ]).toSorted((a, b) => a - b),
     [0, 1, 2, 3, 4, 5, 6],
   );
 });
