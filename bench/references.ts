@@ -27,7 +27,7 @@ try {
       substr(h, 1, 2) || '/' || h, h, i % 100000, 'image/png', now()
     FROM (SELECT i, encode(substr(sha256(i::text::bytea), 1, 20), 'hex') AS h FROM generate_series(1, ${count}) i) s;
     ANALYZE ir_attachment`);
-  const time = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
+  const time = async <T>(what: string, work: () => T | Promise<T>): Promise<T> => {
     const cpu = process.cpuUsage();
     const begun = process.hrtime.bigint();
     const result = await work();
@@ -50,7 +50,7 @@ try {
     for (let i = 1; i <= count; i++) {
       present.add(createHash("sha256").update(`${i}`).digest("hex").slice(0, 40));
     }
-    await time("compared with a filestore's names", async () => {
+    await time("compared with a filestore's names", () => {
       let missing = 0;
       for (const name of names) if (!present.has(name)) missing++;
       if (missing > 0) throw new Error(`${missing} missing of ${names.size}`);
@@ -78,15 +78,13 @@ try {
   await time("all rows compared, without news", () =>
     catalogue.observe({ connection, full: true }),
   );
-  await time("loaded again, as after a restart", async () => {
+  await time("loaded again, as after a restart", () => {
     const again = new AttachmentCatalogue();
     for (const [name, bytes] of segments) again.load(name, bytes);
     if (again.size !== count) throw new Error(`${again.size} of ${count} rows`);
   });
   const opened = {
-    async *segments() {
-      yield* segments.values();
-    },
+    segments: () => segments.values(),
   };
   await time("one attachment by its number", () =>
     searchCatalogue(opened, { ids: new Set([count >> 1]) }, { max: 10 }),

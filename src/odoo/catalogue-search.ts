@@ -4,7 +4,11 @@
 
 import { readCatalogueLine } from "./catalogue-lines.ts";
 import type { AttachmentVersion, CatalogueEnd } from "./catalogue-lines.ts";
-import type { OpenedCatalogue } from "./catalogue-source.ts";
+
+/** What is searched: the segments of a catalogue in their order. */
+export interface SearchedCatalogue {
+  segments(signal?: AbortSignal): Iterable<Buffer> | AsyncIterable<Buffer>;
+}
 
 /** What is looked for; everything that is given has to match one version. */
 export interface AttachmentQuery {
@@ -51,7 +55,7 @@ const AT_ONCE = 5000;
 
 /** Finds attachments of which a version matches, be it current or not; `query.at` wants it to have been current then. */
 export async function searchCatalogue(
-  catalogue: Pick<OpenedCatalogue, "segments">,
+  catalogue: SearchedCatalogue,
   query: AttachmentQuery,
   { max, state, signal }: SearchOptions,
 ): Promise<SearchResult> {
@@ -77,7 +81,7 @@ export async function searchCatalogue(
 
 /** Those of the attachments that are there now, or that are gone, by the last line of each. */
 async function inState(
-  catalogue: Pick<OpenedCatalogue, "segments">,
+  catalogue: SearchedCatalogue,
   ids: readonly number[],
   state: "present" | "deleted",
   signal: AbortSignal | undefined,
@@ -101,7 +105,7 @@ const STATE = /^\{"id":(\d+)(?:,"xmin":\d+,"from":\{[^{}]*\})?(,"to":\{)?/;
 
 /** Numbers of the attachments of which a version matches, the greatest first. */
 async function matchingIds(
-  catalogue: Pick<OpenedCatalogue, "segments">,
+  catalogue: SearchedCatalogue,
   query: AttachmentQuery,
   signal: AbortSignal | undefined,
 ): Promise<number[]> {
@@ -119,7 +123,7 @@ async function matchingIds(
 
 /** Everything that the catalogue says of these attachments, the greatest number first. */
 async function readHistories(
-  catalogue: Pick<OpenedCatalogue, "segments">,
+  catalogue: SearchedCatalogue,
   ids: ReadonlySet<number>,
   signal: AbortSignal | undefined,
 ): Promise<AttachmentHistory[]> {

@@ -307,7 +307,7 @@ export class Pool {
       badCopies,
       bytes,
       async *content() {
-        yield bytes;
+        yield await Promise.resolve(bytes);
       },
     };
   }

@@ -63,7 +63,7 @@ function poolOf(
       badCopies: 0,
       bytes,
       async *content() {
-        yield bytes;
+        yield await Promise.resolve(bytes);
       },
     };
   };

@@ -22,7 +22,7 @@ export function fileRow(text: string, columns: Readonly<Record<string, unknown>>
 export function insertRow(row: Readonly<Record<string, unknown>>): string {
   const literal = (value: unknown): string => {
     if (value === null) return "NULL";
-    return typeof value === "string" ? `'${value.replaceAll("'", "''")}'` : String(value);
+    return typeof value === "string" ? `'${value.replaceAll("'", "''")}'` : JSON.stringify(value);
   };
   const names = Object.keys(row).join(", ");
   return `INSERT INTO ir_attachment (${names}) VALUES (${Object.values(row).map(literal).join(", ")});`;

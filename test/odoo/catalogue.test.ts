@@ -13,6 +13,9 @@ import { skipWithoutServer, startTestServer, type TestServer } from "../postgres
 import { fileRow, insertRow, sha1Of } from "./attachment-rows.ts";
 import { createOdooSchema } from "./odoo-schema.ts";
 
+const byName = ([a]: [string, ...unknown[]], [b]: [string, ...unknown[]]): number =>
+  a < b ? -1 : 1;
+
 /** What a capture does with a catalogue. */
 class Stored {
   readonly files = new Map<string, Uint8Array>();
@@ -27,12 +30,12 @@ class Stored {
 
   open(): AttachmentCatalogue {
     const catalogue = new AttachmentCatalogue();
-    for (const [name, bytes] of [...this.files].toSorted()) catalogue.load(name, bytes);
+    for (const [name, bytes] of [...this.files].toSorted(byName)) catalogue.load(name, bytes);
     return catalogue;
   }
 
   get lines(): string[] {
-    const all = [...this.files].toSorted().map(([, bytes]) => Buffer.from(bytes).toString());
+    const all = [...this.files].toSorted(byName).map(([, bytes]) => Buffer.from(bytes).toString());
     return all
       .join("")
       .split("\n")
@@ -254,16 +257,14 @@ describe("the attachment catalogue", { skip: skipWithoutServer(15) }, () => {
     await catalogue.observe({ connection, full: true });
     stored.store(catalogue);
     const search = async (files: ReadonlyMap<string, Uint8Array>) => {
-      const segments = async function* () {
-        for (const [, bytes] of [...files].toSorted()) yield Buffer.from(bytes);
-      };
+      const segments = () => [...files].toSorted(byName).map(([, bytes]) => Buffer.from(bytes));
       return (await searchCatalogue({ segments }, {}, { max: 100 })).found;
     };
     const whole = await search(stored.files);
     const compact = async (time: number): Promise<Map<string, Uint8Array>> => {
       const files = new Map<string, Uint8Array>();
       const names = [...stored.files.keys()].toSorted();
-      const read = async (name: string) => stored.files.get(name)!;
+      const read = (name: string) => Promise.resolve(stored.files.get(name)!);
       for await (const { name, bytes } of compactSegments({ names, read, before: time })) {
         assert.ok(!stored.files.has(name), "no name is used again");
         files.set(name, bytes);

@@ -139,7 +139,7 @@ function capturesUntil(): { stop: () => Promise<void> } {
 test(
   "the report is kept beside the captures, where real restic finds it",
   { skip: skip || skipWithout("restic-newest") },
-  async () => {
+  () => {
     const env = { PATH: "/usr/bin:/bin", ...made.environment, RESTIC_REPOSITORY: made.captures };
     const restic = (...words: string[]): string =>
       execFileSync(peer("restic-newest").path, words, { env, encoding: "utf8" });

@@ -91,9 +91,8 @@ describe("beside an Odoo at work", { skip: skipWithoutServer(15) }, () => {
       });
     }
     const opened = {
-      async *segments() {
-        for (const [, bytes] of [...segments].toSorted()) yield bytes;
-      },
+      segments: () =>
+        [...segments].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, bytes]) => bytes),
     };
     const { found } = await searchCatalogue(opened, {}, { max: Infinity });
     for (const { time, rows } of moments) {

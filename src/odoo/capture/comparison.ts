@@ -112,10 +112,11 @@ export class Comparison {
       isFull: false,
       size: found.size,
       refers: (sha1) => (found.has(sha1) ? true : undefined),
-      async unknown(isKnown, onUnknown) {
+      unknown(isKnown, onUnknown) {
         for (const [sha1, folder] of found) {
           if (!isKnown(sha1, undefined)) onUnknown({ sha1, folder });
         }
+        return Promise.resolve();
       },
     };
   }

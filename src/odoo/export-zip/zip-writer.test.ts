@@ -38,7 +38,7 @@ test("pieces that were compressed each by itself are one stream, whatever their 
 
 test("a failing source fails the stream, and nothing of it goes on behind", async () => {
   const failing = (async function* (): AsyncGenerator<Uint8Array> {
-    yield Buffer.alloc(3 << 20);
+    yield await Promise.resolve(Buffer.alloc(3 << 20));
     throw new Error("the source broke");
   })();
   await assert.rejects(async () => {
