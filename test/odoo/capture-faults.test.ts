@@ -7,7 +7,7 @@ import { HoldfastError } from "../../src/base/errors.ts";
 import { faulty, type FaultRule, type FaultyStorage } from "../../src/storage/faulty.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { until } from "../postgres/servers.ts";
-import { CapturedStore } from "./captured-store.ts";
+import { CapturedStore, sha1Of } from "./captured-store.ts";
 
 let store: CapturedStore;
 
@@ -169,5 +169,26 @@ test("a stop ends a commit that hangs, after a grace; what was stored by then is
   const next = store.capture();
   await next.tick();
   await next.close();
+  assert.deepEqual(await store.names(), [one]);
+});
+
+test("what was taken when somebody says stop is captured, though others are half-written", async () => {
+  store = await CapturedStore.make();
+  const one = store.write("one");
+  store.writeAs(sha1Of("being written"), "being");
+  const stop = new AbortController();
+  const { clock } = store.captures.machine;
+  const sleep = (ms: number, signal?: AbortSignal): Promise<void> => {
+    if (ms === 20) stop.abort();
+    return ms === 20
+      ? Promise.reject(new DOMException("aborted", "AbortError"))
+      : clock.sleep(ms, signal);
+  };
+  Object.assign(store.captures, {
+    machine: { ...store.captures.machine, clock: { ...clock, sleep } },
+  });
+  const capture = store.capture();
+  await assert.rejects(capture.tick(stop.signal), { code: "CANCELLED" });
+  await capture.close();
   assert.deepEqual(await store.names(), [one]);
 });

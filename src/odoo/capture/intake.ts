@@ -282,7 +282,7 @@ export class Intake {
   async #takeTorn(signal: AbortSignal | undefined): Promise<void> {
     for (const [number, pause] of PAUSES.entries()) {
       if (this.#torn.size === 0) return;
-      await this.#options.clock.sleep(pause, signal);
+      await this.#pause(pause, signal);
       const all = [...this.#torn.values()];
       for (const torn of all) {
         throwIfCancelled(signal);
@@ -291,6 +291,15 @@ export class Intake {
     }
     const left = [...this.#torn.values()];
     for (const torn of left) this.#age(torn);
+  }
+
+  async #pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.#options.clock.sleep(milliseconds, signal);
+    } catch (error) {
+      throwIfCancelled(signal);
+      throw error;
+    }
   }
 
   /** A large file that is still growing would be read to no purpose, again and again. */
