@@ -137,6 +137,23 @@ suite("the pool", () => {
     assert.equal(pool.copies(name).length, 2);
   });
 
+  test("several torn copies at once: each waits for the snapshot that is being walked for another", async () => {
+    const sources = makeSources();
+    const contents = Array.from({ length: 6 }, (_, i) => seededBytes(`torn ${i}`, 3000));
+    await store(sources.snapshots.repository, named(...contents), "2026-01-01T00:00:00Z");
+    const torn = Object.fromEntries(
+      contents.map((content) => [sha1(content), [content.subarray(0, 1000)]]),
+    );
+    await store(sources.snapshots.repository, torn, "2026-01-02T00:00:00Z");
+    const names = contents.map(sha1);
+    const pool = await open(sources, names);
+    const answers = await Promise.all(names.map((name) => pool.read(name)));
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      names.map(() => "found"),
+    );
+  });
+
   test("only torn copies are corrupt, and never given", async () => {
     const sources = makeSources();
     const name = sha1(one);

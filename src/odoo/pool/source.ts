@@ -69,22 +69,29 @@ export class PoolSource {
     return this.#next >= this.snapshots.length;
   }
 
-  /** Walks the next snapshot. `visit` takes each file with the number of the snapshot. */
+  /**
+   * Walks the next snapshot, which counts as walked only at its end: until then others wait for what is in it. `visit` takes
+   * each file with the number of the snapshot. One call at a time.
+   */
   async advance(
     visit: (node: TreeNode, snapshot: number) => void,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const number = this.#next++;
+    const number = this.#next;
     const found = this.snapshots[number];
     if (found === undefined) return;
-    await eachPoolFile({
-      reader: this.reader,
-      trees: [found.snapshot.tree],
-      walked: this.#walked,
-      visit: (node) => visit(node, number),
-      onDamage: (tree, error) => this.#onDamage(`tree ${tree} of snapshot ${found.id}`, error),
-      signal,
-    });
+    try {
+      await eachPoolFile({
+        reader: this.reader,
+        trees: [found.snapshot.tree],
+        walked: this.#walked,
+        visit: (node) => visit(node, number),
+        onDamage: (tree, error) => this.#onDamage(`tree ${tree} of snapshot ${found.id}`, error),
+        signal,
+      });
+    } finally {
+      this.#next++;
+    }
   }
 
   /** The places of a file's blobs in the index; undefined when the index does not have them all. */
