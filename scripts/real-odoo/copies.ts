@@ -9,6 +9,7 @@ import { DATABASE } from "./instance.ts";
 import { timeWords, truthAt, type JournalLine } from "./journal.ts";
 import { modulesOf, type OdooProgram } from "./install.ts";
 import { prove, proveOn, type Proof } from "./proof.ts";
+import { LIFE_SECONDS } from "./traffic.ts";
 import type { Protection } from "./protection.ts";
 import { ODOO_ROLE, odooAccount, runOdoo, writeConfiguration, type OdooPlace } from "./server.ts";
 
@@ -19,9 +20,6 @@ export interface CopyOptions {
   /** For what is made; the account of Holdfast may write there. */
   readonly folder: string;
 }
-
-/** How long an attachment must have lived to be in the catalogue for certain: two captures. */
-const LIFE_SECONDS = 10;
 
 /** Brings one attachment back that was deleted while Odoo worked, without PostgreSQL. */
 export async function proveAttachment(options: CopyOptions): Promise<Proof> {

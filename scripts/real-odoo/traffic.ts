@@ -14,6 +14,9 @@ import type { Instance } from "./instance.ts";
 /** Name of every attachment of the journals. */
 export const ATTACHMENT_NAME = "holdfast journal";
 
+/** How old an attachment is at least when it is given up: two captures, and both see it. */
+export const LIFE_SECONDS = 10;
+
 export interface TrafficOptions {
   readonly instance: Instance;
   /** Transactions a second of the writer inside Odoo, at most. */
@@ -44,6 +47,7 @@ export async function startTraffic(options: TrafficOptions): Promise<Traffic> {
     stop: stopFile,
     name: ATTACHMENT_NAME,
     rate,
+    life: LIFE_SECONDS,
     collect_every: collectEvery,
     bundles_every: bundlesEvery,
   };
@@ -112,7 +116,7 @@ async function upload(url: string, journal: string, signal: AbortSignal): Promis
       mine.push(id);
       return { [id]: createHash("sha1").update(content).digest("hex") };
     });
-    if (turn % 5 === 4) {
+    if (turn % 5 === 4 && turn > 2 * LIFE_SECONDS) {
       const gone = mine.shift()!;
       await commit("deleted over HTTP", async () => {
         await browser.call("ir.attachment", "unlink", [[gone]]);

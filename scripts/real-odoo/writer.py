@@ -12,6 +12,8 @@ import time
 chance = random.Random(SETTINGS["seed"])
 Attachment = env["ir.attachment"]
 partners = env["res.partner"].search([]).ids
+# Id and birth, oldest first. Nothing is given up before it is ten seconds old: with a collection every 20 seconds instead of
+# once a day, contents that come and go between two captures would be common.
 alive = []
 contents = []
 journal = open(SETTINGS["journal"], "a", buffering=1)
@@ -53,6 +55,11 @@ def create():
     return {one.id: hashlib.sha1(each["raw"]).hexdigest() for one, each in zip(made, values)}
 
 
+def old():
+    """How many of `alive` may be given up."""
+    return sum(birth < time.time() - SETTINGS["life"] for _, birth in alive)
+
+
 def step():
     kind = chance.random()
     if kind < 0.05:
@@ -60,18 +67,19 @@ def step():
         env.flush_all()
         env.cr.rollback()
         note("rolled back")
-    elif kind < 0.15 and alive:
-        one, made = chance.choice(alive), content()
+    elif kind < 0.15 and old() > 10:
+        (one, _), made = alive.pop(chance.randrange(old())), content()
         Attachment.browse(one).write({"raw": made})
         commit("rewritten", {one: hashlib.sha1(made).hexdigest()})
-    elif kind < 0.35 and len(alive) > 50:
-        gone = [alive.pop(chance.randrange(len(alive))) for _ in range(2)]
+        alive.append((one, time.time()))
+    elif kind < 0.35 and old() > 10:
+        gone = [alive.pop(chance.randrange(old()))[0] for _ in range(2)]
         Attachment.browse(gone).unlink()
         commit("deleted", dict.fromkeys(gone))
     else:
         changes = create()
         commit("created", changes)
-        alive.extend(changes)
+        alive.extend((one, time.time()) for one in changes)
     env.invalidate_all()
 
 
