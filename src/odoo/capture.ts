@@ -357,10 +357,11 @@ export class Capture {
     return true;
   }
 
-  /** Without a new position the old one is kept: what was complete still is. */
+  /** Without a new position that of the period is kept: what was complete still is. An earlier one is its own capture's. */
   async #commit(session: CaptureSession, position: JointPosition | undefined): Promise<Id> {
     const { missing, corrupt } = this.#findings;
-    const kept = position ?? session.mark?.position;
+    const { mark, since } = session;
+    const kept = position ?? (mark?.since === since ? mark?.position : undefined);
     const id = await session.commit({ position: kept, missing, corrupt });
     this.#committedAt = this.#clock.monotonic();
     this.#intake.committed();

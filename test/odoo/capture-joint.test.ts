@@ -176,6 +176,28 @@ describe("captures with a database", { skip: skipWithoutServer(15) }, () => {
     await capture.close();
   });
 
+  test("a position stays with the captures of its period: they hold what it was true of", async () => {
+    store = await CapturedStore.make();
+    store.age(store.write("one"));
+    await store.backUp();
+    const capture = store.capture({ connect: connectTo });
+    store.write("two");
+    const { position } = await capture.tick();
+    isUp = false;
+    await sql.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = 'odoo'",
+    );
+    await store.backUp();
+    capture.fullSnapshotMade();
+    store.write("three");
+    await capture.tick();
+    await capture.close();
+    const [closed, newest] = await store.list();
+    assert.deepEqual(closed!.mark.position, position);
+    assert.notEqual(newest!.mark.since, closed!.mark.since);
+    assert.equal(newest!.mark.position, undefined);
+  });
+
   test("a file that no listing shows is found by its path", async () => {
     store = await CapturedStore.make();
     const { clock } = store.captures.machine;

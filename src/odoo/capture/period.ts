@@ -8,7 +8,7 @@ import { findDirectory } from "../../files/find-path.ts";
 import { BlobReader } from "../../repository/blob-reader.ts";
 import type { BlobIndex } from "../../repository/blob-index.ts";
 import type { Repository } from "../../repository/repository.ts";
-import { listSnapshots, type FoundSnapshot } from "../../repository/snapshots.ts";
+import type { FoundSnapshot } from "../../repository/snapshots.ts";
 import { textToByteString } from "../../restic/byte-string.ts";
 import { parseTime } from "../../restic/go-time.ts";
 import { iterateTree } from "../../restic/tree.ts";
@@ -29,6 +29,8 @@ const SKEW_MS = 10 * 60_000;
 export interface PeriodOptions {
   readonly main: Repository;
   readonly captures: Repository;
+  /** Everything in the capture repository, oldest first: listed before `index` was loaded, so that it names all their blobs. */
+  readonly captured: readonly FoundSnapshot[];
   /** Of the capture repository. */
   readonly index: BlobIndex;
   readonly folder: string;
@@ -43,8 +45,13 @@ export interface Period {
   readonly known: KnownFiles;
   readonly tree: StoreTree;
   readonly side: SideFiles;
-  /** Captures of this period, oldest first: the next one has all that they have. */
+  /**
+   * Captures of this period, oldest first: the next one has all that they have. Those are not among them that could not be
+   * read whole: they stay, as what they hold may be readable again.
+   */
   readonly captures: readonly EarlierCapture[];
+  /** When the newest capture was made, in nanoseconds since 1970; also of an earlier period. */
+  readonly latest: bigint;
   /** That of the newest capture, also of an earlier period. */
   readonly mark: CaptureMark | undefined;
 }
@@ -55,23 +62,22 @@ interface MarkedSnapshot extends FoundSnapshot {
 
 /** Loads it. Throws what the storages throw; damage is told, and what it hides is captured again. */
 export async function loadPeriod(options: PeriodOptions): Promise<Period> {
-  const { captures, main, database, onDamage, signal } = options;
+  const { main, database, captured } = options;
   const found = await newestFullSnapshot({ ...options, repository: main });
   const since = found?.snapshot;
   const names: FullNames = found
     ? await fullNames(found.snapshot, found.reader, options)
     : { trusted: new KnownFiles(), doubtful: new Sha1Set() };
-  const marked = (
-    await listSnapshots(captures, { signal, onDamage: (_, error) => onDamage(error) })
-  ).flatMap((one): MarkedSnapshot[] => {
+  const marked = captured.flatMap((one): MarkedSnapshot[] => {
     const mark = readCaptureMark(one.snapshot.tags);
     return mark?.database === database ? [{ ...one, mark }] : [];
   });
   const own = marked.filter(({ mark }) => mark.since === since?.id);
   const newest = marked.at(-1);
   const loader = new Loader(options, names);
+  const whole: MarkedSnapshot[] = [];
   if (own.length > 0) {
-    for (const capture of own) await loader.load(capture, undefined);
+    for (const capture of own) if (await loader.load(capture, undefined)) whole.push(capture);
   } else if (newest !== undefined) await loader.load(newest, since);
   const side = new SideFiles();
   if (newest !== undefined) await loader.loadSide(newest, side);
@@ -80,11 +86,12 @@ export async function loadPeriod(options: PeriodOptions): Promise<Period> {
     known: loader.known,
     tree: loader.tree,
     side,
-    captures: own.map(({ id, snapshot, mark }) => ({
+    captures: whole.map(({ id, snapshot, mark }) => ({
       id,
       time: Number(parseTime(snapshot.time) / 1_000_000n),
       hasPosition: mark.position !== undefined,
     })),
+    latest: newest === undefined ? 0n : parseTime(newest.snapshot.time),
     mark: newest?.mark,
   };
 }
@@ -105,20 +112,27 @@ class Loader {
     this.#reader = new BlobReader(options.captures, options.index);
   }
 
-  /** Takes the files of a capture; with `carry`, only those that may not be in that full snapshot for being too new. */
-  async load({ snapshot }: FoundSnapshot, carry: FullSnapshot | undefined): Promise<void> {
+  /**
+   * Takes the files of a capture; with `carry`, only those that may not be in that full snapshot for being too new. False when
+   * some of it could not be read.
+   */
+  async load({ snapshot }: FoundSnapshot, carry: FullSnapshot | undefined): Promise<boolean> {
     const { folder, signal } = this.#options;
     const path = snapshot.paths.find((one) => !one.startsWith("/holdfast/")) ?? folder;
-    await this.#tolerant(async () => {
+    let isWhole = true;
+    const isRead = await this.#tolerant(async () => {
       const root = await findDirectory(this.#reader, snapshot.tree, textToByteString(path), signal);
       for (const node of iterateTree(await this.#reader.read("tree", root, signal))) {
         if (node.subtree === null || !isStoreFolder(node.name)) continue;
         if (this.#walked.has(node.subtree)) continue;
-        this.#walked.add(node.subtree);
         this.tree.setFolder({ ...node, subtree: null });
-        await this.#tolerant(() => this.#loadFolder(node.name, node.subtree!, carry));
+        const { name, subtree } = node;
+        if (await this.#tolerant(() => this.#loadFolder(name, subtree, carry)))
+          this.#walked.add(subtree);
+        else isWhole = false;
       }
     });
+    return isRead && isWhole;
   }
 
   /** Takes the files that lie beside the filestore. */
@@ -149,10 +163,11 @@ class Loader {
     }
   }
 
-  /** What is damaged is left out: it is captured again if it is still there. */
-  async #tolerant(work: () => Promise<void>): Promise<void> {
+  /** What is damaged is left out, and captured again if it is still there. False when something was. */
+  async #tolerant(work: () => Promise<void>): Promise<boolean> {
     try {
       await work();
+      return true;
     } catch (error) {
       const isPassable = isHoldfastError(
         error,
@@ -163,7 +178,10 @@ class Loader {
         "PATH_NOT_FOUND",
       );
       if (!isPassable) throw error;
-      if (error.code !== "PATH_NOT_FOUND") this.#options.onDamage(error);
+      // A capture without any file has no such folder.
+      if (error.code === "PATH_NOT_FOUND") return true;
+      this.#options.onDamage(error);
+      return false;
     }
   }
 }

@@ -15,13 +15,13 @@ import { loadIndex } from "../../repository/index-loader.ts";
 import type { HeldLock } from "../../repository/lock-holder.ts";
 import { acquireLock } from "../../repository/locks.ts";
 import type { Repository } from "../../repository/repository.ts";
+import { listSnapshots } from "../../repository/snapshots.ts";
 import { GO_MODE } from "../../restic/file-mode.ts";
 import { encodeSnapshot } from "../../restic/snapshot.ts";
 import { createNode } from "../../restic/tree-node.ts";
 import type { TreeNode } from "../../restic/tree-node.ts";
 import { captureTags, type CaptureMark } from "../capture-mark.ts";
 import { sideFolder } from "../capture-side-files.ts";
-import { parseTime } from "../../restic/go-time.ts";
 import { goingCaptures, type EarlierCapture } from "./earlier-captures.ts";
 import { CaptureWriter } from "./capture-writer.ts";
 import type { StoredContent, WriterMemory } from "./capture-writer.ts";
@@ -70,6 +70,8 @@ export class CaptureSession {
   readonly #ancestors: readonly (readonly [string, TreeNode])[];
   /** Captures of this period, oldest first. */
   #earlier: readonly EarlierCapture[];
+  /** When the last one was made, in nanoseconds since 1970. */
+  #latest: bigint;
   #taken: Taken = { files: 0, bytes: 0 };
   #mark: CaptureMark | undefined;
   /** Stored bytes of the last commit. */
@@ -85,6 +87,7 @@ export class CaptureSession {
     this.#writer = parts.writer;
     this.#period = parts.period;
     this.#earlier = parts.period.captures;
+    this.#latest = parts.period.latest;
     this.#mark = parts.period.mark;
     this.#opened = this.#now();
     this.#ancestors = ancestorsOf(options);
@@ -103,8 +106,12 @@ export class CaptureSession {
     const until = AbortSignal.any([lock.signal, closing.signal]);
     try {
       const onDamage = (error: HoldfastError): void => onNotice(error.message);
+      const captured = await listSnapshots(captures, {
+        signal: until,
+        onDamage: (_, error) => onDamage(error),
+      });
       const { index } = await loadIndex(captures, { signal: until });
-      const period = await loadPeriod({ ...options, index, onDamage, signal: until });
+      const period = await loadPeriod({ ...options, captured, index, onDamage, signal: until });
       const writer = new CaptureWriter({ repository: captures, index, memory, signal: until });
       return new CaptureSession(options, { lock, closing, writer, period });
     } catch (error) {
@@ -191,9 +198,10 @@ export class CaptureSession {
 
   /** Makes a capture of everything that was taken, and removes those that it replaces. Its id. */
   async commit(mark: Omit<CaptureMark, "database" | "since">): Promise<Id> {
-    const { captures, database, folder, onNotice } = this.#options;
+    const { captures, database, folder, onNotice, metadata } = this.#options;
     const { tree, side } = this.#period;
     const began = this.#now();
+    const stamp = this.#nextTime();
     const full: CaptureMark = { ...mark, database, since: this.since };
     const addTree = (json: Uint8Array): Promise<Id> => this.#writer.addTree(json);
     const paths = new PathTree();
@@ -211,7 +219,7 @@ export class CaptureSession {
       "snapshot",
       encodeSnapshot({
         ...this.#owner(),
-        time: began,
+        time: timeText(metadata, stamp),
         tree: root,
         paths: hasSide ? [folder, sideFolder(database)] : [folder],
         tags: captureTags(full),
@@ -237,7 +245,7 @@ export class CaptureSession {
     );
     this.#taken = { files: 0, bytes: 0 };
     this.#mark = full;
-    const time = millisecondsOf(began);
+    const time = Number(stamp / 1_000_000n);
     await this.#replaceEarlier({ id, time, hasPosition: full.position !== undefined }, onNotice);
     return id;
   }
@@ -296,14 +304,18 @@ export class CaptureSession {
     return { hostname, programVersion, username, uid, gid, ...none };
   }
 
+  /** The newest capture by its time is the one that holds everything, also when the clock was set back since the last one. */
+  #nextTime(): bigint {
+    const now = this.#options.captures.machine.clock.nowNanoseconds();
+    const next = this.#latest + 1_000_000n;
+    this.#latest = now > next ? now : next;
+    return this.#latest;
+  }
+
   #now(): string {
     const { captures, metadata } = this.#options;
     return timeText(metadata, captures.machine.clock.nowNanoseconds());
   }
-}
-
-function millisecondsOf(time: string): number {
-  return Number(parseTime(time) / 1_000_000n);
 }
 
 function directoryNode(metadata: MetadataContext, name: string, stat: BigIntStats): TreeNode {
