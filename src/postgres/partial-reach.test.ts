@@ -103,10 +103,12 @@ suite("how far a partial segment reaches", () => {
           const torn = Buffer.from(bytes).fill(0, cut);
           // Zeros at the end of a record are there whether they were written or not.
           const found = reach(torn);
-          const least = ends.findLast((end) => end <= cut) ?? 0;
+          const last = ends.findLast((end) => end <= cut) ?? 0;
+          // The rest of an earlier record counts when another one follows on it.
+          const least = first > 0 && last === ends[0] ? 0 : last;
           assert.ok(found === 0 || ends.includes(found), String(found));
           assert.ok(
-            found >= least && found <= Math.max(least, cut + 16 + 24),
+            found >= least && found <= Math.max(last, cut + 16 + 24),
             `${found}, cut ${cut}`,
           );
         },
