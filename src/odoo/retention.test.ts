@@ -46,6 +46,20 @@ suite("what a window needs", () => {
     assert.deepEqual(needs(3 * DAY + HOUR)[0], ["full-3", "full-4"]);
   });
 
+  test("of two programs that capture side by side the last one of each stays", () => {
+    const both = captures.flatMap((one) => [
+      { ...one, source: "a" },
+      { ...one, id: `${one.id}-b`, time: one.time - 1, source: "b" },
+    ]);
+    const found = neededForWindow({ start: 3.5 * DAY, snapshots, captures: both });
+    assert.deepEqual([...found.captures].toSorted(), [
+      "capture-3-0.99",
+      "capture-3-0.99-b",
+      "capture-4-0.99",
+      "capture-4-0.99-b",
+    ]);
+  });
+
   test("without an old one everything stays, and the window is not covered", () => {
     assert.deepEqual(needs(DAY / 2)[0]!.length, 4);
     assert.deepEqual(needs(DAY / 2)[2], ["false"]);

@@ -19,6 +19,11 @@ export interface TimedCapture {
   readonly time: number;
   /** The full snapshot since which it holds everything. */
   readonly since: Id | undefined;
+  /**
+   * Who captured: host and folder. Two that capture at the same time do not hold what the other one saw, so the last one of each
+   * counts. Undefined where there is but one.
+   */
+  readonly source?: string | undefined;
 }
 
 export interface WindowNeeds {
@@ -71,9 +76,10 @@ function neededCaptures(
 ): Set<Id> {
   const needed = new Set<Id>();
   // The last one of a period holds all that the earlier ones of it do.
-  const periods = Map.groupBy(captures, ({ since }) => since);
+  const periods = Map.groupBy(captures, ({ since, source }) => JSON.stringify([since, source]));
   let newest: TimedCapture | undefined;
-  for (const [since, all] of periods) {
+  for (const all of periods.values()) {
+    const { since } = all[0]!;
     const last = all.reduce((best, one) => (isLater(one, best) ? one : best));
     if (last.time >= from || (since !== undefined && kept.has(since))) needed.add(last.id);
     if (newest === undefined || isLater(last, newest)) newest = last;

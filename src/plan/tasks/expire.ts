@@ -137,9 +137,14 @@ async function capturesOf(
   return found.flatMap(({ id, snapshot }) => {
     const mark = readCaptureMark(snapshot.tags);
     return mark?.database === database
-      ? [{ id, time: timeOf(snapshot.time), since: mark.since }]
+      ? [{ id, time: timeOf(snapshot.time), since: mark.since, source: sourceOf(snapshot) }]
       : [];
   });
+}
+
+function sourceOf({ hostname, paths }: FoundSnapshot["snapshot"]): string {
+  // Files beside the filestore come with the first answer of the database.
+  return JSON.stringify([hostname, ...paths.filter((path) => !path.startsWith("/holdfast/"))]);
 }
 
 function toFull({ id, snapshot }: FoundSnapshot): FullSnapshot {
