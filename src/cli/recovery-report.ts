@@ -87,7 +87,8 @@ function coverageText({ coverage, database }: RecoveryPlan, now: number): string
       const { missing, corrupt, position } = coverage;
       const lost = missing + corrupt;
       const but = lost === 0 ? "" : `, but ${count(lost, "file")} that the source had lost then`;
-      return `yes: all files up to ${formatLsn(position.lsn)} are captured${but}`;
+      // No capture sees what came, was deleted and was collected before it looked again; the recovery would name it.
+      return `yes: all files up to ${formatLsn(position.lsn)} are captured${but} (unless collected between two captures)`;
     }
     case "behind": {
       const { position } = coverage;
