@@ -230,13 +230,20 @@ export async function watched(
 /** Throws RECOVERY_INCOMPLETE when files are missing that Odoo does not make again. */
 export function requireAllFiles(files: FilesReport): void {
   if (hasAllFiles(files)) return;
-  const { missing, corrupt, missingAtSource, corruptAtSource, referenced } = files;
+  const { missing, corrupt, missingAtSource, corruptAtSource, referenced, unknown } = files;
   const lost = missing.length + corrupt.length;
   const atSource = missingAtSource.length + corruptAtSource.length;
   const parts = [
     ...(lost > 0 ? [`${lost} not to be had from the backups`] : []),
     ...(atSource > 0 ? [`${atSource} lost at the source before they could be captured`] : []),
   ];
+  if (parts.length === 0) {
+    throw new HoldfastError(
+      "RECOVERY_INCOMPLETE",
+      `the moment is recovered, but ${unknown.length} names of files in its rows mean nothing: what they refer to was not looked for`,
+      { hint: "The report lists them under rows.unknown. Odoo itself never writes such names." },
+    );
+  }
   throw new HoldfastError(
     "RECOVERY_INCOMPLETE",
     `the moment is recovered without ${lost + atSource} of its ${referenced} files: ${parts.join(", ")}`,

@@ -261,7 +261,7 @@ function outsideLines({ external, cloud, unknown }: RecoveryReport["references"]
     lines.push(`note: ${count(cloud, "attachment")} in cloud storage were not looked at`);
   if (unknown.length > 0)
     lines.push(
-      `note: ${count(unknown.length, "name")} of files mean nothing, such as ${JSON.stringify(unknown[0])}`,
+      `note: ${count(unknown.length, "name")} of files mean nothing, such as ${quoteUnprintable(JSON.stringify(unknown[0]))}: not looked for`,
     );
   return lines;
 }

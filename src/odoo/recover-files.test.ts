@@ -18,7 +18,12 @@ import { systemRandom } from "../base/clock.ts";
 import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import { Progress } from "../base/progress.ts";
 import type { Pool, PoolAnswer } from "./pool.ts";
-import { hasAllFiles, recoverFiles, type FilesReport } from "./recover-files.ts";
+import {
+  hasAllFiles,
+  recoverFiles,
+  type FilesReport,
+  type RecoverFilesOptions,
+} from "./recover-files.ts";
 import { REFERENCE, type FileReferences } from "./references.ts";
 import { Sha1Set } from "./sha1-set.ts";
 import { storePath } from "./store-name.ts";
@@ -93,7 +98,9 @@ suite("files are recovered", () => {
   const recover = async (
     files: FileReferences,
     pool: Pick<Pool, "readMany">,
-    more: { missingAtSource?: ReadonlySet<string>; corruptAtSource?: ReadonlySet<string> } = {},
+    more: Partial<
+      Pick<RecoverFilesOptions, "missingAtSource" | "corruptAtSource" | "unknown">
+    > = {},
   ): Promise<FilesReport> =>
     await recoverFiles({
       files,
@@ -118,6 +125,13 @@ suite("files are recovered", () => {
     assert.equal(statSync(join(folder, old, "..")).mode & 0o777, 0o755);
     assert.deepEqual([report.ok, report.referenced, report.bytes], [3, 3, 9]);
     assert.ok(hasAllFiles(report));
+  });
+
+  test("a name that is none of a filestore's was not looked for, and is not called recovered", async () => {
+    const files = references(["one"]);
+    const report = await recover(files, poolOf(["one"]), { unknown: ["../../etc/passwd"] });
+    assert.deepEqual([report.ok, report.unknown], [1, ["../../etc/passwd"]]);
+    assert.equal(hasAllFiles(report), false);
   });
 
   test("every class of what cannot be had, by name", async () => {

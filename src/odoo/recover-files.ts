@@ -15,6 +15,8 @@ export interface Names {
 
 export interface RecoverFilesOptions {
   readonly files: FileReferences;
+  /** Names in rows that are none of a filestore's, as `References.unknown` has them: what they mean is not looked for. */
+  readonly unknown?: readonly string[] | undefined;
   readonly pool: Pick<Pool, "readMany">;
   /** The new filestore: absent, empty, or left by an earlier recovery that did not come to its end. */
   readonly folder: string;
@@ -54,12 +56,16 @@ export interface FilesReport {
   readonly corruptAtSource: readonly string[];
   /** Not in the pool or corrupt, and Odoo makes them again: asset bundles. */
   readonly regenerable: readonly string[];
+  /** Not counted in any of these: names that are none of a filestore's, the first hundred as they stand in the rows. */
+  readonly unknown: readonly string[];
 }
 
-/** True when nothing is missing but what Odoo makes again. */
+/** True when nothing is missing but what Odoo makes again, and every name that rows tell was understood. */
 export function hasAllFiles(report: FilesReport): boolean {
-  const { missing, missingAtSource, corrupt, corruptAtSource } = report;
-  return [missing, missingAtSource, corrupt, corruptAtSource].every(({ length }) => length === 0);
+  const { missing, missingAtSource, corrupt, corruptAtSource, unknown } = report;
+  return [missing, missingAtSource, corrupt, corruptAtSource, unknown].every(
+    ({ length }) => length === 0,
+  );
 }
 
 /**
@@ -165,6 +171,7 @@ class Report {
 
   finish(): FilesReport {
     for (const list of Object.values(this.#lists)) list.sort();
-    return { referenced: this.#options.files.names.size, ...this.#counts, ...this.#lists };
+    const { files, unknown = [] } = this.#options;
+    return { referenced: files.names.size, ...this.#counts, ...this.#lists, unknown };
   }
 }

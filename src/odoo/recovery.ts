@@ -247,6 +247,7 @@ async function bringFiles(
   watch.begin("files", progress);
   const files = await recoverFiles({
     files: references.files,
+    unknown: references.unknown,
     pool,
     folder: filestore,
     missingAtSource: problems.missing,
