@@ -1,8 +1,8 @@
 // The drill that a plan asks for: as `holdfast drill` with what the plan says, under locks that keep others from removing what it
 // reads, its report kept beside the captures.
 
-import { HoldfastError, messageOf } from "../base/errors.ts";
-import { runDrill, type DrillReport } from "../odoo/drill.ts";
+import { messageOf } from "../base/errors.ts";
+import { refuseFailed, runDrill, type DrillReport } from "../odoo/drill.ts";
 import { listDrills, packReport, readSigningKey, storeReport } from "../odoo/drill-reports.ts";
 import type { InstancePlan } from "../plan/plan.ts";
 import type { TaskResult, TaskRun } from "../plan/task.ts";
@@ -44,14 +44,8 @@ export async function runPlannedDrill(
     await opened.close();
   }
   await keep(context, { captures: opened.captures, report, run });
-  if (report.verdict !== "failed")
-    return { text: `the drill ${report.verdict}`, detail: { verdict: report.verdict } };
-  const failed = report.checks.filter(({ result }) => result === "failed");
-  throw new HoldfastError(
-    "DRILL_FAILED",
-    `the drill failed: ${failed.map(({ name, detail }) => `${name} (${detail})`).join("; ")}`,
-    { hint: "Mend what failed and drill again: a recovery would fail there, too." },
-  );
+  refuseFailed(report);
+  return { text: `the drill ${report.verdict}`, detail: { verdict: report.verdict } };
 }
 
 async function drill(

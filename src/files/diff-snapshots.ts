@@ -4,9 +4,8 @@
 import { fromHex } from "../base/bytes.ts";
 import type { Id } from "../base/bytes.ts";
 import { throwIfCancelled } from "../base/cancellation.ts";
-import type { HoldfastError } from "../base/errors.ts";
-import { isHoldfastError } from "../base/errors.ts";
 import type { BlobReader } from "../repository/blob-reader.ts";
+import { isListingDamage } from "../repository/listing-damage.ts";
 import { EntrySet, createEntrySetMemory } from "../repository/entry-set.ts";
 import { iterateTree } from "../restic/tree.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
@@ -151,7 +150,7 @@ class TreeDiff {
     try {
       await work();
     } catch (error) {
-      if (!isDamage(error)) throw error;
+      if (!isListingDamage(error)) throw error;
       this.#options.onDamage(error.message);
     }
   }
@@ -209,10 +208,6 @@ class BlobSet {
 function sameContent(a: TreeNode, b: TreeNode): boolean {
   const [one, two] = [a.content ?? [], b.content ?? []];
   return one.length === two.length && one.every((id, i) => id === two[i]);
-}
-
-function isDamage(error: unknown): error is HoldfastError {
-  return isHoldfastError(error, "BLOB_MISSING", "BLOB_DAMAGED", "TREE_DAMAGED", "TREE_HOSTILE");
 }
 
 function noCounts(): DiffCounts {

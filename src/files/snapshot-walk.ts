@@ -3,9 +3,9 @@
 
 import type { Id } from "../base/bytes.ts";
 import { throwIfCancelled } from "../base/cancellation.ts";
-import { isHoldfastError } from "../base/errors.ts";
 import type { HoldfastError } from "../base/errors.ts";
 import type { BlobReader } from "../repository/blob-reader.ts";
+import { isListingDamage } from "../repository/listing-damage.ts";
 import { iterateTree } from "../restic/tree.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
 import { joinPath } from "./entry-table.ts";
@@ -28,9 +28,6 @@ export interface SnapshotWalkOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** What can be wrong with a listing, apart from the storage that it lies in. */
-const DAMAGE = ["BLOB_MISSING", "BLOB_DAMAGED", "TREE_DAMAGED", "TREE_HOSTILE"] as const;
-
 /** All entries below a tree. BLOB_MISSING, BLOB_DAMAGED, TREE_DAMAGED or TREE_HOSTILE end it, but see `onDamage`. */
 export async function* walkSnapshot(options: SnapshotWalkOptions): AsyncGenerator<WalkedEntry> {
   const { reader, tree: root, enters = () => true, onDamage, signal } = options;
@@ -39,7 +36,7 @@ export async function* walkSnapshot(options: SnapshotWalkOptions): AsyncGenerato
     try {
       return await work();
     } catch (error) {
-      if (onDamage === undefined || !isHoldfastError(error, ...DAMAGE)) throw error;
+      if (onDamage === undefined || !isListingDamage(error)) throw error;
       onDamage(tree, error);
       return undefined;
     }

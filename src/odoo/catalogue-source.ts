@@ -6,6 +6,7 @@ import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import { readFileContent } from "../files/file-content.ts";
 import { findDirectory } from "../files/find-path.ts";
 import { BlobReader } from "../repository/blob-reader.ts";
+import { isListingDamage } from "../repository/listing-damage.ts";
 import { loadIndex } from "../repository/index-loader.ts";
 import type { Repository } from "../repository/repository.ts";
 import { listSnapshots } from "../repository/snapshots.ts";
@@ -133,12 +134,5 @@ async function* readSegments(
 }
 
 function isDamage(error: unknown): error is HoldfastError {
-  return isHoldfastError(
-    error,
-    "BLOB_MISSING",
-    "BLOB_DAMAGED",
-    "TREE_DAMAGED",
-    "TREE_HOSTILE",
-    "STORAGE_NOT_FOUND",
-  );
+  return isListingDamage(error) || isHoldfastError(error, "STORAGE_NOT_FOUND");
 }

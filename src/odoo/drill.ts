@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { formatLsn } from "../barman/lsn.ts";
 import { describeTarget, type RecoveryTarget } from "../barman/recovery-target.ts";
 import { millisecondsOf } from "../barman/zoned-time.ts";
-import { isHoldfastError, messageOf } from "../base/errors.ts";
+import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
 import { Progress } from "../base/progress.ts";
 import { checkIndexes, checkTables } from "./drill/database-checks.ts";
 import { checkFiles, type FileCheckOptions } from "./drill/file-checks.ts";
@@ -30,6 +30,17 @@ import { makeScratchPlace, removeLeftPlaces, type ScratchPlace } from "./scratch
 
 export type { DrillOptions } from "./drill/options.ts";
 export type { DrillCheck, DrillFiles, DrillReport, DrillVerdict } from "./drill/report.ts";
+
+/** Throws DRILL_FAILED, with every check that failed, for a report that says so. */
+export function refuseFailed({ verdict, checks }: DrillReport): void {
+  if (verdict !== "failed") return;
+  const failed = checks.filter(({ result }) => result === "failed");
+  throw new HoldfastError(
+    "DRILL_FAILED",
+    `the drill failed: ${failed.map(({ name, detail }) => `${name} (${detail})`).join("; ")}`,
+    { hint: "Mend what failed and drill again: a recovery would fail there, too." },
+  );
+}
 
 /**
  * Runs a drill to its end. What it finds, also that nothing can be recovered, is in the report; thrown is only what keeps it

@@ -4,8 +4,9 @@
 
 import type { Id } from "../base/bytes.ts";
 import { throwIfCancelled } from "../base/cancellation.ts";
-import { isHoldfastError, type HoldfastError } from "../base/errors.ts";
+import type { HoldfastError } from "../base/errors.ts";
 import type { BlobReader } from "../repository/blob-reader.ts";
+import { isListingDamage } from "../repository/listing-damage.ts";
 import { iterateTree } from "../restic/tree.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
 import { isSha1 } from "./store-name.ts";
@@ -38,14 +39,7 @@ export async function eachPoolFile(options: PoolFilesOptions): Promise<void> {
           else if (node.type === "file" && isSha1(node.name)) visit(node);
         }
       } catch (error) {
-        const isDamage = isHoldfastError(
-          error,
-          "BLOB_MISSING",
-          "BLOB_DAMAGED",
-          "TREE_DAMAGED",
-          "TREE_HOSTILE",
-        );
-        if (!isDamage) throw error;
+        if (!isListingDamage(error)) throw error;
         onDamage(tree, error);
       }
     }

@@ -2,18 +2,16 @@
 // connect goes by variables and private files, never by words of a command line, which every user of the machine can read. A
 // program that fails is an error with what it said; what it had written by then is worth nothing.
 
-import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
-import { promisify } from "node:util";
 import { cancelled, throwIfCancelled } from "../base/cancellation.ts";
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import type { ConnectionSettings } from "./connection.ts";
-
-const run = promisify(execFile);
+import { programFolders, programVersion } from "./program-folders.ts";
 
 export type ClientProgramName = "pg_dump" | "pg_restore" | "psql";
 
@@ -34,14 +32,6 @@ export interface FindClientOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const SYSTEM_FOLDERS: readonly ((major: number) => string)[] = [
-  (major) => `/usr/lib/postgresql/${major}/bin`,
-  (major) => `/usr/pgsql-${major}/bin`,
-  (major) => `/opt/homebrew/opt/postgresql@${major}/bin`,
-  (major) => `/usr/local/opt/postgresql@${major}/bin`,
-  (major) => `/usr/libexec/postgresql${major}`,
-];
-
 /**
  * The program of the server's major, or else the oldest newer one there is. Throws POSTGRES_NOT_FOUND with what there is and
  * what to install.
@@ -50,19 +40,14 @@ export async function findClientProgram(
   name: ClientProgramName,
   options: FindClientOptions,
 ): Promise<ClientProgram> {
-  const { major, folder, path = "", signal } = options;
-  const newer = Array.from({ length: 6 }, (_, i) => major + i);
-  const folders = [
-    ...(folder === undefined ? [] : [folder]),
-    ...newer.flatMap((one) => SYSTEM_FOLDERS.map((place) => place(one))),
-    ...path.split(delimiter).filter((part) => part !== ""),
-  ];
+  const { major, folder, path, signal } = options;
+  const majors = Array.from({ length: 6 }, (_, i) => major + i);
   const found: ClientProgram[] = [];
-  for (const each of new Set(folders)) {
+  for (const each of programFolders({ majors, folder, path })) {
     throwIfCancelled(signal);
     const program = join(each, name);
     if (!existsSync(program)) continue;
-    const version = await versionOf(program);
+    const version = await programVersion(program);
     if (version === undefined) continue;
     found.push({ name, path: program, version });
     if (majorOf(version) === major) break;
@@ -84,15 +69,6 @@ export async function findClientProgram(
 
 function majorOf(version: string): number {
   return Number.parseInt(version, 10);
-}
-
-async function versionOf(program: string): Promise<string | undefined> {
-  try {
-    const { stdout } = await run(program, ["--version"], { timeout: 20_000 });
-    return /\b(\d+(?:\.\d+)?)/.exec(stdout.replace(/^\S+/, ""))?.[1];
-  } catch {
-    return undefined;
-  }
 }
 
 export interface RunClientOptions {

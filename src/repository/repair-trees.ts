@@ -3,7 +3,6 @@
 //
 // Holds one bit for each sound tree, and the new ids of the others.
 
-import { isHoldfastError } from "../base/errors.ts";
 import { asBuffer, fromHex } from "../base/bytes.ts";
 import type { Id } from "../base/bytes.ts";
 import { throwIfCancelled } from "../base/cancellation.ts";
@@ -12,6 +11,7 @@ import { quoteName } from "../restic/go-quote.ts";
 import { encodeTree, iterateTree } from "../restic/tree.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
 import type { BlobReader } from "./blob-reader.ts";
+import { isListingDamage } from "./listing-damage.ts";
 import { EntrySet, createEntrySetMemory } from "./entry-set.ts";
 
 export interface TreeRepairOptions {
@@ -67,9 +67,7 @@ export class TreeRepair {
     try {
       return [...iterateTree(asBuffer(await reader.read("tree", tree, signal)))];
     } catch (error) {
-      if (isHoldfastError(error, "BLOB_MISSING", "BLOB_DAMAGED", "TREE_DAMAGED", "TREE_HOSTILE")) {
-        return undefined;
-      }
+      if (isListingDamage(error)) return undefined;
       throw error;
     }
   }

@@ -8,7 +8,7 @@ import type { Command } from "commander";
 import { parseByteSize } from "../../base/byte-size.ts";
 import { parseDuration } from "../../base/duration.ts";
 import { errnoOf, HoldfastError, isHoldfastError, messageOf } from "../../base/errors.ts";
-import { runDrill, type DrillReport } from "../../odoo/drill.ts";
+import { refuseFailed, runDrill, type DrillReport } from "../../odoo/drill.ts";
 import {
   listDrills,
   makeSigningKey,
@@ -102,13 +102,8 @@ export const drillCommand: CommandModule = {
     const report = flags.files
       ? await drillInstance(context, flags, key)
       : await drillAndKeep(context, { flags, key, instance: undefined, signal: context.signal });
-    if (report.verdict !== "failed") return EXIT.ok;
-    const failed = report.checks.filter(({ result }) => result === "failed");
-    throw new HoldfastError(
-      "DRILL_FAILED",
-      `the drill failed: ${failed.map(({ name, detail }) => `${name} (${detail})`).join("; ")}`,
-      { hint: "Mend what failed and drill again: a recovery would fail there, too." },
-    );
+    refuseFailed(report);
+    return EXIT.ok;
   },
 };
 

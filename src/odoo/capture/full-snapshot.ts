@@ -5,8 +5,9 @@
 // caught half-written; such names, and those of empty files, are listed but not trusted.
 
 import type { Id } from "../../base/bytes.ts";
-import { isHoldfastError, type HoldfastError } from "../../base/errors.ts";
+import type { HoldfastError } from "../../base/errors.ts";
 import { BlobReader } from "../../repository/blob-reader.ts";
+import { isListingDamage } from "../../repository/listing-damage.ts";
 import { loadIndex } from "../../repository/index-loader.ts";
 import type { Repository } from "../../repository/repository.ts";
 import { listSnapshots } from "../../repository/snapshots.ts";
@@ -166,14 +167,7 @@ async function tolerant<T>(
   try {
     return await work();
   } catch (error) {
-    const isDamage = isHoldfastError(
-      error,
-      "BLOB_MISSING",
-      "BLOB_DAMAGED",
-      "TREE_DAMAGED",
-      "TREE_HOSTILE",
-    );
-    if (!isDamage) throw error;
+    if (!isListingDamage(error)) throw error;
     onDamage(error);
     return undefined;
   }

@@ -6,6 +6,7 @@ import type { Id } from "../../base/bytes.ts";
 import { isHoldfastError, type HoldfastError } from "../../base/errors.ts";
 import { findDirectory } from "../../files/find-path.ts";
 import { BlobReader } from "../../repository/blob-reader.ts";
+import { isListingDamage } from "../../repository/listing-damage.ts";
 import type { BlobIndex } from "../../repository/blob-index.ts";
 import type { Repository } from "../../repository/repository.ts";
 import type { FoundSnapshot } from "../../repository/snapshots.ts";
@@ -169,17 +170,9 @@ class Loader {
       await work();
       return true;
     } catch (error) {
-      const isPassable = isHoldfastError(
-        error,
-        "BLOB_MISSING",
-        "BLOB_DAMAGED",
-        "TREE_DAMAGED",
-        "TREE_HOSTILE",
-        "PATH_NOT_FOUND",
-      );
-      if (!isPassable) throw error;
       // A capture without any file has no such folder.
-      if (error.code === "PATH_NOT_FOUND") return true;
+      if (isHoldfastError(error, "PATH_NOT_FOUND")) return true;
+      if (!isListingDamage(error)) throw error;
       this.#options.onDamage(error);
       return false;
     }
