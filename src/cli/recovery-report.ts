@@ -225,7 +225,11 @@ function problemLines({ files, records }: RecoveryReport): string[] {
     ["CORRUPT", files.corrupt, "in the backups, but no copy matches its SHA-1"],
     ["missing     ", files.missingAtSource, "at the source already, when it was captured"],
     ["corrupt     ", files.corruptAtSource, "at the source already, when it was captured"],
-    ["regenerable", files.regenerable, "not to be had: bundles, which Odoo makes again"],
+    [
+      "regenerable",
+      files.regenerable,
+      "not to be had: bundles, which Odoo makes again once their rows go (`holdfast verify` has the SQL)",
+    ],
   ] as const;
   return classes.flatMap(([label, names, what]) => {
     if (names.length === 0) return [];
