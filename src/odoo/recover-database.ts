@@ -20,6 +20,7 @@ import {
 } from "../postgres/scratch.ts";
 import type { ServerAccount } from "../postgres/server-process.ts";
 import type { ServerPrograms } from "../postgres/server-programs.ts";
+import { requireReadableArchive } from "./archive-access.ts";
 
 export interface RecoverDatabaseOptions {
   /** From `planRestore`: backup, target, folder. Show it before. */
@@ -83,10 +84,11 @@ export interface RecoveredDatabase extends AsyncDisposable {
 
 /**
  * Restores, starts and replays. When the restore fails nothing is left in the folder; when the replay fails the restored backup
- * is. Throws BACKUP_DAMAGED, WAL_MISSING, TARGET_UNREACHABLE, POSTGRES_FAILED, TARGET_UNWRITABLE, CANCELLED.
+ * is. Throws STORAGE_DENIED, BACKUP_DAMAGED, WAL_MISSING, TARGET_UNREACHABLE, POSTGRES_FAILED, TARGET_UNWRITABLE, CANCELLED.
  */
 export async function recoverDatabase(options: RecoverDatabaseOptions): Promise<RecoveredDatabase> {
   const { plan, restoreCommand, account, progress, signal, clock, durable = true } = options;
+  requireReadableArchive(plan.archive, account);
   const begun = clock.monotonic();
   const restored = await restoreBackup({
     plan,
