@@ -2,6 +2,7 @@
 // over the variables of the process, and everything is opened as the commands open it.
 
 import { join } from "node:path";
+import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import type { BackupSettings, InstanceAccess } from "../plan/access.ts";
 import type { InstancePlan } from "../plan/plan.ts";
 import type { TaskResult, TaskRun } from "../plan/task.ts";
@@ -59,6 +60,42 @@ export class PlanAccess implements InstanceAccess {
 
   get machine(): Machine {
     return this.#context.machine;
+  }
+
+  /**
+   * Throws PLAN_INVALID when nothing says where the repository or the archive is: that does not pass, and whoever starts a
+   * runner should hear it at once. Opens nothing.
+   */
+  async requireNames(): Promise<void> {
+    const { name, repository, archive } = this.#instance;
+    const environment = this.#context.environment;
+    const missing: [what: string, key: string, variable: string][] = [];
+    if (archive !== undefined) {
+      const { location, server } = archive;
+      if (!(location || environment["HOLDFAST_ARCHIVE"]))
+        missing.push(["where the archive is", "archive.location", "HOLDFAST_ARCHIVE"]);
+      if (!(server || environment["HOLDFAST_ARCHIVE_SERVER"]))
+        missing.push(["the archive's server", "archive.server", "HOLDFAST_ARCHIVE_SERVER"]);
+    }
+    if (repository !== undefined && !(await this.#namesRepository()))
+      missing.push(["where the repository is", "repository.location", "RESTIC_REPOSITORY"]);
+    if (missing.length === 0) return;
+    const keys = missing.map(([, key]) => `\`${key}\``).join(" and ");
+    const variables = missing.map(([, , variable]) => variable).join(" and ");
+    throw new HoldfastError(
+      "PLAN_INVALID",
+      `${name}: nothing says ${missing.map(([what]) => what).join(" and ")}`,
+      { hint: `Write ${keys} into the plan, or ${variables} where \`secrets\` finds it.` },
+    );
+  }
+
+  async #namesRepository(): Promise<boolean> {
+    try {
+      return (await namedLocation(this.#context)) !== "";
+    } catch (error) {
+      if (isHoldfastError(error, "USAGE")) return false;
+      throw error;
+    }
   }
 
   async repository(): Promise<Repository> {

@@ -39,9 +39,11 @@ export class RunReport {
     }
     if (this.#isRepeated(event)) return;
     const line = `${formatLocalTime(clock.now())} ${event.instance} ${event.task}: ${eventText(event, clock.now())}`;
-    if (event.kind === "failed" || event.kind === "notice" || event.kind === "abandoned")
+    if (event.kind === "failed" || event.kind === "notice" || event.kind === "abandoned") {
       output.warn(quoteUnprintable(line));
-    else if (event.kind === "started") output.verbose(line);
+      const hint = event.kind === "failed" ? hintOf(event.error) : undefined;
+      if (hint !== undefined) output.warn(`  hint: ${quoteUnprintable(hint)}`);
+    } else if (event.kind === "started") output.verbose(line);
     else output.print(quoteUnprintable(line));
   }
 
@@ -84,6 +86,10 @@ export class RunReport {
   }
 }
 
+function hintOf(error: unknown): string | undefined {
+  return isHoldfastError(error) ? error.hint : undefined;
+}
+
 function eventText(event: RunnerEvent, now: number): string {
   switch (event.kind) {
     case "started":
@@ -91,9 +97,8 @@ function eventText(event: RunnerEvent, now: number): string {
     case "done":
       return `${event.result.text} (${formatShortAge(event.seconds)})`;
     case "failed": {
-      const hint = isHoldfastError(event.error) ? event.error.hint : undefined;
       const next = formatAge((now - event.next) / 1000).replace("just now", "in a moment");
-      return `${messageOf(event.error)}; trying again ${next}${hint === undefined ? "" : `\n  hint: ${hint}`}`;
+      return `${messageOf(event.error)}; trying again ${next}`;
     }
     case "stopped":
       return "stopped";
@@ -123,6 +128,7 @@ function eventMessage(event: RunnerEvent, now: number): object {
         ...common,
         code: isHoldfastError(event.error) ? event.error.code : null,
         message: messageOf(event.error),
+        hint: hintOf(event.error),
         next: timeText(event.next),
       };
     case "notice":

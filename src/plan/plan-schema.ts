@@ -58,6 +58,17 @@ const conninfo = (description: string) =>
     message: "holds a password. Put PGPASSWORD where `secrets` finds it, and leave it out here",
   });
 const duration = (description: string) => read(description, (one) => parseDuration(one, ""));
+/** In any zone: the plan's is not known yet. */
+const cron = (description: string) =>
+  text(description).superRefine((line, context) => {
+    if (line === "") return;
+    try {
+      parseSchedule(line, { timeZone: "UTC", source: JSON.stringify(line) });
+    } catch (error) {
+      if (!isHoldfastError(error)) throw error;
+      context.addIssue({ code: "custom", message: `${error.message}. ${error.hint}` });
+    }
+  });
 const size = (description: string) => read(description, (one) => parseByteSize(one, ""));
 const count = (unit: string) =>
   z
@@ -159,11 +170,11 @@ const instance = z.strictObject({
     .optional(),
   schedules: z
     .strictObject({
-      base: text("when to make base backups").optional(),
-      snapshot: text("when to make full snapshots of the filestore").optional(),
-      expire: text("when to remove what the window does not need").optional(),
-      prune: text("when to remove from repositories what no snapshot needs").optional(),
-      drill: text("when to recover into a scratch place, check and measure").optional(),
+      base: cron("when to make base backups").optional(),
+      snapshot: cron("when to make full snapshots of the filestore").optional(),
+      expire: cron("when to remove what the window does not need").optional(),
+      prune: cron("when to remove from repositories what no snapshot needs").optional(),
+      drill: cron("when to recover into a scratch place, check and measure").optional(),
     })
     .prefault({}),
   drill: z
@@ -174,7 +185,10 @@ const instance = z.strictObject({
 const document = z.strictObject({
   timeZone: z
     .string()
-    .refine(isTimeZone, "is no time zone: give a name such as Europe/Berlin, or UTC")
+    .refine(isTimeZone, {
+      error: ({ input }) =>
+        `is no time zone: ${JSON.stringify(input)}. Give a name such as Europe/Berlin, or UTC`,
+    })
     .default("UTC")
     .meta({ description: "the zone of all schedules" }),
   state: text("folder of the journal, and of what waits to be archived").optional(),
@@ -339,7 +353,8 @@ function wrongType(issue: z.core.$ZodIssueInvalidType): string {
   if (issue.input === undefined) return "is missing";
   if (issue.input === null)
     return issue.expected === "object" ? "is empty: write {} for the defaults" : "is empty";
-  const quote = issue.expected === "string" ? ": put it in quotes" : "";
+  const unit = typeof issue.input === "number" ? ', with its unit if it has one: "30d", "20s"' : "";
+  const quote = issue.expected === "string" ? `: put it in quotes${unit}` : "";
   return `is not ${wanted}${quote}`;
 }
 

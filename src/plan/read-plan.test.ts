@@ -129,15 +129,10 @@ suite("a plan that is refused", () => {
       .replace("owned: true }", "owned: yes }")
       .replace("daily: 7", "daily: 7.5");
     assert.deepEqual(problems(text), [
-      "plan.yaml:2:1: timeZone is no time zone: give a name such as Europe/Berlin, or UTC",
+      'plan.yaml:2:1: timeZone is no time zone: "Europe/Bonn". Give a name such as Europe/Berlin, or UTC',
       "plan.yaml:13:66: instances[0].repository.owned is not true or false",
       "plan.yaml:19:13: instances[0].keep.daily is not a whole number",
       "plan.yaml:20:16: instances[0].capture.intervall is not known here: did you mean `interval`?",
-    ]);
-  });
-
-  test("schedules are looked at when the rest is sound", () => {
-    assert.deepEqual(problems(FULL.replace("0 1 * * 0", "0 1 * * 7")), [
       'plan.yaml:22:7: instances[0].schedules.base: "0 1 * * 7": the day of the week "7" is outside of 0 to 6. Sunday is 0 here, as in Kubernetes.',
     ]);
   });
@@ -159,7 +154,7 @@ suite("a plan that is refused", () => {
       [0, 1].map((at) => `instances[${at}].window is no time. Write it as 30d, 7 days or 4 weeks.`),
     );
     assert.deepEqual(problems("instances: [{ name: 12 }]"), [
-      "plan.yaml:1:15: instances[0].name is not a text: put it in quotes",
+      'plan.yaml:1:15: instances[0].name is not a text: put it in quotes, with its unit if it has one: "30d", "20s"',
     ]);
   });
 

@@ -37,6 +37,7 @@ export function readPlan({ text, name, path }: PlanSource): Plan {
     throw invalid(
       name,
       faults.map((fault) => syntaxProblem(fault, lines)),
+      "Look at the indentation there and in the line above: keys of one map begin in one column, after spaces and no tabs.",
     );
   let value: unknown;
   try {
@@ -61,15 +62,16 @@ interface Problem {
   readonly text: string;
 }
 
-function invalid(name: string, problems: readonly Problem[]): HoldfastError {
+const HINT =
+  "docs/operations/plan.md explains every key; `holdfast plan check` reads a plan and does nothing else.";
+
+function invalid(name: string, problems: readonly Problem[], hint: string = HINT): HoldfastError {
   const ordered = problems.toSorted((a, b) => a.line - b.line || a.column - b.column);
   const shown = ordered.slice(0, PROBLEMS_MAX);
   const more = ordered.length - shown.length;
   const texts = shown.map(({ line, column, text }) => `${name}:${line}:${column}: ${text}`);
   if (more > 0) texts.push(`${name}: and ${more} more`);
-  return new HoldfastError("PLAN_INVALID", texts.join("\n"), {
-    hint: "docs/operations/plan.md explains every key; `holdfast plan check` reads a plan and does nothing else.",
-  });
+  return new HoldfastError("PLAN_INVALID", texts.join("\n"), { hint });
 }
 
 function syntaxProblem({ pos, message }: YAMLError, lines: LineCounter): Problem {

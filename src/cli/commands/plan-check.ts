@@ -3,7 +3,7 @@
 import { SCHEDULED_TASKS, type InstancePlan } from "../../plan/plan.ts";
 import type { CommandModule } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
-import { formatAge, formatLocalTime } from "../format.ts";
+import { formatAge } from "../format.ts";
 import { readPlanFile } from "../plan-file.ts";
 
 export const planCheckCommand: CommandModule = {
@@ -53,10 +53,21 @@ function describe(instance: InstancePlan, now: number): string[] {
       const schedule = schedules[task];
       const next = schedule?.next(now);
       if (schedule === undefined || next === undefined) return undefined;
-      return `${task}: ${schedule.text} (${schedule.timeZone}), next ${formatLocalTime(next)}, ${formatAge((now - next) / 1000)}`;
+      return `${task}: ${schedule.text}, next ${timeIn(schedule.timeZone, next)}, ${formatAge((now - next) / 1000)}`;
     }),
   ].filter((line) => typeof line === "string");
   return [name, ...(lines.length === 0 ? ["nothing is done"] : lines).map((line) => `  ${line}`)];
+}
+
+/** "Sunday 2026-11-29 01:00 Europe/Berlin": as the schedule says it, wherever this machine is. */
+function timeIn(timeZone: string, time: number): string {
+  const weekday = new Intl.DateTimeFormat("en", { timeZone, weekday: "long" }).format(time);
+  const digits = new Intl.DateTimeFormat("sv", {
+    timeZone,
+    dateStyle: "short",
+    timeStyle: "short",
+  }).format(time);
+  return `${weekday} ${digits} ${timeZone}`;
 }
 
 function message({ name, window, capture, archive, schedules }: InstancePlan, now: number): object {

@@ -92,9 +92,11 @@ async function build(
 ): Promise<BuiltInstance> {
   const own = await instanceContext(context, instance);
   context.closers.add(own.closers);
+  const access = new PlanAccess(own, instance);
+  await access.requireNames();
   return buildInstance({
     instance,
-    access: new PlanAccess(own, instance),
+    access,
     state,
     by: `holdfast ${PROGRAM_VERSION} on ${context.machine.hostname}`,
     lanes: Math.max(2, context.cores + 1),
