@@ -30,6 +30,7 @@ function place(more: Partial<Filestore> = {}): Filestore {
     hostname: "volsync",
     paths: ["/data"],
     snapshots: [{ id: "ab".repeat(32), time, end: time + 1000, files: 12, bytes: 3456 }],
+    others: [],
     captures: [],
     ...more,
   };

@@ -33,6 +33,7 @@ export const OBSTACLES: Readonly<Record<Obstacle, string>> = {
   "no-captures": "files are not captured between snapshots",
   "no-position":
     "captures were made without a database, so nobody knows to which moment they belong",
+  "snapshot-gone": "the full snapshot is gone from which the captures go on",
   "no-archive": "no archive was looked at",
   foreign: "the archive is of another cluster than the captures",
   "no-backup": "the archive has no base backup that can be restored",

@@ -7,7 +7,7 @@ import type { Catalogue } from "../barman/catalogue.ts";
 import { millisecondsOf } from "../barman/zoned-time.ts";
 import type { Id } from "../base/bytes.ts";
 import type { FullSnapshot } from "./retention.ts";
-import type { MarkedCapture } from "./watermark.ts";
+import { isWhole, type MarkedCapture } from "./watermark.ts";
 
 /** Times in milliseconds since 1970, both ends included. */
 export interface TimeStretch {
@@ -34,7 +34,7 @@ export interface JointMoments {
 }
 
 /** Between the last capture of a period and the full snapshot that ends it, this much is the daemon's own pace. */
-const PAUSE_MS = 15 * 60_000;
+export const PAUSE_MS: number = 15 * 60_000;
 
 /** What the archive reaches, by history, the newest end last. Those without times are left out. */
 export function databaseReaches({ windows, backups }: Catalogue): DatabaseReach[] {
@@ -57,11 +57,13 @@ export function capturedStretches(options: {
   readonly captures: readonly MarkedCapture[];
 }): TimeStretch[] {
   const byId = new Map(options.snapshots.map((one) => [one.id, one]));
-  const periods = Map.groupBy(options.captures, ({ mark }) => mark.since);
-  const stretches = [...periods].map(([since, captures]) => {
-    const times = captures.map(momentOf);
+  // A capture alone does not have what the snapshot had that it goes on from.
+  const captures = options.captures.filter(({ mark }) => isWhole(mark, byId));
+  const periods = Map.groupBy(captures, ({ mark }) => mark.since);
+  const stretches = [...periods].map(([since, own]) => {
+    const times = own.map(momentOf);
     const full = since === undefined ? undefined : byId.get(since);
-    // A snapshot that is gone leaves its captures alone: they begin when the first of them was made.
+    // Without any snapshot they begin when the first of them was made.
     const from = full === undefined ? Math.min(...times) : (full.end ?? full.time);
     return { from, to: Math.max(...times), begun: full?.time ?? from };
   });

@@ -22,6 +22,7 @@ import { coverageOf, type Coverage, type Moment } from "./recovery/coverage.ts";
 import { RecoveryPlace, requireReachable } from "./recovery/place.ts";
 import { chooseSettled, type SettledChoice } from "./recovery/settled.ts";
 import { StoreFolder } from "./recovery/store-folder.ts";
+import { fullSnapshotOf, type FullSnapshot } from "./retention.ts";
 import { computeWatermark, type MarkedCapture, type Watermark } from "./watermark.ts";
 
 /** Which moment is wanted: one of the database's, or the newest that database and files can return to together. */
@@ -76,12 +77,13 @@ export interface RecoveryPlan {
   readonly filestore: string | undefined;
   /** The database that was named. */
   readonly namedDatabase: string | undefined;
-  /** The one that the captures are of; undefined without captures, or with those of several databases. */
+  /** The one that the captures are of; undefined without captures, or when they are all of others than the named one. */
   readonly capturedDatabase: string | undefined;
   readonly snapshots: SnapshotSpan;
   readonly captured: SnapshotSpan;
   /** The captures of the database, for joining by position later. */
   readonly marked: readonly MarkedCapture[];
+  readonly fulls: readonly FullSnapshot[];
   readonly watermark: Watermark;
   readonly coverage: Coverage;
   /** Files and bytes of the newest full snapshot, about what is to be written; undefined when no snapshot tells. */
@@ -110,7 +112,13 @@ export async function planRecovery(options: RecoveryPlanOptions): Promise<Recove
   const capturing = captures === undefined ? [] : await list(captures);
   const { marked, capturedDatabase } = capturesOf(capturing, options.database);
   const reach = await reachOf({ archive, catalogue, signal });
-  const watermark = computeWatermark({ captures: marked, catalogue, partialReach: reach });
+  const fulls = full.map(fullSnapshotOf);
+  const watermark = computeWatermark({
+    captures: marked,
+    snapshots: new Set(full.map(({ id }) => id)),
+    catalogue,
+    partialReach: reach,
+  });
   const { timeline, ...wanted } = databaseTarget(target, watermark, options.timeline);
   const settledChoice = chooseSettled({
     catalogue,
@@ -137,11 +145,14 @@ export async function planRecovery(options: RecoveryPlanOptions): Promise<Recove
     namedDatabase: options.database,
     capturedDatabase,
     snapshots: spanOf(full),
-    captured: spanOf(capturing),
+    // Reports of drills lie there, too.
+    captured: spanOf(capturing.filter(({ snapshot }) => isCapture(snapshot))),
     marked,
+    fulls,
     watermark,
     coverage: coverageOf(momentOf(choice), {
       captures: marked,
+      snapshots: fulls,
       choice,
       systemId: choice.backup.info!.systemId,
     }),
@@ -150,7 +161,7 @@ export async function planRecovery(options: RecoveryPlanOptions): Promise<Recove
   };
 }
 
-/** Marks of captures, of one database: the named one, or the only one. */
+/** Marks of captures, of one database: the named one, or the only one. Throws USAGE when nobody says which. */
 function capturesOf(
   found: readonly FoundSnapshot[],
   named: string | undefined,
@@ -161,11 +172,22 @@ function capturesOf(
   });
   const names = new Set(all.map(({ mark }) => mark.database));
   const [only] = names.size === 1 ? names : [];
-  const database = named !== undefined && names.has(named) ? named : only;
+  if (named === undefined && names.size > 1)
+    throw new HoldfastError(
+      "USAGE",
+      `there are captures of several databases: ${[...names].toSorted().join(", ")}`,
+      { hint: "Name one with --database." },
+    );
+  // Captures of another database say nothing of the named one.
+  const database = named === undefined ? only : names.has(named) ? named : undefined;
   return {
     marked: all.filter(({ mark }) => mark.database === database),
     capturedDatabase: database,
   };
+}
+
+function isCapture({ tags }: FoundSnapshot["snapshot"]): boolean {
+  return readCaptureMark(tags) !== undefined;
 }
 
 function timeOf({ time }: { readonly time: string }): number {
@@ -227,6 +249,7 @@ function databaseTarget(
 const OBSTACLES: Readonly<Record<NonNullable<Watermark["obstacle"]>, string>> = {
   "no-captures": "nothing was captured",
   "no-position": "no capture knows a position of the database",
+  "snapshot-gone": "the full snapshot is gone from which the captures go on",
   "no-archive": "no archive was looked at",
   foreign: "the captures are of another cluster than the archive",
   "no-backup": "the archive has no base backup that can be restored",

@@ -2,6 +2,7 @@
 // are written the folder gets its final names. What is missing is in the report, by name and class; nothing is called
 // recovered that was not checked. Never writes into anything that is in use.
 
+import type { RecoveryTarget } from "../barman/recovery-target.ts";
 import type { Clock, Random } from "../base/clock.ts";
 import type { HoldfastError } from "../base/errors.ts";
 import { Progress } from "../base/progress.ts";
@@ -201,7 +202,7 @@ async function withDatabase(
     restored: recovered.restored,
     reached,
     left: recovered.state,
-    coverage: exactCoverage(plan, recovered),
+    coverage: exactCoverage(plan, recovered, database),
     references,
     files,
     records,
@@ -311,15 +312,33 @@ async function referencesOf(
 }
 
 /** What captures say of the position that the replay came to. */
-function exactCoverage(plan: RecoveryPlan, recovered: RecoveredDatabase): Coverage {
-  const { settled, database } = plan;
+function exactCoverage(
+  plan: RecoveryPlan,
+  recovered: RecoveredDatabase,
+  recoveredName: string,
+): Coverage {
+  const { settled, database, capturedDatabase } = plan;
   const { choice } = database;
+  if (capturedDatabase !== undefined && capturedDatabase !== recoveredName)
+    return { kind: "unknown", why: `the captures are of a database ${capturedDatabase}` };
   // The log may go on behind the moment, with nothing in it that was committed by then.
   const lsn = settled !== undefined && settled < recovered.lsn ? settled : recovered.lsn;
   return coverageOf(
-    { kind: "lsn", lsn },
-    { captures: plan.marked, choice, systemId: recovered.restored.control.systemId },
+    { kind: "lsn", lsn, time: timeReached(choice.target, recovered.state) },
+    {
+      captures: plan.marked,
+      snapshots: plan.fulls,
+      choice,
+      systemId: recovered.restored.control.systemId,
+    },
   );
+}
+
+/** A time that the moment is not before, in milliseconds since 1970: the wanted one, or that of the last commit. */
+function timeReached(target: RecoveryTarget, { time }: ServerState): number | undefined {
+  if (target.kind === "time") return target.micros / 1000;
+  const reached = Date.parse(time ?? "");
+  return Number.isFinite(reached) ? reached : undefined;
 }
 
 /** How long each stage takes. */

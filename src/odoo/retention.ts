@@ -3,6 +3,8 @@
 // comes on top; what this asks for stays whatever they say.
 
 import type { Id } from "../base/bytes.ts";
+import type { FoundSnapshot } from "../repository/snapshots.ts";
+import { parseTime } from "../restic/go-time.ts";
 
 /** A full snapshot of the filestore; times in milliseconds since 1970. */
 export interface FullSnapshot {
@@ -11,6 +13,19 @@ export interface FullSnapshot {
   readonly time: number;
   /** When it had ended, as far as the snapshot tells. */
   readonly end: number | undefined;
+}
+
+/** What a snapshot tells of its times. */
+export function fullSnapshotOf({ id, snapshot: { summary, time } }: FoundSnapshot): FullSnapshot {
+  return {
+    id,
+    time: timeOf(summary?.backupStart || time),
+    end: summary?.backupEnd ? timeOf(summary.backupEnd) : undefined,
+  };
+}
+
+function timeOf(text: string): number {
+  return Number(parseTime(text) / 1_000_000n);
 }
 
 /** A capture of the same filestore. */

@@ -39,6 +39,8 @@ export interface Filestore {
   readonly paths: readonly string[];
   /** Oldest first. */
   readonly snapshots: readonly SurveyedSnapshot[];
+  /** Those of other places that the captures go on from: a host that was renamed, a volume that was mounted elsewhere. */
+  readonly others: readonly SurveyedSnapshot[];
   readonly captures: readonly MarkedCapture[];
 }
 
@@ -110,16 +112,26 @@ export function arrangeFilestores(
   );
   const places = [...groups.values()].map((found): Filestore => {
     const { hostname, paths } = found.at(-1)!.snapshot;
-    return { database: undefined, hostname, paths, snapshots: found.map(surveyed), captures: [] };
+    return {
+      database: undefined,
+      hostname,
+      paths,
+      snapshots: found.map(surveyed),
+      others: [],
+      captures: [],
+    };
   });
   const arranged = new Map<Filestore, Filestore[]>();
   const homeless: Filestore[] = [];
   for (const [database, own] of Map.groupBy(captures, ({ mark }) => mark.database)) {
     const place = placeOf(database, own, places);
-    if (place === undefined)
-      homeless.push({ database, hostname: "", paths: [], snapshots: [], captures: own });
-    else
-      arranged.set(place, [...(arranged.get(place) ?? []), { ...place, database, captures: own }]);
+    const since = new Set(own.map(({ mark }) => mark.since));
+    const others = full
+      .filter(({ id }) => since.has(id) && !place?.snapshots.some((one) => one.id === id))
+      .map(surveyed);
+    const found = { database, others, captures: own };
+    if (place === undefined) homeless.push({ ...found, hostname: "", paths: [], snapshots: [] });
+    else arranged.set(place, [...(arranged.get(place) ?? []), { ...place, ...found }]);
   }
   return [...places.flatMap((place) => arranged.get(place) ?? [place]), ...homeless].toSorted(
     (a, b) => newest(b) - newest(a),
@@ -188,28 +200,34 @@ export function joinSurvey(
   };
 }
 
-function watermarkOf({ captures }: Filestore, archive: SurveyedArchive | undefined): Watermark {
+function watermarkOf(
+  { captures, snapshots, others }: Filestore,
+  archive: SurveyedArchive | undefined,
+): Watermark {
   return computeWatermark({
     captures,
+    snapshots: new Set([...snapshots, ...others].map(({ id }) => id)),
     catalogue: archive?.inventory.catalogue,
     ...(archive && { partialReach: archive.partialReach }),
   });
 }
 
 function jointOf(
-  { captures, snapshots }: Filestore,
+  { captures, snapshots, others }: Filestore,
   { point }: Watermark,
   archive: SurveyedArchive | undefined,
 ): JointMoments {
-  const isPositioned = captures.some(({ mark }) => mark.position !== undefined);
-  // Where positions are known they decide: what lies behind the watermark is not joint, whatever the clocks say.
-  const counted = !isPositioned
-    ? captures
-    : captures.filter(
-        ({ mark }) =>
-          mark.position !== undefined &&
-          point !== undefined &&
-          mark.position.time <= point.position.time,
-      );
-  return findJointMoments({ snapshots, captures: counted, reaches: archive?.reaches ?? [] });
+  // Positions decide: what lies behind the watermark, or has none, is not joint, whatever the clocks say.
+  const counted = captures.filter(
+    ({ mark }) =>
+      mark.position !== undefined &&
+      point !== undefined &&
+      mark.position.time <= point.position.time,
+  );
+  const all = [...snapshots, ...others].toSorted((a, b) => a.time - b.time);
+  return findJointMoments({
+    snapshots: all,
+    captures: counted,
+    reaches: archive?.reaches ?? [],
+  });
 }

@@ -17,7 +17,17 @@ import type { Catalogue } from "../barman/catalogue.ts";
 import { segmentStart } from "../barman/lsn.ts";
 import { chooseRecovery } from "../barman/recovery-choice.ts";
 import type { CaptureMark } from "./capture-mark.ts";
-import { computeWatermark, type MarkedCapture, type Watermark } from "./watermark.ts";
+import {
+  computeWatermark as compute,
+  type MarkedCapture,
+  type Watermark,
+  type WatermarkOptions,
+} from "./watermark.ts";
+
+/** With no full snapshots, unless a test has some. */
+const computeWatermark = (
+  options: Omit<WatermarkOptions, "snapshots"> & Partial<WatermarkOptions>,
+): Watermark => compute({ snapshots: new Set(), ...options });
 
 /** A capture whose position lies `offset` bytes into a segment. */
 function capture(segment: number, options: Partial<CaptureMark> & Place = {}): MarkedCapture {
@@ -71,6 +81,15 @@ suite("what is not there is named", () => {
     assert.deepEqual(outcome(foreign), [undefined, at(20), "foreign"]);
     const bare = read(new Archive().wal({ first: 8, last: 30, time: stored }));
     assert.equal(computeWatermark({ captures, catalogue: bare }).obstacle, "no-backup");
+  });
+
+  test("a capture without the full snapshot that it goes on from", () => {
+    const since = "ab".repeat(32);
+    const captures = [capture(19), capture(20, { since })];
+    const gone = computeWatermark({ captures, catalogue });
+    assert.deepEqual(outcome(gone), [at(19), at(20), "snapshot-gone"]);
+    const there = computeWatermark({ captures, catalogue, snapshots: new Set([since]) });
+    assert.deepEqual(outcome(there), [at(20), at(20), undefined]);
   });
 
   test("a point before the end of the first backup, and one behind the WAL", () => {

@@ -39,6 +39,8 @@ export type Obstacle =
   | "no-captures"
   /** Files were captured, and no database was asked: nobody knows to which moment they belong. */
   | "no-position"
+  /** The full snapshot is gone from which the captures go on: they hold only what came later. */
+  | "snapshot-gone"
   /** No archive was looked at. */
   | "no-archive"
   /** The archive is of another cluster than the captures. */
@@ -64,6 +66,8 @@ export interface Watermark {
 export interface WatermarkOptions {
   /** In any order. */
   readonly captures: readonly MarkedCapture[];
+  /** The full snapshots that there are: a capture is not enough without the one that it goes on from. */
+  readonly snapshots: ReadonlySet<Id>;
   /** Undefined when no archive is known. */
   readonly catalogue: Catalogue | undefined;
   /** Up to where partial segments really reach, by their paths: their names do not tell. */
@@ -72,21 +76,34 @@ export interface WatermarkOptions {
 
 /** Computes the watermark of one database's captures. */
 export function computeWatermark(options: WatermarkOptions): Watermark {
-  const { captures, catalogue } = options;
+  const { captures, catalogue, snapshots } = options;
   if (captures.length === 0) return nothing("no-captures");
   const points = captures
     .flatMap((capture) => pointOf(capture, catalogue))
     .toSorted((a, b) => comparePoints(b, a));
+  const whole = new Set(
+    captures.filter(({ mark }) => isWhole(mark, snapshots)).map(({ id }) => id),
+  );
   const [newest] = points;
   if (newest === undefined) return nothing("no-position");
   if (catalogue === undefined) return { point: undefined, newest, obstacle: "no-archive" };
   let obstacle: Obstacle | undefined;
   for (const point of points) {
-    const found = obstacleOf(point.position, { ...options, catalogue });
+    const found = whole.has(point.capture)
+      ? obstacleOf(point.position, { ...options, catalogue })
+      : "snapshot-gone";
     if (found === undefined) return { point, newest, obstacle };
     obstacle ??= found;
   }
   return { point: undefined, newest, obstacle };
+}
+
+/** True when what a capture goes on from is there, too: without that it holds a part. */
+export function isWhole(
+  { since }: Pick<CaptureMark, "since">,
+  snapshots: { has(id: Id): boolean },
+): boolean {
+  return since === undefined || snapshots.has(since);
 }
 
 /** Negative, zero or positive as `a` is older than `b`: timelines have larger numbers than those they came out of. */
@@ -100,7 +117,7 @@ export function comparePoints(a: JointPoint, b: JointPoint): number {
 /** Why the archive cannot bring the database to that position; undefined when it can. */
 export function obstacleOf(
   position: JointPosition,
-  options: Omit<WatermarkOptions, "captures"> & { readonly catalogue: Catalogue },
+  options: Omit<WatermarkOptions, "captures" | "snapshots"> & { readonly catalogue: Catalogue },
 ): Obstacle | undefined {
   const { catalogue } = options;
   const usable = catalogue.backups.filter(({ flaws }) => flaws.length === 0);
@@ -138,7 +155,7 @@ function tryRoute(
   {
     catalogue,
     partialReach,
-  }: Omit<WatermarkOptions, "captures"> & {
+  }: Omit<WatermarkOptions, "captures" | "snapshots"> & {
     readonly catalogue: Catalogue;
   },
 ): keyof typeof RANK | undefined {

@@ -5,7 +5,7 @@
 import type { Id } from "../../base/bytes.ts";
 import { isHoldfastError } from "../../base/errors.ts";
 import { readCaptureMark } from "../../odoo/capture-mark.ts";
-import { neededForWindow, type FullSnapshot, type TimedCapture } from "../../odoo/retention.ts";
+import { fullSnapshotOf, neededForWindow, type TimedCapture } from "../../odoo/retention.ts";
 import { expire, previewExpire, requireDeletable } from "../../postgres/expire.ts";
 import { planForget, removeSnapshots } from "../../repository/forget.ts";
 import { isEmptyPolicy, type KeepPolicy } from "../../repository/keep-policy.ts";
@@ -85,7 +85,7 @@ async function expireFiles(
       : await capturesOf(captures, await captureName(instance, filestore, access), signal);
   const needs = neededForWindow({
     start: now - window.milliseconds,
-    snapshots: own.map(toFull),
+    snapshots: own.map(fullSnapshotOf),
     captures: captured,
   });
   if (!needs.isCovered && own.length > 0)
@@ -145,15 +145,6 @@ async function capturesOf(
 function sourceOf({ hostname, paths }: FoundSnapshot["snapshot"]): string {
   // Files beside the filestore come with the first answer of the database.
   return JSON.stringify([hostname, ...paths.filter((path) => !path.startsWith("/holdfast/"))]);
-}
-
-function toFull({ id, snapshot }: FoundSnapshot): FullSnapshot {
-  const { summary } = snapshot;
-  return {
-    id,
-    time: timeOf(summary?.backupStart || snapshot.time),
-    end: summary?.backupEnd ? timeOf(summary.backupEnd) : undefined,
-  };
 }
 
 function timeOf(text: string): number {
