@@ -99,7 +99,7 @@ function coverageText({ coverage, database }: RecoveryPlan, now: number): string
       return `not known: the newest captured moment is ${formatLocalTime(position.time)} (${agoText(now - position.time)}), ${what}`;
     }
     case "unknown":
-      return `not known: ${coverage.why}`;
+      return `not known: ${quoteUnprintable(coverage.why)}`;
   }
 }
 

@@ -320,7 +320,10 @@ function exactCoverage(
   const { settled, database, capturedDatabase } = plan;
   const { choice } = database;
   if (capturedDatabase !== undefined && capturedDatabase !== recoveredName)
-    return { kind: "unknown", why: `the captures are of a database ${capturedDatabase}` };
+    return {
+      kind: "unknown",
+      why: `the captures are of the database ${JSON.stringify(capturedDatabase)}`,
+    };
   // The log may go on behind the moment, with nothing in it that was committed by then.
   const lsn = settled !== undefined && settled < recovered.lsn ? settled : recovered.lsn;
   return coverageOf(
