@@ -74,6 +74,15 @@ test("JSON lines are written as Go writes them, without members that are undefin
   assert.match(record.text, /E:\{"message_type":"error"\}\n$/);
 });
 
+test("a warning that quotes a hostile name changes nothing on the terminal, and JSON stays what it was", () => {
+  const { output, record } = create();
+  output.warn("\u001b]0;owned\u0007 \u009b31m\u202e\r\nhint: none\té");
+  assert.equal(record.text, "E:\\u001b]0;owned\\u0007 \\u009b31m\\u202e\\u000d\nhint: none\té\n");
+  const json = create({ json: true });
+  json.output.jsonError({ message: "\u009b31m\u001b" });
+  assert.deepEqual(JSON.parse(json.record.text.slice(2)), { message: "\u009b31m\u001b" });
+});
+
 test("names come out byte for byte", () => {
   const { output, record } = create();
   output.dataBytes("raw\xff");

@@ -12,7 +12,7 @@
 
 import { errnoOf } from "../base/errors.ts";
 import { goJson } from "../restic/json-fields.ts";
-import { truncate } from "./terminal-text.ts";
+import { harmless, truncate } from "./terminal-text.ts";
 
 /** A stream to write to, such as process.stdout. */
 export interface OutputStream {
@@ -143,11 +143,11 @@ export class Output {
     this.warn(jsonLine(message));
   }
 
-  /** A warning or an error, on stderr. */
+  /** A warning or an error, on stderr. It may quote names from anywhere: nothing in it moves a cursor or changes a colour. */
   warn(text: string): void {
     this.flush();
     this.#eraseStatus();
-    this.#stderr.write(`${text}\n`);
+    this.#stderr.write(`${harmless(text)}\n`);
     this.#drawStatus();
   }
 

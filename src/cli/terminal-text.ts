@@ -45,6 +45,19 @@ export function quoteUnprintable(text: string): string {
   return text;
 }
 
+// What a terminal obeys, but for the ends of lines and tabs: control characters, and those that turn the direction of text.
+const OBEYED =
+  // oxlint-disable-next-line no-control-regex
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/** A message of several lines with what a terminal would obey written out, as "\u001b". In JSON it means the same. */
+export function harmless(text: string): string {
+  return text.replaceAll(
+    OBEYED,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 /** A byte-string path to show to a person. */
 export function pathText(path: string): string {
   return isUtf8(path) ? quoteUnprintable(byteStringToText(path)) : quote(path);
