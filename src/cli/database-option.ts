@@ -1,9 +1,10 @@
 // From what a person typed to a connection: --dbname or HOLDFAST_DATABASE, the PG* variables and ~/.pgpass, as every program
 // of PostgreSQL takes them.
 
+import { basename } from "node:path";
 import type { Command } from "commander";
 import { HoldfastError } from "../base/errors.ts";
-import { connect } from "../postgres/connection.ts";
+import { connect, sqlStateOf } from "../postgres/connection.ts";
 import type { Connection, ConnectionSettings } from "../postgres/connection.ts";
 import { readConninfo } from "../postgres/conninfo.ts";
 import type { Context } from "./command.ts";
@@ -49,6 +50,40 @@ export async function namedDatabase(
     replication,
     warn: (text) => output.warn(text),
   });
+}
+
+/** What PostgreSQL answers when there is no database of that name. */
+const NO_DATABASE = "3D000";
+
+/**
+ * Odoo names the folder of a filestore as its database. Under another name that does not exist, or that is not Odoo's,
+ * captures would be those of a database that nobody has: throws what the server says, or ODOO_NOT_FOUND. One that does not answer may have it, and files do not wait for it.
+ */
+export async function requireDatabaseOf(
+  filestore: string,
+  settings: ConnectionSettings,
+  signal: AbortSignal,
+): Promise<void> {
+  const name = basename(filestore);
+  if (name === settings.database) return;
+  let isOdoo = true;
+  try {
+    const connection = await connect({ settings, signal });
+    const [row] = await connection.query(
+      "SELECT pg_catalog.to_regclass('public.ir_attachment') IS NOT NULL AS found",
+      { signal },
+    );
+    isOdoo = row?.["found"] === "t";
+    await connection.close();
+  } catch (error) {
+    if (sqlStateOf(error) === NO_DATABASE) throw error;
+  }
+  if (isOdoo) return;
+  throw new HoldfastError(
+    "ODOO_NOT_FOUND",
+    `the database ${JSON.stringify(settings.database)} has no table ir_attachment: it is not Odoo's`,
+    { hint: `Name the database of ${filestore}; by its folder that is ${JSON.stringify(name)}.` },
+  );
 }
 
 /** A connection to the named server, closed when the run ends. */

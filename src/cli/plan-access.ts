@@ -12,9 +12,10 @@ import type { Machine, Repository } from "../repository/repository.ts";
 import { openNamedArchive, type ArchiveFlags } from "./archive-session.ts";
 import type { Context } from "./command.ts";
 import { Closers } from "./closers.ts";
-import { namedDatabase } from "./database-option.ts";
+import { namedDatabase, requireDatabaseOf } from "./database-option.ts";
 import { readSettings, type GlobalFlags } from "./environment.ts";
 import { openCaptureWriter } from "./instance-session.ts";
+import { findRepositorySource } from "./repository-source.ts";
 import { namedLocation, openNamedRepository } from "./session.ts";
 import { PROGRAM_VERSION } from "./version.ts";
 
@@ -69,7 +70,7 @@ export class PlanAccess implements InstanceAccess {
   async requireNames(): Promise<void> {
     const { name, repository, archive } = this.#instance;
     const environment = this.#context.environment;
-    const missing: [what: string, key: string, variable: string][] = [];
+    const missing: [what: string, key: string | undefined, variable: string][] = [];
     if (archive !== undefined) {
       const { location, server } = archive;
       if (!(location || environment["HOLDFAST_ARCHIVE"]))
@@ -77,16 +78,26 @@ export class PlanAccess implements InstanceAccess {
       if (!(server || environment["HOLDFAST_ARCHIVE_SERVER"]))
         missing.push(["the archive's server", "archive.server", "HOLDFAST_ARCHIVE_SERVER"]);
     }
-    if (repository !== undefined && !(await this.#namesRepository()))
+    const isNamed = repository === undefined || (await this.#namesRepository());
+    if (!isNamed)
       missing.push(["where the repository is", "repository.location", "RESTIC_REPOSITORY"]);
+    if (repository !== undefined && isNamed && !this.#namesPassword())
+      missing.push(["the repository's password", undefined, "RESTIC_PASSWORD"]);
     if (missing.length === 0) return;
-    const keys = missing.map(([, key]) => `\`${key}\``).join(" and ");
-    const variables = missing.map(([, , variable]) => variable).join(" and ");
+    const hints = missing.map(([, key, variable]) =>
+      key === undefined ? variable : `${variable} (or write \`${key}\` into the plan)`,
+    );
     throw new HoldfastError(
       "PLAN_INVALID",
-      `${name}: nothing says ${missing.map(([what]) => what).join(" and ")}`,
-      { hint: `Write ${keys} into the plan, or ${variables} where \`secrets\` finds it.` },
+      `${name}: nothing says ${missing.map(([what]) => what).join(", nor ")}`,
+      { hint: `Where \`secrets\` finds it, put ${hints.join(", ")}.` },
     );
+  }
+
+  /** Nobody is there to be asked, and standard input is no place to ask a runner's. */
+  #namesPassword(): boolean {
+    const { flags, environment, role } = this.#context;
+    return findRepositorySource(flags, environment, role).password.kind !== "ask";
   }
 
   async #namesRepository(): Promise<boolean> {
@@ -104,9 +115,13 @@ export class PlanAccess implements InstanceAccess {
   }
 
   async captures(): Promise<{ repository: Repository; captures: Repository }> {
-    const captures = this.#instance.repository?.captures;
-    const flags = captures === undefined ? {} : { captures };
-    return await this.#once("captures", async () => await openCaptureWriter(this.#context, flags));
+    const { repository, filestore, database } = this.#instance;
+    const flags = repository?.captures === undefined ? {} : { captures: repository.captures };
+    return await this.#once("captures", async () => {
+      if (filestore !== undefined && database !== undefined)
+        await requireDatabaseOf(filestore, await this.#database(false), this.#context.signal);
+      return await openCaptureWriter(this.#context, flags);
+    });
   }
 
   async repositoryLocation(): Promise<string> {

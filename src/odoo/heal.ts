@@ -25,6 +25,7 @@ import { errnoOf, HoldfastError, messageOf } from "../base/errors.ts";
 import type { Progress } from "../base/progress.ts";
 import type { Connection } from "../postgres/connection.ts";
 import type { AttachmentRecord } from "./attachment-records.ts";
+import { nearbyHint } from "./nearby-stores.ts";
 import type { Pool, PoolAnswer, VerifiedFile } from "./pool.ts";
 import { isSha1, isStoreFolder } from "./store-name.ts";
 import { examineContent, type Condition } from "./verify/examine-file.ts";
@@ -87,7 +88,9 @@ function requireFiles(folder: string): void {
   }
   if (names.some(isStoreFolder)) return;
   throw new HoldfastError("SOURCE_EMPTY", `${folder} holds no file of a filestore`, {
-    hint: "If it is not mounted, mount it. To bring a whole filestore back, recover it into a new folder with --to.",
+    hint:
+      nearbyHint(folder) ??
+      "If it is not mounted, mount it. To bring a whole filestore back, recover it into a new folder with --to.",
   });
 }
 

@@ -3,10 +3,11 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, test } from "node:test";
 import assert from "node:assert/strict";
+import { skipWithoutServer, startTestServer } from "../postgres/servers.ts";
 import { CapturedStore, PASSWORD } from "./captured-store.ts";
 
 const PROGRAM = join(import.meta.dirname, "../../bin/holdfast");
@@ -55,6 +56,34 @@ test("a database that is not there: files are captured, and the status says that
   assert.equal(status, 3);
   assert.match(stdout, /capture [0-9a-f]{8} saved/);
   assert.match(stderr, /files are captured, but belong to no new moment/);
+});
+
+test("a name that is neither the folder's nor that of a database is a mistake, and nothing is captured under it", async (t) => {
+  const reason = skipWithoutServer();
+  if (reason) return t.skip(reason);
+  store = await CapturedStore.make();
+  store.write("one");
+  await using server = await startTestServer();
+  const { status, stderr } = run("-d", `host=${server.host} user=postgres dbname=mistyped`);
+  assert.equal(status, 1);
+  assert.match(stderr, /database "mistyped" does not exist/);
+  const other = run("-d", `host=${server.host} user=postgres dbname=postgres`);
+  assert.equal(other.status, 1);
+  assert.match(
+    other.stderr,
+    /"postgres" has no table ir_attachment.*\n.*by its folder that is "odoo"/,
+  );
+  assert.ok(!readdirSync(store.root).includes("main-captures"));
+  // Under the folder's own name it may just be away, and files do not wait for it.
+  assert.equal(run("-d", `host=${server.host} user=postgres dbname=odoo`).status, 3);
+});
+
+test("the folder above all filestores is none: the one that was meant is named", async () => {
+  store = await CapturedStore.make();
+  store.write("one");
+  const { status, stderr } = run("--no-database", "--filestore", dirname(store.folder));
+  assert.equal(status, 1);
+  assert.ok(stderr.includes(`Name the folder of one database: ${store.folder}.`), stderr);
 });
 
 test("options that do not go together are refused before anything is made", async () => {

@@ -225,6 +225,24 @@ instances:
         ["two", "failed", "SOURCE_MISSING"],
       ],
     );
+    const keyless = join(root, "keyless.yaml");
+    const archive = "archive: { server: odoo, receive: {} }, database: {}";
+    writeFileSync(
+      keyless,
+      `instances: [{ name: one, filestore: files, repository: {}, capture: {}, ${archive} }]`,
+    );
+    // Nothing would ever come of it: it does not begin, and nobody's standard input is read for a password.
+    const nameless = await run("run", "-f", keyless);
+    assert.equal(nameless.status, 1);
+    assert.match(
+      nameless.stderr,
+      /one: nothing says where the archive is, nor where the repository is/,
+    );
+    writeFileSync(
+      keyless,
+      `${readFileSync(keyless, "utf8").replace("{}", `{ location: ${repository} }`)}`,
+    );
+    assert.match((await run("run", "-f", keyless)).stderr, /nor the repository's password/);
     const wrong = await run("run", "-f", plan, "--once", "drill");
     assert.match(wrong.stderr, /no task "drill".*\n.*It has snapshot/s);
   } finally {

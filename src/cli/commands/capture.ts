@@ -9,7 +9,12 @@ import type { CaptureOptions } from "../../odoo/capture-events.ts";
 import { connect } from "../../postgres/connection.ts";
 import { CaptureReport } from "../capture-report.ts";
 import type { CommandModule, Context } from "../command.ts";
-import { addDatabaseOptions, namedDatabase, type DatabaseFlags } from "../database-option.ts";
+import {
+  addDatabaseOptions,
+  namedDatabase,
+  requireDatabaseOf,
+  type DatabaseFlags,
+} from "../database-option.ts";
 import { EXIT } from "../exit-status.ts";
 import { addCapturesOption, addFilestoreOption, requireFilestore } from "../instance-options.ts";
 import type { InstanceFlags } from "../instance-options.ts";
@@ -85,11 +90,7 @@ async function optionsOf(
   const folder = requireFilestore(context, flags);
   const database = flags.database ? await namedDatabase(context, flags) : undefined;
   const name = basename(folder);
-  if (database !== undefined && database.database !== name) {
-    context.output.verbose(
-      `the filestore's folder is called ${name}, and the database ${database.database}`,
-    );
-  }
+  if (database !== undefined) await requireDatabaseOf(folder, database, context.signal);
   const { repository: main, captures } = await openCaptureWriter(context, flags);
   return {
     main,

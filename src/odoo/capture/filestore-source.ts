@@ -6,6 +6,7 @@ import { statSync } from "node:fs";
 import type { BigIntStats } from "node:fs";
 import type { Clock } from "../../base/clock.ts";
 import { HoldfastError, errnoOf, messageOf } from "../../base/errors.ts";
+import { nearbyHint } from "../nearby-stores.ts";
 import { isSha1, isStoreFolder } from "../store-name.ts";
 import { FolderWatch } from "./folder-watch.ts";
 
@@ -106,7 +107,11 @@ export class FilestoreSource {
         if (isSha1(name)) onStranger(name);
       }
     }
-    if (this.#folders.length > 0 || isEmptyFine) return;
+    if (this.#folders.length > 0) return;
+    const meant = nearbyHint(this.folder);
+    if (meant !== undefined)
+      throw new HoldfastError("SOURCE_EMPTY", `${this.folder} is no filestore`, { hint: meant });
+    if (isEmptyFine) return;
     throw new HoldfastError("SOURCE_EMPTY", `${this.folder} has no files any more`, {
       hint: "Is the volume mounted? Files were there before.",
       retryable: true,

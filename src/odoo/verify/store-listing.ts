@@ -6,6 +6,7 @@ import { opendir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { throwIfCancelled } from "../../base/cancellation.ts";
 import { errnoOf, HoldfastError, messageOf } from "../../base/errors.ts";
+import { nearbyHint } from "../nearby-stores.ts";
 import { Sha1Set } from "../sha1-set.ts";
 import { isSha1, isStoreFolder } from "../store-name.ts";
 
@@ -54,6 +55,9 @@ export async function listStore(options: {
       }
     }
   }
+  const meant = files === 0 ? nearbyHint(folder) : undefined;
+  if (meant !== undefined)
+    throw new HoldfastError("ODOO_NOT_FOUND", `${folder} is no filestore`, { hint: meant });
   return { files, unreferenced, marked, strangers: { count: strangers, examples } };
 }
 

@@ -119,7 +119,7 @@ function tell(
       break;
     case "database":
       run.notice(
-        `the database did not answer, files are captured without a position: ${event.error.message}`,
+        `the database cannot be asked, files are captured without a position: ${event.error.message}`,
       );
       break;
     case "corrupt":
