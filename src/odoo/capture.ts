@@ -24,6 +24,7 @@ import { MainWatch } from "./capture/main-watch.ts";
 import { mergeCapturePacks } from "./capture/merge-packs.ts";
 import { Scrub } from "./capture/scrub.ts";
 import { CaptureSession } from "./capture/session.ts";
+import { ToldOnce } from "./capture/told-once.ts";
 import type { CaptureOptions, CaptureSummary, TickReport } from "./capture-events.ts";
 import type { JointPosition } from "./capture-mark.ts";
 
@@ -31,8 +32,6 @@ import type { JointPosition } from "./capture-mark.ts";
 const COMMIT_MS = 60_000;
 /** How long a stop may take: the commit under way is finished. */
 const GRACE_MS = 20_000;
-/** Things that are told once: so many of them. */
-const TOLD_MAX = 1000;
 
 /** Captures once, and closes everything. Throws what kept it from it. */
 export async function captureOnce(
@@ -67,7 +66,7 @@ export class Capture {
   readonly #elsewhere: Elsewhere;
   readonly #memory = new WriterMemory();
   readonly #mainWatch: MainWatch;
-  readonly #told = new Set<string>();
+  readonly #told = new ToldOnce();
   #session: CaptureSession | undefined;
   #committedAt = 0;
   #counts = { newFiles: 0, newBytes: 0 };
@@ -228,8 +227,9 @@ export class Capture {
     const stored = session.stored;
     // The position first: everything that rows refer to there is in the filestore by now, or never will be.
     const asked = await this.#database?.ask(signal);
+    let isListed = false;
     try {
-      this.#look(session);
+      isListed = this.#look(session);
       await this.#intake.run(signal);
     } catch (error) {
       // What was taken until somebody said stop is kept.
@@ -238,7 +238,9 @@ export class Capture {
       }
       throw error;
     }
-    const isJoint = asked !== undefined && (await this.#compare(session, asked, signal));
+    // What is in a folder that was not listed is seen only when all names are compared.
+    const isProof = asked !== undefined && (isListed || asked.isFull);
+    const isJoint = isProof && (await this.#compare(session, asked, signal));
     await this.#scrub.step(this.#source.folders, (sha1) => session.has(sha1), signal);
     this.#findings.update(this.#intake, this.#scrub.spoiled, (sha1) => session.has(sha1));
     if (isJoint) await this.#database!.observe(session, asked.isFull, signal);
@@ -252,6 +254,7 @@ export class Capture {
       ? await this.#commit(session, isJoint ? asked.position : undefined)
       : undefined;
     if (isJoint) this.#database!.done(asked);
+    if (!isListed) this.#database?.reset();
     return {
       capture,
       since: session.since,
@@ -303,19 +306,23 @@ export class Capture {
     }
   }
 
-  #look(session: CaptureSession): void {
-    const isEmptyFine = session.known === 0;
+  /** False when a folder could not be listed. */
+  #look(session: CaptureSession): boolean {
+    let isWhole = true;
     this.#source.look(
       {
         isKnown: (sha1) => session.has(sha1) || this.#intake.has(sha1),
         onFolder: (name, stat) => session.setFolder(name, stat),
         onCandidate: (candidate) => this.#intake.offer(candidate),
         onStranger: (path) => this.#tellStranger(path),
-        onUnreadable: (path, error) =>
-          this.#tellOnce(`the folder ${path} cannot be read: ${messageOf(error)}`),
+        onUnreadable: (path, error) => {
+          isWhole = false;
+          this.#tellOnce(`the folder ${path} cannot be read: ${messageOf(error)}`);
+        },
       },
-      isEmptyFine,
+      session.known === 0,
     );
+    return isWhole;
   }
 
   async #take(file: TakenFile): Promise<void> {
@@ -383,18 +390,11 @@ export class Capture {
     await session?.close();
   }
 
-  /** Each once: they are there at every listing. */
   #tellStranger(path: string): void {
-    if (this.#isNews(path)) this.#options.onEvent({ kind: "stranger", path });
+    if (this.#told.isNews(path)) this.#options.onEvent({ kind: "stranger", path });
   }
 
   #tellOnce(text: string): void {
-    if (this.#isNews(text)) this.#options.onEvent({ kind: "notice", text });
-  }
-
-  #isNews(text: string): boolean {
-    if (this.#told.has(text) || this.#told.size >= TOLD_MAX) return false;
-    this.#told.add(text);
-    return true;
+    if (this.#told.isNews(text)) this.#options.onEvent({ kind: "notice", text });
   }
 }

@@ -1,7 +1,8 @@
 // Captures with a database: positions, what is missing, and what happens when the server goes away.
 
 import { randomBytes } from "node:crypto";
-import { mkdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import fs, { mkdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { dirname } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import assert from "node:assert/strict";
@@ -19,6 +20,7 @@ import {
   type MissingAtSource,
 } from "../../src/odoo/capture-side-files.ts";
 import { readPosition } from "../../src/odoo/read-references.ts";
+import { storePath } from "../../src/odoo/store-name.ts";
 import { settingsOf } from "../postgres/base-backups.ts";
 import { skipWithoutServer, startTestServer, type TestServer } from "../postgres/servers.ts";
 import { fileRow, sha1Of } from "./attachment-rows.ts";
@@ -196,6 +198,46 @@ describe("captures with a database", { skip: skipWithoutServer(15) }, () => {
     assert.deepEqual(closed!.mark.position, position);
     assert.notEqual(newest!.mark.since, closed!.mark.since);
     assert.equal(newest!.mark.position, undefined);
+  });
+
+  test("a folder that cannot be listed: no position counts until all rows were compared", async () => {
+    store = await CapturedStore.make();
+    const capture = store.capture({ connect: connectTo });
+    store.write("one");
+    await sql.query(fileRow("one", { id: 1 }));
+    await sql.query(fileRow("one", { id: 90_000 }));
+    assert.ok((await capture.tick()).isJoint);
+    // An old row gets new content, in a folder that nobody may look into for a while.
+    const two = store.write("two");
+    await sql.query(`UPDATE ir_attachment SET store_fname = '${storePath(two)}' WHERE id = 1`);
+    const { lstatSync, openSync } = fs;
+    const refuse = (path: unknown): void => {
+      if (String(path).startsWith(dirname(store.path(two))))
+        throw Object.assign(new Error("EACCES: not allowed"), { code: "EACCES" });
+    };
+    const patched = { lstatSync, openSync };
+    for (const name of ["lstatSync", "openSync"] as const)
+      Object.assign(patched, {
+        [name]: (...words: unknown[]) => {
+          refuse(words[0]);
+          return Reflect.apply({ lstatSync, openSync }[name], fs, words);
+        },
+      });
+    Object.assign(fs, patched);
+    syncBuiltinESMExports();
+    try {
+      const during = await capture.tick();
+      assert.equal(during.isJoint, false);
+      const next = await capture.tick();
+      assert.deepEqual([next.isJoint, next.compared, next.corrupt], [true, "all", 1]);
+    } finally {
+      Object.assign(fs, { lstatSync, openSync });
+      syncBuiltinESMExports();
+    }
+    const after = await capture.tick();
+    await capture.close();
+    assert.deepEqual([after.isJoint, after.corrupt], [true, 0]);
+    assert.ok((await store.names()).includes(two));
   });
 
   test("a file that no listing shows is found by its path", async () => {
