@@ -273,12 +273,11 @@ describe("captures with a database", { skip: skipWithoutServer(15) }, () => {
     // It was cut off before the snapshot was made, which has it so.
     store.writeAs(sha1Of("cut off"), "cut");
     store.age(sha1Of("cut off"));
-    await store.backUp();
+    const { id } = await store.backUp();
     rmSync(store.path(sha1Of("lost")));
     await store.backUp();
     const capture = store.capture({ connect: connectTo });
     const report = await capture.tick();
-    await capture.close();
     assert.deepEqual([report.missing, report.corrupt], [0, 1]);
     const missing = await lines(MISSING_FILE);
     assert.deepEqual(
@@ -288,6 +287,12 @@ describe("captures with a database", { skip: skipWithoutServer(15) }, () => {
     const [corrupt] = await lines<CorruptAtSource>(CORRUPT_FILE);
     assert.equal(corrupt!.sha1, sha1Of("cut off"));
     assert.equal(corrupt!.stored, false);
+    // Whoever forgets that snapshot forgets the file.
+    await store.main.remove("snapshot", id);
+    capture.fullSnapshotMade();
+    const after = await capture.tick();
+    await capture.close();
+    assert.deepEqual([after.missing, after.corrupt], [1, 1]);
   });
 
   test("a table that is locked holds up no file", async () => {

@@ -33,9 +33,10 @@ export class Elsewhere {
     return this.#looked.get(sha1) === true;
   }
 
-  /** Forgets what was not found: there may be other snapshots now. */
+  /** Forgets what was found and what was not: there may be other snapshots now, and some may be gone. */
   reset(): void {
-    for (const [sha1, isFound] of this.#looked) if (!isFound) this.#looked.delete(sha1);
+    this.#looked.clear();
+    this.#due = -Infinity;
   }
 
   /** Looks for those of these names that were not looked for. Throws what the storages throw, CANCELLED. */
