@@ -154,16 +154,20 @@ function isoOrNull(time: number | undefined): string | null {
   return time === undefined ? null : new Date(time).toISOString();
 }
 
-/** Tells what was recovered. */
-export function reportRecovery(output: Output, report: RecoveryReport): void {
+/** Tells what was recovered. `takesOver`: the server may replace the original, and go on in its archive. */
+export function reportRecovery(
+  output: Output,
+  report: RecoveryReport,
+  { takesOver = true }: { readonly takesOver?: boolean } = {},
+): void {
   if (output.isJson) {
     output.json({ message_type: "summary", ...recoveryDocument(report) });
     return;
   }
-  for (const line of reportLines(report)) output.print(line);
+  for (const line of reportLines(report, takesOver)) output.print(line);
 }
 
-function reportLines(report: RecoveryReport): string[] {
+function reportLines(report: RecoveryReport, takesOver: boolean): string[] {
   const { files, references, reached, left, seconds, plan } = report;
   const last = reached.time === undefined ? "" : `, last transaction ${reached.time}`;
   const whole = hasAllFiles(files) ? "recovered" : "recovered IN PART:";
@@ -183,7 +187,7 @@ function reportLines(report: RecoveryReport): string[] {
     );
   if (report.dataDirectory !== undefined) {
     lines.push(`  report      ${quoteUnprintable(plan.place.root)}/${REPORT_NAME}`);
-    if (left.state === "open") {
+    if (left.state === "open" && takesOver) {
       const file = `${left.timeline.toString(16).toUpperCase().padStart(8, "0")}.history`;
       lines.push(
         `note: before this server archives, archive the history of its new timeline: holdfast pg wal-push ${quoteUnprintable(report.dataDirectory)}/pg_wal/${file}`,

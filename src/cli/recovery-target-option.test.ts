@@ -17,6 +17,9 @@ test("times: with a zone, without one, and to the microsecond", () => {
   const local = new Date(2026, 0, 31, 15, 4, 5).getTime() * 1000;
   assert.equal(micros("2026-01-31 15:04:05"), local);
   assert.equal(micros(" 2026-01-31 15:04:05.5 "), local + 500_000);
+  // A minute is its first second.
+  assert.equal(micros("2026-01-31 15:04"), local - 5_000_000);
+  assert.equal(micros("2026-01-31T16:04+01:00"), utc - 5_000_000);
 });
 
 test("the other targets, and the end of the archive without any", () => {

@@ -45,6 +45,7 @@ export function recoveryTarget(flags: TargetFlags): RecoveryTarget {
 export function readMoment(text: string, option: string): number {
   const full = text
     .trim()
+    .replace(/^(\d{4}-\d\d-\d\d[ T]\d\d:\d\d)(?!:|\d)/, "$1:00")
     .replace(/([+-]\d\d)$/, (offset, _, at: number) => (at > 10 ? `${offset}:00` : offset));
   const time = readZonedTime(full);
   if (time === undefined) {

@@ -123,7 +123,7 @@ async function stageInto(
     for (const path of ours) await rm(path, { recursive: true, force: true });
     throw error;
   }
-  reportRecovery(output, report);
+  reportRecovery(output, report, { takesOver: false });
   copying.report(report);
   requireAllFiles(report.files);
   return EXIT.ok;

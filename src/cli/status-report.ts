@@ -62,7 +62,9 @@ export function viewStatus(status: Status, { columns }: { readonly columns: numb
       .map((filestore) => [`${placeName(filestore)}: ${jointClause(filestore, status)}`]),
     drawStatus(status, columns),
     databaseLines(status),
-    ...status.filestores.map((filestore) => filestoreLines(filestore, status, several)),
+    ...status.filestores.map((filestore, i) =>
+      filestoreLines(filestore, status, several ? ` ${i + 1}` : ""),
+    ),
     liveLines(status),
     runLines(status),
     explanation(status),
@@ -163,9 +165,10 @@ function drawStatus({ archive, filestores, now }: Status, columns: number): stri
   const lanes: Lane[] = archive
     ? recoveryLanes(archive.inventory).map((lane) => ({ ...lane, label: `WAL ${lane.label}` }))
     : [];
-  for (const filestore of filestores.slice(0, 8)) {
+  const names = laneNames(filestores);
+  for (const [i, filestore] of filestores.slice(0, 8).entries()) {
     const { snapshots, captures, joint } = filestore;
-    const suffix = filestores.length > 1 ? ` ${placeName(filestore)}` : "";
+    const suffix = filestores.length > 1 ? ` ${names[i]}` : "";
     const times = captures.map(({ mark, time }) => mark.position?.time ?? time);
     lanes.push({
       label: `files${suffix}`,
@@ -184,6 +187,19 @@ function drawStatus({ archive, filestores, now }: Status, columns: number): stri
     ...picture,
     "  ━ any moment   ● base backup, snapshot   ◆ only that moment   × cannot be restored",
   ];
+}
+
+/** The picture has no room for places: by their databases or folders, or else by the order in which they are told below. */
+function laneNames(filestores: readonly SurveyedFilestore[]): string[] {
+  const names = filestores.map(
+    ({ database, paths }) => database ?? paths[0]?.split("/").at(-1) ?? "",
+  );
+  const isClear = new Set(names).size === names.length && names.every(isShort);
+  return names.map((name, i) => (isClear ? quoteUnprintable(name) : `${i + 1}`));
+}
+
+function isShort(name: string): boolean {
+  return name !== "" && name.length <= 16;
 }
 
 function databaseLines({ archive, now }: Status): string[] {
@@ -215,7 +231,7 @@ function databaseLines({ archive, now }: Status): string[] {
 function filestoreLines(
   filestore: SurveyedFilestore,
   { now, archive }: Status,
-  several: boolean,
+  number: string,
 ): string[] {
   const { snapshots, captures, watermark, joint, database } = filestore;
   const newest = snapshots.at(-1);
@@ -253,8 +269,8 @@ function filestoreLines(
     );
   }
   const name =
-    database === undefined || several ? placeName(filestore) : quoteUnprintable(database);
-  return [`Files: ${name}`, ...lines.map((line) => `  ${line}`)];
+    database === undefined || number !== "" ? placeName(filestore) : quoteUnprintable(database);
+  return [`Files${number}: ${name}`, ...lines.map((line) => `  ${line}`)];
 }
 
 function liveLines({ live, archive, now }: Status): string[] {

@@ -12,6 +12,7 @@ import { Copies, type StoredCopy } from "./pool/copies.ts";
 import { readMany } from "./pool/read-many.ts";
 import { isDamage, PoolSource, type OnDamage } from "./pool/source.ts";
 import { Sha1Set } from "./sha1-set.ts";
+import { EMPTY_SHA1 } from "./store-name.ts";
 
 export interface PoolOptions {
   /** Captures are looked at before snapshots, in whatever order they are given. */
@@ -280,8 +281,8 @@ export class Pool {
     }
     const found = sum.digest("hex");
     if (found !== sha1) {
-      const why = `its content has the SHA-1 ${found}`;
-      this.#options.onDamage(what, new HoldfastError("ODOO_FILE_TORN", `${what}: ${why}`));
+      const why = found === EMPTY_SHA1 ? "it is empty" : `its content has the SHA-1 ${found}`;
+      this.#options.onDamage(what, new HoldfastError("ODOO_FILE_TORN", why));
       return why;
     }
     if (isSmall) {
