@@ -5,6 +5,7 @@
 import type { Id } from "../../base/bytes.ts";
 import { isHoldfastError } from "../../base/errors.ts";
 import { readCaptureMark } from "../../odoo/capture-mark.ts";
+import { countOnlyInBackups } from "../../odoo/only-in-backups.ts";
 import { fullSnapshotOf, neededForWindow, type TimedCapture } from "../../odoo/retention.ts";
 import { expire, previewExpire, requireDeletable } from "../../postgres/expire.ts";
 import { planForget, removeSnapshots } from "../../repository/forget.ts";
@@ -79,16 +80,25 @@ async function expireFiles(
   const { repository, captures } = opened;
   const now = access.machine.clock.now();
   const own = await ownSnapshots(repository, { instance, filestore, access }, signal);
-  const captured =
-    captures === undefined
-      ? []
-      : await capturesOf(captures, await captureName(instance, filestore, access), signal);
+  const database = captures === undefined ? "" : await captureName(instance, filestore, access);
+  const found = captures === undefined ? [] : await capturesOf(captures, database, signal);
+  const captured = found.map(timed);
+  const newest = found.at(-1);
+  const alone =
+    captures === undefined || newest === undefined
+      ? 0
+      : await countOnlyInBackups(captures, newest.snapshot, { database, signal });
+  if (alone > 0)
+    notice(
+      `${alone === 1 ? "1 file is" : `${alone} files are`} good in the backups alone, so no snapshot goes: put back what is missing with holdfast recover --heal`,
+    );
   const needs = neededForWindow({
-    start: now - window.milliseconds,
+    // Any of them may have the last good copy.
+    start: alone > 0 ? -Infinity : now - window.milliseconds,
     snapshots: own.map(fullSnapshotOf),
     captures: captured,
   });
-  if (!needs.isCovered && own.length > 0)
+  if (!needs.isCovered && own.length > 0 && alone === 0)
     notice(
       `the window of ${window.text} reaches back further than the full snapshots: nothing of them goes yet`,
     );
@@ -128,18 +138,19 @@ async function captureName(
     : await access.databaseName();
 }
 
+/** Captures of that database, oldest first. */
 async function capturesOf(
   captures: Repository,
   database: string,
   signal: AbortSignal,
-): Promise<TimedCapture[]> {
+): Promise<FoundSnapshot[]> {
   const found = await listSnapshots(captures, { signal });
-  return found.flatMap(({ id, snapshot }) => {
-    const mark = readCaptureMark(snapshot.tags);
-    return mark?.database === database
-      ? [{ id, time: timeOf(snapshot.time), since: mark.since, source: sourceOf(snapshot) }]
-      : [];
-  });
+  return found.filter(({ snapshot }) => readCaptureMark(snapshot.tags)?.database === database);
+}
+
+function timed({ id, snapshot }: FoundSnapshot): TimedCapture {
+  const since = readCaptureMark(snapshot.tags)?.since;
+  return { id, time: timeOf(snapshot.time), since, source: sourceOf(snapshot) };
 }
 
 function sourceOf({ hostname, paths }: FoundSnapshot["snapshot"]): string {
