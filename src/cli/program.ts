@@ -158,7 +158,9 @@ function createProgram(print: (text: string) => void): Command {
   addGlobalOptions(program);
   return (
     program
-      .description("Backs directories up into restic repositories, and brings them back.")
+      .description(
+        "Brings Odoo's database and filestore back to the same moment, out of Barman archives and restic repositories.",
+      )
       .version(PROGRAM_VERSION, "-V, --version")
       .helpCommand("help [command]", "Explain a command")
       .showSuggestionAfterError()
