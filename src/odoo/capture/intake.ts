@@ -323,11 +323,14 @@ export class Intake {
     if (torn.ticks >= TICKS_MAX && torn.read === stamp) this.#setCorrupt(torn.held, stat);
   }
 
-  /** Undefined when it has no name any more: given up half-written, or replaced, and then the new one is looked at. */
-  #statTorn({ held }: TornFile): BigIntStats | undefined {
+  /**
+   * Undefined when it has no name any more, and was read since it changed last: given up half-written, or replaced, and then
+   * the new one is looked at.
+   */
+  #statTorn({ held, read }: TornFile): BigIntStats | undefined {
     try {
       const stat = held.stat();
-      if (stat.nlink > 0n) return stat;
+      if (stat.nlink > 0n || stampOf(stat) !== read) return stat;
     } catch {
       // As good as gone.
     }
