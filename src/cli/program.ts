@@ -39,17 +39,23 @@ interface Parsing {
   help: string;
   /** Least exit status, as the command that was typed wants it. */
   failsFrom: number | undefined;
+  /** The member of a family that was typed: "pg expire". */
+  member: string | undefined;
 }
 
 /** Runs the command that `words` name; resolves with the exit status. */
 export async function runProgram(words: readonly string[]): Promise<number> {
-  const parsing: Parsing = { help: "", failsFrom: undefined };
+  const parsing: Parsing = { help: "", failsFrom: undefined, member: undefined };
   try {
     const call = await parse(words, parsing);
     if (call !== undefined) return await runCall(call);
   } catch (error) {
     const output = createOutput({ json: words.includes("--json") });
-    return reportFailure(asUsage(error, words), output, parsing.failsFrom);
+    return reportFailure(
+      asUsage(error, parsing.member ?? verbOf(words)),
+      output,
+      parsing.failsFrom,
+    );
   }
   const { help } = parsing;
   const output = createOutput({});
@@ -118,13 +124,21 @@ async function parse(words: readonly string[], parsing: Parsing): Promise<Call |
     return undefined;
   }
   try {
-    await program.parseAsync(respell(words, loaded), { from: "user" });
+    await program.parseAsync(respell(asked(words), loaded), { from: "user" });
   } catch (error) {
     // Help and version are printed by now.
     const isAnswer = error instanceof CommanderError && /help|version/.test(error.code);
     if (!isAnswer) throw error;
   }
   return calls[0];
+}
+
+/** `help pg expire` is `pg expire --help`: commander's own help knows the family alone. */
+function asked(words: readonly string[]): readonly string[] {
+  const [help, family, member] = words;
+  return help === "help" && family !== undefined && member !== undefined
+    ? [family, member, "--help"]
+    : words;
 }
 
 interface AddTo {
@@ -148,7 +162,10 @@ async function addCommand(
     const member = command.command(name).description(summary);
     if (!words.includes(name)) continue;
     const module = await load();
-    if (parsing) parsing.failsFrom = module.failsFrom;
+    if (parsing) {
+      parsing.failsFrom = module.failsFrom;
+      parsing.member = `${command.name()} ${name}`;
+    }
     add(member, module);
   }
 }
@@ -168,7 +185,7 @@ function createProgram(print: (text: string) => void): Command {
       .configureHelp({ optionDescription: describeOption })
       // Errors are told by reportError, in one form.
       .configureOutput({ writeOut: print, writeErr: print, outputError: () => {} })
-      .addHelpText("afterAll", `\nExit statuses:\n${exitStatuses()}`)
+      .addHelpText("afterAll", ({ command }) => `\nExit statuses:\n${exitStatuses(command)}`)
   );
 }
 
@@ -178,10 +195,24 @@ function describeOption(this: Help, option: Option): string {
   return Help.prototype.optionDescription.call(this, option);
 }
 
-function exitStatuses(): string {
-  return EXIT_MEANINGS.map(([status, meaning]) => `  ${String(status).padEnd(4)} ${meaning}`).join(
-    "\n",
-  );
+/** Statuses that only one family of commands ends with; the others are not told of them. */
+const STATUSES_OF: Readonly<Record<string, readonly number[]>> = {
+  secrets: [25, 51, 128, 200, 203],
+  pg: [126, 127],
+  "": [141],
+};
+
+/** All of them for the program, and those of one command for that. */
+function exitStatuses(command: Command): string {
+  let top = command;
+  while (top.parent?.parent) top = top.parent;
+  const foreign =
+    top.parent === null
+      ? []
+      : Object.entries(STATUSES_OF).flatMap(([name, own]) => (name === top.name() ? [] : own));
+  return EXIT_MEANINGS.filter(([status]) => !foreign.includes(status))
+    .map(([status, meaning]) => `  ${String(status).padEnd(4)} ${meaning}`)
+    .join("\n");
 }
 
 /** The first word that is the name of a command. */
@@ -189,13 +220,12 @@ function verbOf(words: readonly string[]): string | undefined {
   return words.find((word) => COMMANDS.some(({ name }) => name === word));
 }
 
-/** What commander complains about, as one of our errors. */
-function asUsage(error: unknown, words: readonly string[]): unknown {
+/** What commander complains about, as one of our errors. `verb`: the command that was typed, as far as it is known. */
+function asUsage(error: unknown, verb: string | undefined): unknown {
   if (!(error instanceof CommanderError)) return error;
   // What was given too much may be a secret that was typed in the wrong place.
   const message = error.message.replace(/( but got \d+): .*/s, "$1");
   const [what = "", suggestion] = message.replace(/^error: /, "").split("\n");
-  const verb = verbOf(words);
   const see = `See \`holdfast help${verb === undefined ? "" : ` ${verb}`}\`.`;
   const guess = suggestion === undefined ? "" : `${suggestion.replace(/^\(|\)$/g, "")} `;
   return new HoldfastError("USAGE", what, { hint: guess + see });
