@@ -81,6 +81,29 @@ suite("the sentence", () => {
     assert.match(text, /watermark: 0\/1C000000 on timeline 1/);
     assert.match(text, /not yet for .*: the WAL of what was captured is not in the archive yet/);
     assert.doesNotMatch(text, /With full snapshots alone/);
+
+    // Captures that know no position promise no more than the snapshot that they go on from.
+    const { mark, ...rest } = capture(28, 0);
+    const blind = { ...rest, mark: { ...mark, position: undefined } };
+    const unknown = statusOf([place({ database: "odoo", captures: [blind] })], archive());
+    assert.deepEqual(unknown.filestores[0]!.joint.stretches, []);
+    assert.ok(
+      statusSentence(unknown).endsWith(`database and files together: ${clock(stored(20))}`),
+      statusSentence(unknown),
+    );
+  });
+
+  test("several places share the picture by short names, or else by numbers", () => {
+    const lanes = (...paths: string[]): string[] =>
+      viewStatus(
+        statusOf(
+          paths.map((path) => place({ paths: [path] })),
+          archive(),
+        ),
+        { columns: 80 },
+      ).flatMap((line) => /^ +(files \S+|both \S+)/.exec(line)?.[1] ?? []);
+    assert.deepEqual(lanes("/srv/a", "/srv/b"), ["files a", "both a", "files b", "both b"]);
+    assert.deepEqual(lanes("/x/a", "/y/a"), ["files 1", "both 1", "files 2", "both 2"]);
   });
 
   test("what was not looked at, or is not there, is told as such", () => {
