@@ -8,7 +8,8 @@ import { requireReadableArchive } from "./archive-access.ts";
 
 /** Nobody that owns what the test makes. */
 const OTHER = { uid: 64_321, gid: 64_321 };
-const SEGMENT = "000000010000000000000003.gz";
+const SEGMENT = "000000010000000000000003";
+const SERVER = { account: OTHER, segment: SEGMENT };
 
 test("an archive that the server's account cannot read is told before anything is restored", (t) => {
   const root = mkdtempSync(join(tmpdir(), "holdfast-archive-"));
@@ -16,26 +17,27 @@ test("an archive that the server's account cannot read is told before anything i
   const location = join(root, "archive/odoo");
   const folder = join(location, "wals/0000000100000000");
   mkdirSync(folder, { recursive: true });
-  const segment = join(folder, SEGMENT);
+  const segment = join(folder, `${SEGMENT}.gz`);
   writeFileSync(segment, "");
   const everything = [root, join(root, "archive"), location, join(location, "wals"), folder];
   for (const path of everything) chmodSync(path, 0o755);
   chmodSync(segment, 0o644);
-  requireReadableArchive({ location }, OTHER);
+  writeFileSync(join(folder, "000000010000000000000004.gz"), "", { mode: 0o600 });
+  requireReadableArchive({ location }, SERVER);
 
   for (const path of [...everything, segment]) {
     chmodSync(path, 0o700);
     const denies = (error: unknown): boolean =>
       isHoldfastError(error, "STORAGE_DENIED") && error.message.endsWith(`: ${path}`);
-    assert.throws(() => requireReadableArchive({ location }, OTHER), denies, path);
+    assert.throws(() => requireReadableArchive({ location }, SERVER), denies, path);
     chmodSync(path, 0o755);
   }
   // Whoever runs all of it as one user was not asked for another one.
   chmodSync(segment, 0o000);
-  requireReadableArchive({ location }, undefined);
+  requireReadableArchive({ location }, { ...SERVER, account: undefined });
 });
 
 test("an archive in a bucket has no modes, and one without WAL is told by others", () => {
-  requireReadableArchive({ location: "gs://bucket/base/odoo" }, OTHER);
-  requireReadableArchive({ location: "/there/is/nothing" }, OTHER);
+  requireReadableArchive({ location: "gs://bucket/base/odoo" }, SERVER);
+  requireReadableArchive({ location: "/there/is/nothing" }, SERVER);
 });

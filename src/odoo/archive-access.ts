@@ -2,16 +2,19 @@
 // server runs as somebody else, and fetches its WAL as that user: an archive in a folder that only root may read would fail
 // after the base backup is restored, with what PostgreSQL says about it. Looks at owners and modes; opens nothing.
 
-import { readdirSync, statSync, type Stats } from "node:fs";
+import { existsSync, readdirSync, statSync, type Stats } from "node:fs";
 import { dirname, join } from "node:path";
 import { HoldfastError } from "../base/errors.ts";
 import type { Archive } from "../postgres/archive.ts";
 import type { ServerAccount } from "../postgres/server-process.ts";
 
-/** Throws STORAGE_DENIED when the archive is a folder in which `account` cannot read the newest WAL. */
+/**
+ * Throws STORAGE_DENIED when the archive is a folder in which `account` cannot read the segment that the recovery begins with.
+ * Later ones are not looked at: whether they are needed is known when the target is reached.
+ */
 export function requireReadableArchive(
   { location }: Pick<Archive, "location">,
-  account: ServerAccount | undefined,
+  { account, segment }: { readonly account: ServerAccount | undefined; readonly segment: string },
 ): void {
   if (account === undefined || !location.startsWith("/")) return;
   const wals = join(location, "wals");
@@ -21,33 +24,19 @@ export function requireReadableArchive(
       throw denied(folder, account);
     if (folder === dirname(folder)) break;
   }
-  for (const path of newestFiles(wals)) {
+  for (const path of filesOf(wals, segment)) {
     const stats = statSync(path, { throwIfNoEntry: false });
     if (!allows(stats, stats?.isDirectory() === true ? 0o5 : 0o4, account))
       throw denied(path, account);
   }
 }
 
-/** The folder of the newest segments, and what lies in it. */
-function newestFiles(wals: string): string[] {
-  const isThere = statSync(wals, { throwIfNoEntry: false })?.isDirectory() === true;
-  const newest = (isThere ? readdirSync(wals) : [])
-    .filter((name) => /^[0-9A-F]{16}$/.test(name))
-    .toSorted()
-    .at(-1);
-  if (newest === undefined) return [];
-  const folder = join(wals, newest);
-  return [
-    folder,
-    ...readdirSync(folder)
-      .filter(isSegment)
-      .map((name) => join(folder, name)),
-  ];
-}
-
-/** Uploads that are under way have other names. */
-function isSegment(name: string): boolean {
-  return /^[0-9A-F]{24}(?:\.|$)/.test(name);
+/** The folder of a segment, and the segment in it, whatever it is compressed with. */
+function filesOf(wals: string, segment: string): string[] {
+  const folder = join(wals, segment.slice(0, 16));
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  const own = names.filter((name) => name === segment || name.startsWith(`${segment}.`));
+  return [folder, ...own.map((name) => join(folder, name))];
 }
 
 /** By the mode alone: where an access list says more, PostgreSQL will tell. What is not there is told by others. */

@@ -88,7 +88,8 @@ export interface RecoveredDatabase extends AsyncDisposable {
  */
 export async function recoverDatabase(options: RecoverDatabaseOptions): Promise<RecoveredDatabase> {
   const { plan, restoreCommand, account, progress, signal, clock, durable = true } = options;
-  requireReadableArchive(plan.archive, account);
+  const segment = plan.choice.backup.info!.beginWal;
+  if (segment !== null) requireReadableArchive(plan.archive, { account, segment });
   const begun = clock.monotonic();
   const restored = await restoreBackup({
     plan,
