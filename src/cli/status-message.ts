@@ -44,7 +44,7 @@ function archiveMessage({ archive, inventory, reaches }: SurveyedArchive): objec
 }
 
 function filestoreMessage(filestore: SurveyedFilestore, now: number): object {
-  const { database, hostname, paths, snapshots, captures, joint, watermark } = filestore;
+  const { drill, database, hostname, paths, snapshots, captures, joint, watermark } = filestore;
   const time = jointTime(filestore);
   return {
     database: database ?? null,
@@ -55,6 +55,14 @@ function filestoreMessage(filestore: SurveyedFilestore, now: number): object {
     captures: captures.length,
     newest_capture:
       captures.length === 0 ? null : timeText(Math.max(...captures.map((one) => one.time))),
+    last_drill:
+      drill === undefined
+        ? null
+        : {
+            time: timeText(drill.time),
+            verdict: drill.verdict,
+            recovery_seconds: drill.recoveryMs === undefined ? null : drill.recoveryMs / 1000,
+          },
     joint_windows: joint.stretches.map(stretchMessage),
     joint_moments: joint.moments.map((one) => ({
       time: timeText(one.time),

@@ -32,6 +32,7 @@ function place(more: Partial<Filestore> = {}): Filestore {
     snapshots: [{ id: "ab".repeat(32), time, end: time + 1000, files: 12, bytes: 3456 }],
     others: [],
     captures: [],
+    drill: undefined,
     ...more,
   };
 }
@@ -120,6 +121,38 @@ suite("the sentence", () => {
     assert.match(
       statusSentence(statusOf([early], archive())),
       /never: the archive reaches none of the snapshots$/,
+    );
+  });
+
+  test("whether anybody has tried to bring it back is told where there are captures", () => {
+    const lines = (drill: Filestore["drill"], captures: Filestore["captures"]): string => {
+      const status = statusOf([place({ drill, captures })], archive());
+      return viewStatus(status, { columns: 80 })
+        .filter((line) => line.includes("drill"))
+        .join("\n");
+    };
+    const mark = {
+      database: "odoo",
+      since: undefined,
+      position: undefined,
+      missing: 0,
+      corrupt: 0,
+    };
+    const captured = [{ id: "cd".repeat(32), time: stored(21), mark }];
+    assert.equal(lines(undefined, []), "");
+    assert.match(lines(undefined, captured), /^ {2}no drill is known/);
+    const drill = {
+      snapshot: "ef".repeat(32),
+      drill: "a",
+      time: NOW - 3 * DAY,
+      verdict: "passed" as const,
+      database: "odoo",
+      recoveryMs: 75_000,
+      rotation: undefined,
+    };
+    assert.match(
+      lines(drill, captured),
+      /^ {2}last drill: PASSED, .*3 days ago.*came back in 1 min 15 s$/,
     );
   });
 

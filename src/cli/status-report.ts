@@ -3,6 +3,7 @@
 // such.
 
 import { formatLsn } from "../barman/lsn.ts";
+import { duration } from "../odoo/drill-reports.ts";
 import type { DatabaseReach } from "../odoo/joint-moments.ts";
 import type { SurveyedArchive, SurveyedFilestore } from "../odoo/survey.ts";
 import type { LiveSurvey } from "../odoo/survey-live.ts";
@@ -268,9 +269,19 @@ function filestoreLines(
       `${point === undefined ? "no watermark" : "not yet"}${when}: ${OBSTACLES[obstacle]}`,
     );
   }
+  if (captures.length > 0) lines.push(drillText(filestore, now));
   const name =
     database === undefined || number !== "" ? placeName(filestore) : quoteUnprintable(database);
   return [`Files${number}: ${name}`, ...lines.map((line) => `  ${line}`)];
+}
+
+/** Whether anybody has tried to bring it back, and how that ended. */
+function drillText({ drill }: SurveyedFilestore, now: number): string {
+  if (drill === undefined)
+    return "no drill is known: whether all of this comes back, nobody has tried (`holdfast drill`)";
+  const { verdict, time, recoveryMs } = drill;
+  const took = recoveryMs === undefined ? "" : `, everything came back in ${duration(recoveryMs)}`;
+  return `last drill: ${verdict.toUpperCase()}, ${timeAge(time, now)}${took}`;
 }
 
 function liveLines({ live, archive, now }: Status): string[] {

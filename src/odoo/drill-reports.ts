@@ -11,7 +11,7 @@ import { objectIn } from "../base/json-object.ts";
 import { loadIndex } from "../repository/index-loader.ts";
 import { acquireLock } from "../repository/locks.ts";
 import type { Repository } from "../repository/repository.ts";
-import { listSnapshots } from "../repository/snapshots.ts";
+import { listSnapshots, type FoundSnapshot } from "../repository/snapshots.ts";
 import { parseTime, secondOf } from "../restic/go-time.ts";
 import { encodeSnapshot } from "../restic/snapshot.ts";
 import { createNode } from "../restic/tree-node.ts";
@@ -165,28 +165,30 @@ export async function listDrills(
 ): Promise<StoredDrill[]> {
   const filter = { tags: [[DRILL_TAG]] };
   const snapshots = await listSnapshots(captures, { filter, onDamage: () => {}, signal });
-  return snapshots.flatMap(({ id, snapshot }) => {
-    const values = new Map(
-      snapshot.tags.map((tag): [string, string] => {
-        const equals = tag.indexOf("=");
-        return equals < 0 ? [tag, ""] : [tag.slice(0, equals), tag.slice(equals + 1)];
-      }),
-    );
-    const verdict = verdictIn(values.get("verdict"));
-    if (verdict === undefined) return [];
-    const ms = values.get("recovery-ms") ?? "";
-    return [
-      {
-        snapshot: id,
-        drill: values.get("drill") ?? "",
-        time: secondOf(parseTime(snapshot.time)) * 1000,
-        verdict,
-        database: decoded(values.get("database")),
-        recoveryMs: /^\d{1,12}$/.test(ms) ? Number(ms) : undefined,
-        rotation: sha1In(values.get("rotation")),
-      },
-    ];
-  });
+  return snapshots.flatMap((found) => readDrill(found) ?? []);
+}
+
+/** The drill that a snapshot stands for; undefined for any other snapshot, or when somebody changed its tags. */
+export function readDrill({ id, snapshot }: FoundSnapshot): StoredDrill | undefined {
+  if (!snapshot.tags.includes(DRILL_TAG)) return undefined;
+  const values = new Map(
+    snapshot.tags.map((tag): [string, string] => {
+      const equals = tag.indexOf("=");
+      return equals < 0 ? [tag, ""] : [tag.slice(0, equals), tag.slice(equals + 1)];
+    }),
+  );
+  const verdict = verdictIn(values.get("verdict"));
+  if (verdict === undefined) return undefined;
+  const ms = values.get("recovery-ms") ?? "";
+  return {
+    snapshot: id,
+    drill: values.get("drill") ?? "",
+    time: secondOf(parseTime(snapshot.time)) * 1000,
+    verdict,
+    database: decoded(values.get("database")),
+    recoveryMs: /^\d{1,12}$/.test(ms) ? Number(ms) : undefined,
+    rotation: sha1In(values.get("rotation")),
+  };
 }
 
 /** Where the sample of the newest report in a folder ended; undefined when it read everything, or there is none. */

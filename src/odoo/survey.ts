@@ -12,6 +12,7 @@ import type { Repository } from "../repository/repository.ts";
 import { listSnapshots, type FoundSnapshot } from "../repository/snapshots.ts";
 import { parseTime } from "../restic/go-time.ts";
 import { readCaptureMark } from "./capture-mark.ts";
+import { readDrill, type StoredDrill } from "./drill-reports.ts";
 import { databaseReaches, findJointMoments } from "./joint-moments.ts";
 import type { DatabaseReach, JointMoments } from "./joint-moments.ts";
 import type { FullSnapshot } from "./retention.ts";
@@ -42,6 +43,8 @@ export interface Filestore {
   /** Those of other places that the captures go on from: a host that was renamed, a volume that was mounted elsewhere. */
   readonly others: readonly SurveyedSnapshot[];
   readonly captures: readonly MarkedCapture[];
+  /** The newest drill of the database, as far as its report was kept. */
+  readonly drill: StoredDrill | undefined;
 }
 
 export interface SurveyedFilestore extends Filestore {
@@ -95,7 +98,11 @@ export async function surveyFilestores(options: {
     const mark = readCaptureMark(snapshot.tags);
     return mark === undefined ? [] : [{ id, mark, time: timeOf(snapshot.time) }];
   });
-  return arrangeFilestores(snapshots, marked);
+  const drills = captured.flatMap((found) => readDrill(found) ?? []);
+  return arrangeFilestores(snapshots, marked).map((one) => ({
+    ...one,
+    drill: drills.findLast(({ database }) => database === one.database),
+  }));
 }
 
 /**
@@ -119,6 +126,7 @@ export function arrangeFilestores(
       snapshots: found.map(surveyed),
       others: [],
       captures: [],
+      drill: undefined,
     };
   });
   const arranged = new Map<Filestore, Filestore[]>();
@@ -129,7 +137,7 @@ export function arrangeFilestores(
     const others = full
       .filter(({ id }) => since.has(id) && !place?.snapshots.some((one) => one.id === id))
       .map(surveyed);
-    const found = { database, others, captures: own };
+    const found = { database, others, captures: own, drill: undefined };
     if (place === undefined) homeless.push({ ...found, hostname: "", paths: [], snapshots: [] });
     else arranged.set(place, [...(arranged.get(place) ?? []), { ...place, ...found }]);
   }
