@@ -218,7 +218,7 @@ describe("captures with a database", { skip: skipWithoutServer(15) }, () => {
     const patched = { lstatSync, openSync };
     for (const name of ["lstatSync", "openSync"] as const)
       Object.assign(patched, {
-        [name]: (...words: unknown[]) => {
+        [name]: (...words: unknown[]): unknown => {
           refuse(words[0]);
           return Reflect.apply({ lstatSync, openSync }[name], fs, words);
         },

@@ -18,7 +18,7 @@ function instead(storage: Storage, methods: Partial<Storage>): Storage {
   return new Proxy(storage, {
     get: (_, name: keyof Storage) => {
       const value: unknown = methods[name] ?? storage[name];
-      return typeof value === "function" ? value.bind(storage) : value;
+      return typeof value === "function" ? (value.bind(storage) as unknown) : value;
     },
   });
 }
