@@ -1,5 +1,6 @@
-// What continuous capture costs: `node scripts/run.mjs bench/capture.ts [--files N] [--ticks N] [--days N]`
+// What continuous capture costs: `node scripts/run.mjs bench/capture.ts [--files N] [--ticks N] [--days N] [--database]`
 //   quiet   CPU of a tick that finds nothing new in a filestore of 250,000 files
+//           (with --database, of a server with a row for each of them: its own work is not counted)
 //   new     bytes that are stored for 100 new files, beside their own
 //   week    a simulated week of captures every 20 seconds on storage in memory, merged daily: objects, start, memory
 // The filestore lies in a temporary folder, its full snapshot in a repository beside it.
@@ -20,13 +21,18 @@ import type { Machine, Repository } from "../src/repository/repository.ts";
 import { openLocalStorage } from "../src/storage/local.ts";
 import { openMemoryStorage } from "../src/storage/memory.ts";
 import type { Storage } from "../src/storage/storage.ts";
+import { connect, type Connection } from "../src/postgres/connection.ts";
 import { FakeClock } from "../test/fake-clock.ts";
+import { createOdooSchema } from "../test/odoo/odoo-schema.ts";
+import { settingsOf } from "../test/postgres/base-backups.ts";
+import { startTestServer, type TestServer } from "../test/postgres/servers.ts";
 
 const { values: given } = parseArgs({
   options: {
     files: { type: "string", default: "250000" },
     ticks: { type: "string", default: "20" },
     days: { type: "string", default: "7" },
+    database: { type: "boolean", default: false },
   },
 });
 const PASSWORD = "bench";
@@ -38,12 +44,21 @@ const SIZES = [900, 1600, 3400, 3400, 18_000, 57_000, 92_000];
 const root = mkdtempSync(join(tmpdir(), "holdfast-bench-capture-"));
 const folder = join(root, "filestore", "odoo");
 /** Time passes when it is told to, and the lock is refreshed by it. */
-const clock = new FakeClock(Date.now());
+const clock = new (class extends FakeClock {
+  /** Work takes its time all the same: how often all rows are compared hangs on how long that takes. */
+  override monotonic(): number {
+    return super.monotonic() + performance.now();
+  }
+})(Date.now());
 const machine: Machine = { ...thisMachine(), clock };
+/** With a row for each file that was made at the beginning. */
+let server: TestServer | undefined;
+const names: string[] = [];
 
 function write(content: Uint8Array, age: number): number {
   const sha1 = createHash("sha1").update(content).digest("hex");
   const path = join(folder, sha1.slice(0, 2), sha1);
+  if (age > 0) names.push(sha1);
   writeFileSync(path, content);
   if (age > 0) {
     const then = new Date(Date.now() - age);
@@ -72,7 +87,29 @@ function options(main: Repository, captures: Repository): CaptureOptions {
     hostname: "bench",
     programVersion: "holdfast bench",
     onEvent: () => {},
+    connect: server && (async () => await connectTo(server!)),
   };
+}
+
+async function connectTo(one: TestServer): Promise<Connection> {
+  return await connect({ settings: { ...settingsOf(one), database: "odoo" } });
+}
+
+/** A server whose rows refer to all files there are. */
+async function startDatabase(): Promise<TestServer> {
+  const started = await startTestServer({ settings: { max_wal_size: "4GB" } });
+  await started.sql("CREATE DATABASE odoo");
+  const connection = await connectTo(started);
+  await createOdooSchema(connection);
+  await connection.query("ALTER TABLE ir_attachment DISABLE TRIGGER ALL");
+  for (let at = 0; at < names.length; at += 10_000) {
+    const some = names.slice(at, at + 10_000).map((name) => `('${name}')`);
+    await connection.query(`INSERT INTO ir_attachment (name, type, store_fname, checksum, file_size)
+      SELECT 'file', 'binary', substr(h, 1, 2) || '/' || h, h, 64 FROM (VALUES ${some.join(",")}) s (h)`);
+  }
+  await connection.query("ANALYZE ir_attachment");
+  await connection.close();
+  return started;
 }
 
 async function countObjects(storage: Storage): Promise<{ objects: number; bytes: number }> {
@@ -133,9 +170,10 @@ async function quiet(main: Repository, ticks: number): Promise<void> {
     await clock.advance(EVERY_MS);
     all.push((await measured(() => capture.tick())).cpu);
   }
+  const mean = all.reduce((sum, one) => sum + one, 0) / all.length;
   all.sort((a, b) => a - b);
   console.log(
-    `quiet   CPU a tick: median ${all[all.length >> 1]!.toFixed(1)} ms, most ${all.at(-1)!.toFixed(1)} ms`,
+    `quiet   CPU a tick: mean ${mean.toFixed(1)} ms, median ${all[all.length >> 1]!.toFixed(1)} ms, most ${all.at(-1)!.toFixed(1)} ms`,
   );
   for (let round = 0; round < 5; round++) {
     await clock.advance(EVERY_MS);
@@ -185,8 +223,10 @@ async function week(main: Repository, days: number): Promise<void> {
 try {
   makeFilestore(Number(given.files));
   const main = await makeMain();
+  if (given.database) server = await startDatabase();
   await quiet(main, Number(given.ticks));
   if (Number(given.days) > 0) await week(main, Number(given.days));
 } finally {
+  await server?.stop();
   rmSync(root, { recursive: true, force: true });
 }
