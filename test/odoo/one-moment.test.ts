@@ -1,7 +1,7 @@
 // The promise itself: an Odoo at work, on a real server, is protected by the program as its owner would; then random moments
 // are recovered, each on its own. Every one has every transaction that was committed by then and none that came later, and
 // exactly the files that its rows refer to. HOLDFAST_MOMENTS says how many moments, HOLDFAST_MOMENT_FILES how many files
-// people attach, HOLDFAST_ODOO which versions of Odoo are played ("18,19,19.5").
+// people attach, HOLDFAST_ODOO_RATE how many a second, HOLDFAST_ODOO which versions of Odoo are played ("18,19,19.5").
 
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
@@ -20,7 +20,7 @@ import { position, readHistory } from "./truth.ts";
 
 const MOMENTS = Number(process.env["HOLDFAST_MOMENTS"] ?? 2);
 const FILES = Number(process.env["HOLDFAST_MOMENT_FILES"] ?? 160);
-const RATE = 50;
+const RATE = Number(process.env["HOLDFAST_ODOO_RATE"] ?? 50);
 const VERSIONS = (process.env["HOLDFAST_ODOO"] ?? "18,19").split(",") as OdooVersion[];
 const CAPTURE_EVERY = "1s";
 /** Whatever was at the source for so long must have been captured, even on a machine that is busy with other tests. */
@@ -49,6 +49,7 @@ for (const version of VERSIONS) {
         bench.holdfast(["backup", bench.filestore, "--exclude", "checklist"]),
       ]);
       const begin = await now(bench);
+      const already = odoo.counts.attached;
       await untilAttached(bench, FILES / 2);
       // A second backup and a second snapshot while people work: what recoveries begin with, and what captures follow.
       await Promise.all([
@@ -92,7 +93,10 @@ for (const version of VERSIONS) {
         brief: BRIEF_MS,
       });
       const { attached, deleted, collected } = odoo.counts;
-      context.diagnostic(`${attached} attached, ${deleted} deleted, ${collected} files collected`);
+      const rate = (attached - already) / (Number(end - begin) / 1e6);
+      context.diagnostic(
+        `${attached} attached (${rate.toFixed(1)} a second), ${deleted} deleted, ${collected} files collected`,
+      );
       context.diagnostic(
         `${MOMENTS} moments, ${files} files, none missing, wrong or extra (${excused} that Odoo itself had lost), ${(took / MOMENTS / 1000).toFixed(1)} s each`,
       );
