@@ -84,3 +84,19 @@ export function targetSettings(
       return { recovery_target_xid: String(target.xid), ...before };
   }
 }
+
+/** A target as JSON has it: times in UTC, positions as PostgreSQL prints them. */
+export function targetDocument(target: RecoveryTarget): Record<string, unknown> {
+  switch (target.kind) {
+    case "time":
+      return { kind: "time", time: new Date(target.micros / 1000).toISOString() };
+    case "lsn":
+      return { kind: "lsn", lsn: formatLsn(target.lsn) };
+    case "name":
+      return { kind: "name", name: target.name };
+    case "xid":
+      return { kind: "xid", xid: String(target.xid) };
+    default:
+      return { kind: target.kind };
+  }
+}

@@ -1,7 +1,7 @@
 // What `pg restore` says: the plan before anything is written, what was restored, and where the server came to.
 
 import { formatLsn } from "../barman/lsn.ts";
-import { describeTarget, type RecoveryTarget } from "../barman/recovery-target.ts";
+import { describeTarget, targetDocument } from "../barman/recovery-target.ts";
 import { segmentName } from "../barman/wal-name.ts";
 import { millisecondsOf } from "../barman/zoned-time.ts";
 import type { RestorePlan } from "../postgres/restore-plan.ts";
@@ -85,21 +85,6 @@ function walText(plan: RestorePlan): string {
   return (ends[0] === ends[1] ? ends[0] : `${ends[0]} to ${ends[1]}`) + partial;
 }
 
-function targetMessage(target: RecoveryTarget): object {
-  switch (target.kind) {
-    case "time":
-      return { kind: "time", time: new Date(target.micros / 1000).toISOString() };
-    case "lsn":
-      return { kind: "lsn", lsn: formatLsn(target.lsn) };
-    case "name":
-      return { kind: "name", name: target.name };
-    case "xid":
-      return { kind: "xid", xid: String(target.xid) };
-    default:
-      return { kind: target.kind };
-  }
-}
-
 function planMessage(plan: RestorePlan, restoreCommand: string): object {
   const { archive, choice, folder, tablespaces, tars, storedBytes, hasManifest, major } = plan;
   const { backup, target, timeline, path, wal, walObjects, walBytes, notes } = choice;
@@ -109,7 +94,7 @@ function planMessage(plan: RestorePlan, restoreCommand: string): object {
     message_type: "plan",
     server: archive.server,
     archive: archive.location,
-    target: targetMessage(target),
+    target: targetDocument(target),
     backup: backup.id,
     backup_end_time: new Date(millisecondsOf(info.endTime!)).toISOString(),
     backup_end_lsn: formatLsn(info.endLsn!),

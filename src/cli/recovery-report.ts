@@ -2,7 +2,7 @@
 // what is missing is named before what is there.
 
 import { formatLsn } from "../barman/lsn.ts";
-import { describeTarget } from "../barman/recovery-target.ts";
+import { describeTarget, targetDocument } from "../barman/recovery-target.ts";
 import type { AttachmentRecord } from "../odoo/attachment-records.ts";
 import { hasAllFiles, type FilesReport } from "../odoo/recover-files.ts";
 import {
@@ -12,7 +12,7 @@ import {
   type SnapshotSpan,
 } from "../odoo/recovery-plan.ts";
 import { REPORT_NAME, type RecoveryReport } from "../odoo/recovery.ts";
-import { coverageDocument, recoveryDocument, targetDocument } from "../odoo/recovery-document.ts";
+import { askedDocument, coverageDocument, recoveryDocument } from "../odoo/recovery-document.ts";
 import { formatAge, formatBytes, formatDuration, formatLocalTime } from "./format.ts";
 import type { Output } from "./output.ts";
 import { quoteUnprintable } from "./terminal-text.ts";
@@ -120,7 +120,7 @@ function planMessage(plan: RecoveryPlan): object {
   });
   return {
     message_type: "plan",
-    asked: targetDocument(asked),
+    asked: askedDocument(asked),
     target: targetDocument(choice.target),
     database: plan.namedDatabase ?? plan.capturedDatabase ?? null,
     archive: plan.archive.location,

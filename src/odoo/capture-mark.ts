@@ -46,12 +46,7 @@ export function captureTags(mark: CaptureMark): string[] {
 /** Reads a mark; undefined for the tags of a snapshot that is no capture, or whose tags somebody changed. */
 export function readCaptureMark(tags: readonly string[]): CaptureMark | undefined {
   if (!tags.includes(CAPTURE_TAG)) return undefined;
-  const values = new Map(
-    tags.map((tag) => {
-      const equals = tag.indexOf("=");
-      return equals < 0 ? [tag, ""] : [tag.slice(0, equals), tag.slice(equals + 1)];
-    }),
-  );
+  const values = tagValues(tags);
   const database = decoded(values.get("database"));
   const missing = count(values.get("missing"));
   const corrupt = count(values.get("corrupt"));
@@ -59,6 +54,16 @@ export function readCaptureMark(tags: readonly string[]): CaptureMark | undefine
   const position = positionOf(values);
   if (position === "unreadable") return undefined;
   return { database, since: values.get("since"), position, missing, corrupt };
+}
+
+/** Tags of the form NAME=VALUE; any other has the value "". */
+export function tagValues(tags: readonly string[]): ReadonlyMap<string, string> {
+  return new Map(
+    tags.map((tag): [string, string] => {
+      const equals = tag.indexOf("=");
+      return equals < 0 ? [tag, ""] : [tag.slice(0, equals), tag.slice(equals + 1)];
+    }),
+  );
 }
 
 function positionOf(values: ReadonlyMap<string, string>): JointPosition | undefined | "unreadable" {

@@ -15,6 +15,7 @@ import { listSnapshots, type FoundSnapshot } from "../repository/snapshots.ts";
 import { parseTime, secondOf } from "../restic/go-time.ts";
 import { encodeSnapshot } from "../restic/snapshot.ts";
 import { createNode } from "../restic/tree-node.ts";
+import { tagValues } from "./capture-mark.ts";
 import { CaptureWriter, WriterMemory } from "./capture/capture-writer.ts";
 import { PathTree } from "./capture/path-tree.ts";
 import {
@@ -171,12 +172,7 @@ export async function listDrills(
 /** The drill that a snapshot stands for; undefined for any other snapshot, or when somebody changed its tags. */
 export function readDrill({ id, snapshot }: FoundSnapshot): StoredDrill | undefined {
   if (!snapshot.tags.includes(DRILL_TAG)) return undefined;
-  const values = new Map(
-    snapshot.tags.map((tag): [string, string] => {
-      const equals = tag.indexOf("=");
-      return equals < 0 ? [tag, ""] : [tag.slice(0, equals), tag.slice(equals + 1)];
-    }),
-  );
+  const values = tagValues(snapshot.tags);
   const verdict = verdictIn(values.get("verdict"));
   if (verdict === undefined) return undefined;
   const ms = values.get("recovery-ms") ?? "";

@@ -1,6 +1,7 @@
 // The report of a recovery as JSON: what lies beside what was recovered, and what --json prints. Times are ISO 8601, sizes bytes.
 
 import { formatLsn } from "../barman/lsn.ts";
+import { targetDocument } from "../barman/recovery-target.ts";
 import { hasAllFiles } from "./recover-files.ts";
 import type { RecoveryPlan } from "./recovery-plan.ts";
 import type { RecoveryReport } from "./recovery.ts";
@@ -15,7 +16,7 @@ export function recoveryDocument(report: RecoveryReport): Record<string, unknown
     version: 1,
     program: report.program,
     complete: hasAllFiles(files),
-    asked: targetDocument(plan.asked),
+    asked: askedDocument(plan.asked),
     database: report.database,
     begun: iso(report.begun),
     ended: iso(report.ended),
@@ -84,19 +85,8 @@ function filesDocument({ files, records }: RecoveryReport): Record<string, unkno
 }
 
 /** A moment that was asked for. */
-export function targetDocument(target: RecoveryPlan["asked"]): Record<string, unknown> {
-  switch (target.kind) {
-    case "time":
-      return { kind: "time", time: iso(target.micros / 1000) };
-    case "lsn":
-      return { kind: "lsn", lsn: formatLsn(target.lsn) };
-    case "name":
-      return { kind: "name", name: target.name };
-    case "xid":
-      return { kind: "xid", xid: String(target.xid) };
-    default:
-      return { kind: target.kind };
-  }
+export function askedDocument(asked: RecoveryPlan["asked"]): Record<string, unknown> {
+  return asked.kind === "latest-complete" ? { kind: asked.kind } : targetDocument(asked);
 }
 
 /** What captures say of a moment. */

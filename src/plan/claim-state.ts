@@ -2,9 +2,10 @@
 // where all processes have the number 1, as in containers.
 
 import { mkdir, unlink } from "node:fs/promises";
-import { connect, createServer, type Server } from "node:net";
+import type { Server } from "node:net";
 import { join } from "node:path";
 import { errnoOf, HoldfastError, messageOf } from "../base/errors.ts";
+import { answersAt, listenAt } from "../base/listening-socket.ts";
 
 const SOCKET = "in-use";
 /** A socket's path has room for 107 bytes. */
@@ -28,12 +29,12 @@ export async function claimState(folder: string): Promise<StateClaim> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     for (let attempt = 1; ; attempt++) {
       try {
-        const server = await listen(path);
+        const server = await listenAt(path);
         return { close: async () => await closed(server) };
       } catch (error) {
         if (errnoOf(error) !== "EADDRINUSE" || attempt === ATTEMPTS) throw error;
       }
-      if (await answers(path)) {
+      if (await answersAt(path)) {
         throw new HoldfastError(
           "USAGE",
           `another \`holdfast run\` uses the state folder ${folder}`,
@@ -52,29 +53,6 @@ export async function claimState(folder: string): Promise<StateClaim> {
       cause: error,
     });
   }
-}
-
-function listen(path: string): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const server = createServer((socket) => socket.destroy());
-    server.once("error", reject);
-    server.listen(path, () => {
-      server.off("error", reject);
-      server.unref();
-      resolve(server);
-    });
-  });
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });
 }
 
 function closed(server: Server): Promise<void> {

@@ -120,7 +120,7 @@ export class CaptureSession {
     }
   }
 
-  /** The full snapshot since which captures of this session hold everything. */
+  /** The full snapshot since which the captures made here hold everything. */
   get since(): Id | undefined {
     return this.#period.since?.id;
   }

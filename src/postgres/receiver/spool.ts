@@ -12,9 +12,10 @@ import {
   unlink,
   writeFile,
 } from "node:fs/promises";
-import { connect as connectSocket, createServer, type Server } from "node:net";
+import type { Server } from "node:net";
 import { join } from "node:path";
 import { errnoOf, HoldfastError } from "../../base/errors.ts";
+import { answersAt, listenAt } from "../../base/listening-socket.ts";
 import { readWalName, segmentNumber } from "../../barman/wal-name.ts";
 import {
   createSpoolFile,
@@ -72,11 +73,11 @@ export async function claimSpool(folder: string): Promise<SpoolClaim> {
   }
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return new SpoolClaim(folder, await listen(path));
+      return new SpoolClaim(folder, await listenAt(path));
     } catch (error) {
       if (errnoOf(error) !== "EADDRINUSE" || attempt === 2) throw spoolError(error, path);
     }
-    if (await answers(path)) {
+    if (await answersAt(path)) {
       throw new HoldfastError("USAGE", `another receiver uses the spool folder ${folder}`, {
         hint: "Stop it, or give this one another --spool folder.",
       });
@@ -212,26 +213,4 @@ async function leftFiles(folder: string, segmentSize: number): Promise<LeftFile[
     found.push({ timeline: parts.timeline, segment, fileName, isComplete });
   }
   return found.toSorted((a, b) => a.segment - b.segment || a.timeline - b.timeline);
-}
-
-function listen(path: string): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const server = createServer((socket) => socket.destroy());
-    server.once("error", reject);
-    server.listen(path, () => {
-      server.unref();
-      resolve(server);
-    });
-  });
-}
-
-/** True when somebody listens at the socket. */
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connectSocket(path, () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });
 }
