@@ -115,6 +115,8 @@ const SOURCES: Readonly<Record<PeerName, readonly Source[]>> = {
   "postgres-16": [postgres("16.14.0-beta.17")],
   "postgres-17": [postgres("17.10.0-beta.17")],
   "postgres-18": [postgres("18.4.0-beta.17")],
+  etcd: [debian("sid", "etcd-server", "usr/bin/etcd")],
+  kubectl: [debian("sid", "kubectl", "usr/bin/kubectl")],
   rustic: [{ name: "crates", install: () => cargoInstall("rustic-rs", "rustic") }],
   kopia: [go("github.com/kopia/kopia", "latest")],
   borg: [{ name: "apt-get install", install: () => systemPackage("borgbackup", "borg") }],

@@ -48,6 +48,8 @@ export type PeerName =
   | "postgres-16"
   | "postgres-17"
   | "postgres-18"
+  | "etcd"
+  | "kubectl"
   | "rustic"
   | "kopia"
   | "borg";
@@ -105,6 +107,13 @@ export const PEERS: Readonly<Record<PeerName, PeerNeed>> = {
   "postgres-16": postgres(16),
   "postgres-17": postgres(17),
   "postgres-18": postgres(18),
+  etcd: { program: "etcd", versionArguments: ["--version"], from: "3.5.0", use: "interop" },
+  kubectl: {
+    program: "kubectl",
+    versionArguments: ["version", "--client"],
+    from: "1.35.0",
+    use: "interop",
+  },
   rustic: { ...benchmark, program: "rustic", from: "0.9.0" },
   kopia: { ...benchmark, program: "kopia", from: "0.17.0" },
   borg: { ...benchmark, program: "borg", from: "1.2.0" },
