@@ -40,6 +40,8 @@ export const LABEL = {
   /** On pods of movers, and on the one that keeps the log: the name of their ReplicationSource. */
   source: "volsync.backube/source",
   destination: "volsync.backube/destination",
+  /** On a mover's Job and its pods: RunPlan.id. A Job without it was made by VolSync. */
+  run: "holdfast.dev/run",
   populatorClaimFor: "volsync.backube/populator-pvc-for",
   /** Followed by the claim's UID. */
   populatorClaimPrefix: "volsync.backube/volpop-pvc-",
@@ -61,6 +63,10 @@ export const EXTERNAL = {
   pointInTime: "holdfast.dev/point-in-time",
   /** Consecutive failed attempts of the run under way. */
   failures: "holdfast.dev/failures",
+  /** UID of the Job that was counted as the last of them: none is counted twice. */
+  failedJob: "holdfast.dev/failed-job",
+  /** When the next attempt is made, if nothing is changed before. RFC 3339. */
+  retryAt: "holdfast.dev/retry-at",
   acceptShrink: "holdfast.dev/accept-shrink",
 } as const;
 
