@@ -29,7 +29,9 @@ export interface ClusterPrograms {
 
 /** Where they all are. Throws when one is missing: ask `skipWithoutCluster` first. */
 export function clusterPrograms(): ClusterPrograms {
-  const [apiServer, controllerManager] = BUILT_PROGRAMS.map((name) => join(KUBERNETES_FOLDER, name));
+  const [apiServer, controllerManager] = BUILT_PROGRAMS.map((name) =>
+    join(KUBERNETES_FOLDER, name),
+  );
   return {
     apiServer: apiServer!,
     controllerManager: controllerManager!,
