@@ -61,6 +61,8 @@ export const EXTERNAL = {
   snapshot: "holdfast.dev/snapshot",
   /** When the data of that snapshot was taken: the age of the recovery point. RFC 3339. */
   pointInTime: "holdfast.dev/point-in-time",
+  /** What the last run said in numbers (signals/run-facts.ts), as JSON. */
+  facts: "holdfast.dev/facts",
   /** Consecutive failed attempts of the run under way. */
   failures: "holdfast.dev/failures",
   /** UID of the Job that was counted as the last of them: none is counted twice. */
