@@ -22,6 +22,9 @@ export interface ListOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Cuts an object to what its readers need, as soon as it is read: thousands of whole ones would fill the memory. */
+export type Slim<T> = (object: T) => T;
+
 export interface ObjectList<T> {
   readonly items: T[];
   /** Where a watch goes on from. */
@@ -30,6 +33,8 @@ export interface ObjectList<T> {
 
 export interface WatchOptions extends ListOptions {
   readonly resourceVersion: string;
+  /** After how long the server ends it; the server's own choice when absent. */
+  readonly timeoutSeconds?: number;
 }
 
 export type WatchEvent<T> =
@@ -75,7 +80,10 @@ export interface ClusterApi {
     options?: { signal?: AbortSignal },
   ): Promise<T | undefined>;
   /** All pages of it. */
-  list<T extends KubeObject>(kind: Kind<T>, options?: ListOptions): Promise<ObjectList<T>>;
+  list<T extends KubeObject>(
+    kind: Kind<T>,
+    options?: ListOptions & { readonly slim?: Slim<T> | undefined },
+  ): Promise<ObjectList<T>>;
   /** Ends when the server ends it, which is no error; throws CLUSTER_GONE when the place is forgotten. */
   watch<T extends KubeObject>(kind: Kind<T>, options: WatchOptions): AsyncIterable<WatchEvent<T>>;
   create<T extends KubeObject>(kind: Kind<T>, object: T, options?: WriteOptions): Promise<T>;
