@@ -1,0 +1,134 @@
+// The Secret that says where a repository is and what opens it. It is looked at before a mover is made, so that what is missing
+// or cannot be served is told at once and with its name. Values stay here: only names, and a hash, leave.
+
+import { createHash } from "node:crypto";
+import { HoldfastError, isHoldfastError, messageOf } from "../../base/errors.ts";
+import { parseLocation } from "../../storage/location.ts";
+import type { Scheme } from "../../storage/location.ts";
+import type { Secret } from "../cluster/kube-object.ts";
+import { SECRET } from "../cluster/kinds.ts";
+import type { OperatorContext } from "../context.ts";
+import type { MoverOwner } from "./owner.ts";
+
+export interface MoverSecret {
+  readonly name: string;
+  /** SHA-256 of its data, hexadecimal. */
+  readonly hash: string;
+  /** Names of its keys, sorted. */
+  readonly keys: readonly string[];
+  readonly scheme: Scheme;
+  /** For `rclone:` the type of its remote, where the Secret says it. */
+  readonly remote?: string | undefined;
+}
+
+/** What a repository cannot be opened without. */
+const MANDATORY = ["RESTIC_REPOSITORY", "RESTIC_PASSWORD"] as const;
+
+/** Schemes of restic's that we do not speak ourselves, with what to use in their place. */
+const UNSUPPORTED: Readonly<Partial<Record<Scheme, string>>> = {
+  b2: "Use B2's S3 endpoint: s3:https://s3.REGION.backblazeb2.com/BUCKET with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+  azure: "Copy the repository to a storage that is served: gs:, s3:, rest:, rclone:, or a volume.",
+  swift: "Use the S3 endpoint of the object store, if it has one: s3:https://HOST/CONTAINER.",
+  sftp: "Mount the directory into the mover with moverVolumes (NFS or a claim), or serve it with rest-server.",
+};
+
+/** Types of rclone's remotes that are served without rclone, which the mover's image does not have. */
+const REMOTES = ["google cloud storage", "s3", "local", "alias"] as const;
+
+/** Reads and checks the Secret. SECRET_INVALID or BACKEND_UNSUPPORTED, with the fix; CLUSTER_* when it cannot be read. */
+export async function readMoverSecret(
+  context: Pick<OperatorContext, "api" | "signal">,
+  owner: MoverOwner,
+): Promise<MoverSecret> {
+  const { namespace } = owner.metadata;
+  const name = owner.spec.restic?.repository ?? "";
+  if (name === "") {
+    throw new HoldfastError("SECRET_INVALID", "spec.restic.repository names no Secret", {
+      hint: "Set it to the name of a Secret with RESTIC_REPOSITORY and RESTIC_PASSWORD in the same namespace.",
+    });
+  }
+  const { api, signal } = context;
+  const secret = await api.get<Secret>(SECRET, { namespace, name }, { signal });
+  if (secret === undefined) {
+    throw new HoldfastError("SECRET_INVALID", `there is no Secret ${namespace}/${name}`, {
+      hint: "Apply it in the namespace of the resource; where Flux decrypts it, look at the Kustomization that has it.",
+      retryable: true,
+    });
+  }
+  return inspectSecret(secret);
+}
+
+/** What can be said of a Secret without asking anybody. Throws as `readMoverSecret` does. */
+export function inspectSecret(secret: Secret): MoverSecret {
+  const { name } = secret.metadata;
+  const data = secret.data ?? {};
+  const text = (key: string): string => Buffer.from(data[key] ?? "", "base64").toString("utf8");
+  const missing = MANDATORY.filter((key) => text(key) === "");
+  if (missing.length > 0) {
+    const isAre = missing.length === 1 ? "is" : "are";
+    throw new HoldfastError(
+      "SECRET_INVALID",
+      `Secret ${name}: ${missing.join(" and ")} ${isAre} missing or empty`,
+      { hint: `Add ${missing.join(" and ")} to the Secret.` },
+    );
+  }
+  const keys = Object.keys(data).sort();
+  const hash = createHash("sha256");
+  for (const key of keys) hash.update(`${JSON.stringify([key, data[key]])}\n`);
+  return { name, hash: hash.digest("hex"), keys, ...checkBackend(name, text, keys) };
+}
+
+function checkBackend(
+  name: string,
+  text: (key: string) => string,
+  keys: readonly string[],
+): Pick<MoverSecret, "scheme" | "remote"> {
+  const { scheme, target } = locationOf(name, text("RESTIC_REPOSITORY"));
+  const fix = UNSUPPORTED[scheme];
+  if (fix !== undefined) {
+    throw new HoldfastError(
+      "BACKEND_UNSUPPORTED",
+      `Secret ${name}: repositories on ${scheme}: are not supported`,
+      { hint: fix },
+    );
+  }
+  if (scheme !== "rclone") return { scheme };
+  const remote = remoteType(target, text, keys);
+  if (remote === undefined || REMOTES.some((known) => known === remote)) return { scheme, remote };
+  throw new HoldfastError(
+    "BACKEND_UNSUPPORTED",
+    `Secret ${name}: rclone remotes of type ${JSON.stringify(remote.slice(0, 40))} need rclone, which movers do not have`,
+    {
+      hint: `Movers serve ${REMOTES.join(", ")} themselves; for others, run the operator with the full image.`,
+    },
+  );
+}
+
+/** The type that the Secret gives the remote; undefined where it does not say, as for one made up on the spot. */
+function remoteType(
+  target: string,
+  text: (key: string) => string,
+  keys: readonly string[],
+): string | undefined {
+  const name = /^([\w.+@ -]+)[:,]/.exec(target)?.[1];
+  if (name === undefined) return undefined;
+  const wanted = `RCLONE_CONFIG_${name.replaceAll(/[^A-Za-z0-9]/g, "_").toUpperCase()}_TYPE`;
+  const key = keys.find((each) => each.toUpperCase() === wanted);
+  return key === undefined ? undefined : text(key).trim() || undefined;
+}
+
+function locationOf(name: string, location: string): { scheme: Scheme; target: string } {
+  try {
+    return parseLocation(location.trim());
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    // What is no location may be a secret in the wrong place; the message names a scheme at most.
+    throw new HoldfastError(
+      "BACKEND_UNSUPPORTED",
+      `Secret ${name}: RESTIC_REPOSITORY: ${messageOf(error)}`,
+      {
+        hint: "Locations begin with gs:, s3:, rest:, rclone:, or are a path below /mnt that moverVolumes mounts.",
+      },
+    );
+  }
+}
