@@ -55,7 +55,7 @@ export class ResourceRecord {
   /** When the next interval will have been missed; undefined when none can be. */
   #deadline: number | undefined;
   #late = false;
-  #last: SignalledResource | undefined;
+  #last: Attempts | undefined;
 
   constructor(role: Role, resource: SignalledResource) {
     this.role = role;
@@ -69,7 +69,8 @@ export class ResourceRecord {
 
   observe(resource: SignalledResource): void {
     const before = this.#last;
-    this.#last = { ...resource, spec: { ...resource.spec } };
+    const attempts = attemptsOf(resource);
+    this.#last = attempts;
     const { spec, status } = resource;
     const external = status?.external;
     const lastSync = timeOf(status?.lastSyncTime);
@@ -83,7 +84,7 @@ export class ResourceRecord {
     const synchronizing = conditionOf(resource, "Synchronizing");
     this.problem = problem?.status === "True" ? problem.reason : undefined;
     this.phase = synchronizing?.reason;
-    if (before && hasFailedAnew(before, resource)) {
+    if (before && hasFailedAnew(before, attempts)) {
       const reason = this.problem ?? synchronizing?.reason ?? "Unknown";
       this.failures.set(reason, (this.failures.get(reason) ?? 0) + 1);
     }
@@ -136,20 +137,25 @@ export class ResourceRecord {
   }
 }
 
-/** An attempt failed: the count of them grew, or the reconcile itself was refused. */
-function hasFailedAnew(before: SignalledResource, now: SignalledResource): boolean {
-  if (failuresOf(now) > failuresOf(before)) return true;
-  const [error, earlier] = [
-    conditionOf(now, "Synchronizing"),
-    conditionOf(before, "Synchronizing"),
-  ];
-  if (error?.reason !== "Error") return false;
-  return earlier?.reason !== "Error" || earlier.message !== error.message;
+interface Attempts {
+  /** Consecutive failed ones. */
+  readonly failures: number;
+  /** Why the reconcile itself was refused. */
+  readonly error: string | undefined;
 }
 
-function failuresOf({ status }: SignalledResource): number {
-  const count = Number(status?.external?.[EXTERNAL.failures] ?? 0);
-  return Number.isFinite(count) ? count : 0;
+function attemptsOf(resource: SignalledResource): Attempts {
+  const count = Number(resource.status?.external?.[EXTERNAL.failures] ?? 0);
+  const synchronizing = conditionOf(resource, "Synchronizing");
+  return {
+    failures: Number.isFinite(count) ? count : 0,
+    error: synchronizing?.reason === "Error" ? synchronizing.message : undefined,
+  };
+}
+
+/** An attempt failed: the count of them grew, or the reconcile itself was refused. */
+function hasFailedAnew(before: Attempts, now: Attempts): boolean {
+  return now.failures > before.failures || (now.error !== undefined && now.error !== before.error);
 }
 
 function conditionOf({ status }: SignalledResource, type: string): Condition | undefined {
