@@ -69,6 +69,8 @@ export const EXTERNAL = {
   failedJob: "holdfast.dev/failed-job",
   /** When the next attempt is made, if nothing is changed before. RFC 3339. */
   retryAt: "holdfast.dev/retry-at",
+  /** Host names of the locks that stood in the way of the last attempt, joined by commas. */
+  locks: "holdfast.dev/locks",
   acceptShrink: "holdfast.dev/accept-shrink",
 } as const;
 
