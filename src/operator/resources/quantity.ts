@@ -89,10 +89,10 @@ function invalid(text: string): HoldfastError {
   );
 }
 
-/** Bytes (or whatever is counted), rounded up to whole ones as Kubernetes does. Throws RESOURCE_INVALID. */
+/** Bytes (or whatever is counted), rounded away from zero to whole ones as Kubernetes does. Throws RESOURCE_INVALID. */
 export function parseQuantity(value: string | number): bigint {
   const { nano } = exact(value);
-  return nano < 0n ? -(-nano / NANO) : ceilingOf(nano, NANO);
+  return nano < 0n ? -ceilingOf(-nano, NANO) : ceilingOf(nano, NANO);
 }
 
 /** Less than 0 when `a` is less than `b`, 0 when they are the same amount, however it is written. Throws RESOURCE_INVALID. */
