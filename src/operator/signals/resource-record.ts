@@ -30,8 +30,8 @@ export interface SignalledResource extends KubeObject {
     | undefined;
 }
 
-/** Slots of a schedule that are counted at one look: a year of one every half an hour. More were missed in any case. */
-const SLOTS_MAX = 20_000;
+/** Slots of a schedule that are counted at one look, which must not hold up the process: more were missed in any case. */
+const SLOTS_MAX = 1_000;
 
 export class ResourceRecord {
   readonly role: Role;
