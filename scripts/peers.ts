@@ -117,6 +117,8 @@ const SOURCES: Readonly<Record<PeerName, readonly Source[]>> = {
   "postgres-18": [postgres("18.4.0-beta.17")],
   etcd: [debian("sid", "etcd-server", "usr/bin/etcd")],
   kubectl: [debian("sid", "kubectl", "usr/bin/kubectl")],
+  promtool: [debian("bookworm", "prometheus", "usr/bin/promtool")],
+  lua: [debian("bookworm", "lua5.4", "usr/bin/lua5.4")],
   rustic: [{ name: "crates", install: () => cargoInstall("rustic-rs", "rustic") }],
   kopia: [go("github.com/kopia/kopia", "latest")],
   borg: [{ name: "apt-get install", install: () => systemPackage("borgbackup", "borg") }],

@@ -50,6 +50,8 @@ export type PeerName =
   | "postgres-18"
   | "etcd"
   | "kubectl"
+  | "promtool"
+  | "lua"
   | "rustic"
   | "kopia"
   | "borg";
@@ -114,6 +116,13 @@ export const PEERS: Readonly<Record<PeerName, PeerNeed>> = {
     from: "1.35.0",
     use: "interop",
   },
+  promtool: {
+    program: "promtool",
+    versionArguments: ["--version"],
+    from: "2.42.0",
+    use: "interop",
+  },
+  lua: { program: "lua5.4", versionArguments: ["-v"], from: "5.4.0", use: "interop" },
   rustic: { ...benchmark, program: "rustic", from: "0.9.0" },
   kopia: { ...benchmark, program: "kopia", from: "0.17.0" },
   borg: { ...benchmark, program: "borg", from: "1.2.0" },
