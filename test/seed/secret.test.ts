@@ -1,0 +1,154 @@
+// The guide's set-up of the secret, and its look at the repository, line by line: openssl, Terraform's output, sops with an
+// editor, restic through rclone. What the guide believes and real programs do otherwise is shown as well.
+
+import assert from "node:assert/strict";
+import { mkdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, suite, test } from "node:test";
+import { parse } from "yaml";
+import { assertSameTree } from "../faults/workbench.ts";
+import { plantTree } from "../faults/source-tree.ts";
+import { skipWithout } from "../peers.ts";
+import { BUCKET, DESK_PEERS, KMS_KEY, openDesk, SECRET_FILE, type Desk } from "./desk.ts";
+import { blockOf, commandOf, commandsOf, readGuide } from "./read-guide.ts";
+
+const guide = readGuide();
+const skip = skipWithout(...DESK_PEERS);
+let desk: Desk;
+let source: string;
+
+interface Manifest {
+  readonly stringData: Readonly<Record<string, string>>;
+}
+
+suite("the guide's secret and repository", { skip }, () => {
+  before(async () => {
+    desk = await openDesk();
+    source = join(desk.folder, "source");
+    plantTree(source, { many: 20 });
+  });
+  after(() => desk.close());
+
+  test("sops opens no plain file, whatever the guide believes; holdfast secrets edit does", async () => {
+    const edit = commandOf(guide, "Edit and encrypt the secret", "sops kubernetes/");
+    const refused = await desk.run(edit, { status: null });
+    assert.notEqual(refused.status, 0);
+    assert.match(refused.stderr, /metadata not found/);
+    assert.match(desk.read(SECRET_FILE), /RESTIC_PASSWORD: REPLACE-WITH/, "nothing was changed");
+    const plain = desk.read(SECRET_FILE);
+    const looked = await desk.run("holdfast secrets check", { status: null });
+    assert.notEqual(looked.status, 0);
+    assert.match(looked.stdout + looked.stderr, /secret-filestore-restic\.enc\.yaml/);
+    // What was plain is encrypted on saving, as the guide says of sops.
+    await desk.run(edit.replace("sops", "holdfast secrets edit"), {
+      env: { EDITOR: "sed -i s/Opaque/Opaque/;s/GENERATED/Generated/" },
+    });
+    assert.match(desk.read(SECRET_FILE), /RESTIC_PASSWORD: ENC\[AES256_GCM,/);
+    desk.write(SECRET_FILE, plain);
+  });
+
+  test("the set-up, with the file encrypted once before it", async () => {
+    await desk.run(`sops --encrypt --in-place ${SECRET_FILE}`);
+    const { text } = blockOf(guide, "Edit and encrypt the secret");
+    const { stdout } = await desk.run(`{\n${text}\n} | tee /tmp/screen`);
+    const password = /^RESTIC_PASSWORD: (.+)$/m.exec(stdout)![1]!;
+    assert.equal(Buffer.from(password, "base64").length, 32);
+    assert.match(stdout, /"client_email": "odoo-pg-backup@/);
+
+    const opened = await desk.run(`sops -d ${SECRET_FILE}`);
+    const { stringData } = parse(opened.stdout) as Manifest;
+    assert.equal(stringData["RESTIC_PASSWORD"], password);
+    assert.equal(stringData["RESTIC_REPOSITORY"], `rclone:gcs:${BUCKET}/filestore`);
+    const json = stringData["RCLONE_CONFIG_GCS_SERVICE_ACCOUNT_CREDENTIALS"]!;
+    assert.equal((JSON.parse(json) as { type: string }).type, "service_account");
+  });
+
+  test("cat shows nothing but ENC[...] for every value, and a manifest for all else", async () => {
+    const { stdout } = await desk.run(blockOf(guide, "Verify encryption").text);
+    const { stringData, ...rest } = parse(stdout) as Manifest;
+    assert.ok(Object.keys(stringData).length >= 5);
+    for (const [key, value] of Object.entries(stringData)) {
+      assert.match(value, /^ENC\[AES256_GCM,data:/, key);
+    }
+    const { kind, metadata } = rest as { kind?: string; metadata?: Record<string, string> };
+    assert.equal(kind, "Secret");
+    assert.deepEqual(metadata, { name: "odoo-filestore-restic", namespace: "business-system" });
+    await desk.run("holdfast secrets check");
+  });
+
+  test("JSON that is pasted without a block is no text, and is told apart", async () => {
+    const bare = `apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData:\n  A: {"type": "y"}\n`;
+    desk.write("bare.yaml", bare);
+    const run = await desk.run("holdfast --from-secret bare.yaml snapshots", { status: null });
+    assert.notEqual(run.status, 0);
+    assert.match(run.stderr, /\bA\b/);
+  });
+
+  test("real restic lists the snapshots once rclone is configured, and Holdfast without", async () => {
+    await desk.run(`holdfast --from-secret ${SECRET_FILE} init`);
+    await desk.run(
+      `cd ${source} && holdfast --from-secret ${desk.checkout}/${SECRET_FILE} backup --host volsync .`,
+    );
+    const list = blockOf(guide, "List snapshots in GCS");
+    assert.equal(commandsOf(list).length, 2);
+
+    const withoutRclone = await desk.run(list.text, { status: null });
+    assert.notEqual(withoutRclone.status, 0, "the guide says that rclone has to be configured");
+    writeFileSync(join(desk.folder, "rclone.conf"), await rcloneConfiguration());
+    const { stdout } = await desk.run(list.text);
+    assert.match(stdout, /^[0-9a-f]{8} +\d{4}-.* volsync /m);
+    assert.match(stdout, /1 snapshots/);
+
+    const ours = await desk.run(list.text.replace(/^restic /m, "holdfast "), {
+      // The configuration that the desk wrote for rclone has the bucket's own address for tokens.
+      env: { HOLDFAST_GS_ALLOW_CREDENTIALS: "token-uri" },
+    });
+    assert.equal(rows(ours.stdout), rows(stdout));
+    const short = await desk.run(`holdfast --from-secret ${SECRET_FILE} snapshots`, {
+      env: { RCLONE_CONFIG: "/dev/null" },
+    });
+    assert.equal(rows(short.stdout), rows(stdout));
+  });
+
+  test("every object is under the customer's key", () => {
+    const stored = desk.google.buckets.get(BUCKET)!.all(false);
+    assert.ok(stored.length > 3);
+    for (const { kmsKeyName } of stored) assert.equal(kmsKeyName, `${KMS_KEY}/cryptoKeyVersions/1`);
+  });
+
+  test("from git, the key and the bucket alone: the tree is back on an empty machine", async () => {
+    const target = join(desk.folder, "elsewhere");
+    mkdirSync(target);
+    const env = { RCLONE_CONFIG: "/dev/null", RESTIC_CACHE_DIR: join(desk.folder, "cold") };
+    const words = `--from-secret ${SECRET_FILE} restore latest --target ${target}`;
+    await desk.run(`holdfast ${words}`, { env });
+    assertSameTree(target, source);
+  });
+
+  test("the key of the account that the guide leaves in /tmp can be read by everybody", () => {
+    const { mode } = statSync(join(desk.folder, "gcs-sa.json"));
+    assert.equal(mode & 0o004, 0o004);
+  });
+});
+
+/** rclone's remote `gcs`, from the secret: what "rclone configured with GCS" asks of the reader. */
+async function rcloneConfiguration(): Promise<string> {
+  const { stringData } = parse((await desk.run(`sops -d ${SECRET_FILE}`)).stdout) as Manifest;
+  const settings = Object.entries(stringData).flatMap(([key, value]) => {
+    const name = /^RCLONE_CONFIG_GCS_(.+)$/.exec(key)?.[1]?.toLowerCase();
+    const line = value.trim().startsWith("{") ? accountFor(value) : value;
+    return name === undefined ? [] : [`${name} = ${line}`];
+  });
+  return `[gcs]\n${settings.join("\n")}\n`;
+}
+
+/** The rows of a table of snapshots: ids and times. */
+function rows(table: string): string {
+  return (table.match(/^[0-9a-f]{8} +\S+ \S+/gm) ?? []).join("\n");
+}
+
+/** The account's key on one line; rclone always asks for a token, so it is told where the desk's Google gives them out. */
+function accountFor(json: string): string {
+  const account = JSON.parse(json) as Record<string, string>;
+  return JSON.stringify({ ...account, token_uri: `${desk.google.endpoint}/token` });
+}
