@@ -35,8 +35,14 @@ export type ProblemChange = Problem | "keep" | undefined;
 /** A run begins, or its next attempt does: its plan is pinned. */
 export function beginStatus(
   step: StatusStep,
-  { plan, problem }: { readonly plan: RunPlan; readonly problem: ProblemChange },
+  {
+    plan,
+    problem,
+    isRetry = false,
+  }: { readonly plan: RunPlan; readonly problem: ProblemChange; readonly isRetry?: boolean },
 ): SyncStatus {
+  // Another operator may have ended a run whose failures we counted.
+  const fresh = isRetry ? {} : { [EXTERNAL.failures]: undefined, [EXTERNAL.failedJob]: undefined };
   return change(step, {
     fields: { lastSyncStartTime: plan.started },
     external: {
@@ -44,6 +50,7 @@ export function beginStatus(
       [EXTERNAL.trigger]:
         plan.trigger ?? step.resource.status?.external?.[EXTERNAL.trigger] ?? "",
       [EXTERNAL.retryAt]: undefined,
+      ...fresh,
     },
     state: "SyncInProgress",
     problem,
@@ -179,8 +186,8 @@ export function idleStatus(step: StatusStep, problem: ProblemChange): SyncStatus
 function restState({ spec }: SyncResource): SynchronizingState {
   const { schedule, manual } = spec?.trigger ?? {};
   if (manual) return "WaitingForManual";
-  // What has no trigger at all never waits; VolSync shows the step before the next run.
-  return schedule ? "WaitingForSchedule" : "CleaningUp";
+  // What has no trigger at all waits only while something stands in its way.
+  return schedule ? "WaitingForSchedule" : "WaitingForManual";
 }
 
 /** The reconcile itself failed. */

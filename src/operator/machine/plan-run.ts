@@ -66,7 +66,7 @@ interface SourceFields {
 
 function sourcePlan(resource: SyncResource, now: number): Partial<RunPlan> {
   const { metadata, status } = resource;
-  const fields = (resource.spec?.["restic"] ?? {}) as SourceFields;
+  const fields = (resource.spec?.restic ?? {}) as SourceFields;
   const { hourly, daily, weekly, monthly, yearly, within, last } = fields.retain ?? {};
   const forget = { hourly, daily, weekly, monthly, yearly, within, last };
   const pruned = timeOf(status?.restic?.lastPruned) ?? timeOf(metadata.creationTimestamp) ?? now;
@@ -89,7 +89,7 @@ interface DestinationFields {
 }
 
 function restorePlan(resource: SyncResource): RestorePlan {
-  const fields = (resource.spec?.["restic"] ?? {}) as DestinationFields;
+  const fields = (resource.spec?.restic ?? {}) as DestinationFields;
   const { restoreAsOf: asOf, previous, enableFileDeletion } = fields;
   return withoutAbsent({ asOf, previous, delete: enableFileDeletion });
 }

@@ -28,14 +28,13 @@ export interface SyncStatus {
   conditions?: Condition[] | undefined;
   external?: Record<string, string> | undefined;
   restic?: { lastPruned?: string | undefined; lastUnlocked?: string | undefined } | undefined;
-  [field: string]: unknown;
 }
 
 export interface SyncResource extends KubeObject {
   readonly spec?: {
     readonly trigger?: SyncTrigger | undefined;
     readonly paused?: boolean | undefined;
-    readonly [field: string]: unknown;
+    readonly restic?: unknown;
   };
   readonly status?: SyncStatus | undefined;
 }
