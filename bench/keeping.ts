@@ -41,7 +41,8 @@ const OPERATIONS: Record<string, { on: Stock; words: readonly string[]; changes?
 type Stock = "history" | "forgotten" | "target" | "many" | "million" | "million-forgotten";
 
 const HELP = `Options:
-  --scale X           of the data set "files": 1 is 20,000 files, 2 GB         (0.1)
+  --profile NAME      data set: files, or S for an Odoo filestore              (files)
+  --scale X           of the data set: 1 is 2 GB, 20,000 files or 12,000       (0.1)
   --snapshots N       of the history                                           (50)
   --change X          share of the files that is new in each of them           (0.02)
   --many N            snapshot files for many-snapshots                        (5000)
@@ -55,6 +56,7 @@ const HELP = `Options:
 
 const { values: options } = parseArgs({
   options: {
+    profile: { type: "string", default: "files" },
     scale: { type: "string", default: "0.1" },
     snapshots: { type: "string", default: "50" },
     change: { type: "string", default: "0.02" },
@@ -118,7 +120,11 @@ const made = new Set<Stock>();
 const MAKERS: Record<Stock, () => Promise<void> | void> = {
   history: () => {
     const source = at("source");
-    generateDataSet({ out: source, profile: "files", scale: Number(options.scale) });
+    generateDataSet({
+      out: source,
+      profile: options.profile,
+      scale: Number(options.scale),
+    });
     withRestic(at("history"), "init", "--quiet");
     for (let snapshot = 0; snapshot < Number(options.snapshots); snapshot++) {
       if (snapshot > 0) changeDataSet(source, Number(options.change), `change ${snapshot}`);
@@ -196,7 +202,7 @@ try {
   for (const name of operations) await make(OPERATIONS[name]!.on);
   const names = Object.keys(TOOLS);
   const title = [
-    `files at ${options.scale}, ${options.snapshots} snapshots, ${options.runs} runs`,
+    `${options.profile} at ${options.scale}, ${options.snapshots} snapshots, ${options.runs} runs`,
     `${availableParallelism()} cores, ${cpus()[0]?.model.trim() ?? "unknown"}; load ${loadavg()[0]!.toFixed(1)}; Node ${process.versions.node}`,
     run({ argv: [restic, "version"] }).trim(),
   ];

@@ -1,5 +1,6 @@
-// Checks a whole pack in kernel memory (docs/formats/restic.md#packs): its name, its header against the index, that
-// nothing lies between the blobs, and every blob. Must never: trust one of these because another one holds.
+// Checks a whole pack in kernel memory (docs/formats/restic.md#packs): its header against the index, that nothing lies between
+// the blobs, every blob, and its name where that can still tell something (docs/decisions/check.md). Must never: pass over a
+// byte that nothing else has proved.
 
 import { hash } from "node:crypto";
 import { ID_BYTES, asBuffer, equalBytes, sha256, toHex } from "../base/bytes.ts";
@@ -81,10 +82,7 @@ export function checkPack(
   const { kernels, index } = options;
   const { at, length, id, entries } = pack;
   const bytes = kernels.bytes.subarray(at, at + length);
-  const problems: string[] = [];
-  const name = hash("sha256", bytes, "hex");
-  if (name !== toHex(id)) problems.push(`its content has the SHA-256 ${name}`);
-  problems.push(...checkHeader(options.key, bytes, index, entries));
+  const problems = checkHeader(options.key, bytes, index, entries);
 
   let end = 0;
   for (const entry of entries) {
@@ -98,7 +96,10 @@ export function checkPack(
     const of = `${damaged.length} of ${entries.length} blobs do not open`;
     problems.push(`${of}: ${damaged.slice(0, 5).join(", ")}${damaged.length > 5 ? ", …" : ""}`);
   }
-  return problems;
+  // Blobs and header that open, side by side from the first byte to the last, have proved all of it.
+  if (problems.length === 0 && end + headerBytes(bytes) === length) return problems;
+  const name = hash("sha256", bytes, "hex");
+  return name === toHex(id) ? problems : [`its content has the SHA-256 ${name}`, ...problems];
 }
 
 /** Ids of the blobs that do not open, or reach beyond `limit`; `at` is where the pack lies. */
@@ -198,11 +199,18 @@ function isHeaderOf(header: Uint8Array, index: BlobLookup, entries: Uint32Array)
   return at === view.length && at > 0;
 }
 
+/** Bytes that the header takes at the end of a pack of at least HEADER_LENGTH_BYTES, as the pack says, its length included. */
+function headerBytes(pack: Uint8Array): number {
+  const end = pack.length - HEADER_LENGTH_BYTES;
+  const view = new DataView(pack.buffer, pack.byteOffset, pack.length);
+  return view.getUint32(end, true) + HEADER_LENGTH_BYTES;
+}
+
 /** The plain header from the end of a pack, or undefined when it is damaged. */
 function openHeader(key: MasterKey, pack: Uint8Array): Uint8Array | undefined {
   const end = pack.length - HEADER_LENGTH_BYTES;
   if (end < 0) return undefined;
-  const length = new DataView(pack.buffer, pack.byteOffset, pack.length).getUint32(end, true);
+  const length = headerBytes(pack) - HEADER_LENGTH_BYTES;
   if (length > Math.min(end, HEADER_BYTES_MAX)) return undefined;
   return unseal(key, pack.subarray(end - length, end));
 }
