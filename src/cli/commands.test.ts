@@ -85,6 +85,7 @@ const OWN_PAGES: Readonly<Record<string, string>> = {
   drill: "operations/drill.md",
   staging: "operations/staging.md",
   "export-zip": "operations/export-zip.md",
+  mover: "operations/mover.md",
 };
 
 test("the manual has a section for every command and names every option in it", async () => {

@@ -175,6 +175,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/export-zip.ts")).exportZipCommand,
   },
   {
+    name: "mover",
+    summary: "Work inside a pod of the operator: back a volume up, or restore it",
+    load: async () => (await import("./commands/mover.ts")).moverCommand,
+  },
+  {
     name: "doctor",
     summary: "Look for what would keep backups from working",
     load: async () => (await import("./commands/doctor.ts")).doctorCommand,

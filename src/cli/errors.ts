@@ -46,7 +46,7 @@ export function reportError(error: unknown, output: Output, options: ReportOptio
 }
 
 /** Messages name what was given, and a key that was given in place of its file's name would be among it. */
-function withoutKeys(text: string): string {
+export function withoutKeys(text: string): string {
   return text
     .replaceAll(/AGE-SECRET-KEY-[0-9A-Z-]+/gi, "AGE-SECRET-KEY-…")
     .replaceAll(/("private_key"\s*:\s*")(?:[^"\\]|\\.)*/g, "$1…")

@@ -62,6 +62,8 @@ export interface BackupOptions {
   force: boolean;
   skipIfUnchanged: boolean;
   dryRun: boolean;
+  /** Asked once everything is read, when the outcome is known: tags to add, and whether a snapshot equal to its parent is skipped. */
+  settle?: (counts: WalkCounts, parent: Snapshot | undefined) => SettledSnapshot;
   /** Refuse a source without any entry. */
   allowEmpty: boolean;
   /** Time of the snapshot in ns since 1970; now when undefined. */
@@ -76,6 +78,11 @@ export interface BackupOptions {
   clock: Clock;
   events: BackupEvents;
   signal: AbortSignal | undefined;
+}
+
+export interface SettledSnapshot {
+  readonly tags: readonly string[];
+  readonly skipIfUnchanged: boolean;
 }
 
 export interface BackupEvents extends WalkEvents {
@@ -312,7 +319,9 @@ async function saveSnapshot(
   const { machine } = repository;
   const endedAt = machine.clock.nowNanoseconds();
   const { tree, counts } = walked;
-  const unchanged = options.skipIfUnchanged && parent?.snapshot.tree === tree;
+  const settled = options.settle?.(counts, parent?.snapshot);
+  const skips = options.skipIfUnchanged || settled?.skipIfUnchanged === true;
+  const unchanged = skips && parent?.snapshot.tree === tree;
   let snapshot: Id | undefined;
   if (!options.dryRun && !unchanged) {
     const zone = (time: bigint): string =>
@@ -329,7 +338,7 @@ async function saveSnapshot(
         uid: machine.uid,
         gid: machine.gid,
         excludes: [...options.excludes],
-        tags: [...options.tags],
+        tags: [...options.tags, ...(settled?.tags ?? [])],
         original: null,
         programVersion: options.programVersion,
         summary: {

@@ -86,4 +86,6 @@ export const TAG = {
   pointInTime: "holdfast.dev/point-in-time=",
   /** Files could not be read: it does not stand for the whole source. */
   incomplete: "incomplete",
+  /** Much smaller than the newest one without this tag, and not accepted: nothing goes while the newest one has it. */
+  shrunk: "shrunk",
 } as const;

@@ -167,7 +167,8 @@ function container(input: MoverJobInput): Container {
     resources: moverResources ?? {},
     securityContext: containerSecurity(input),
     terminationMessagePath: PLACE.terminationLog,
-    terminationMessagePolicy: "File",
+    // Who never got so far as to write a verdict leaves the end of what it printed.
+    terminationMessagePolicy: "FallbackToLogsOnError",
     ...(role === "destination" && { workingDir: PLACE.data }),
   };
 }

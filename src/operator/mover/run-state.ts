@@ -167,9 +167,14 @@ function fateOf(pod: Pod): RunProblem | undefined {
     });
   }
   if (end === undefined) return undefined;
-  return failure("MoverFailed", `mover ${name} ended with exit status ${end.exitCode}`, {
-    hint: "Look at its log.",
-  });
+  const said = end.message?.trim().split("\n").at(-1)?.slice(0, 500) ?? "";
+  return failure(
+    "MoverFailed",
+    `mover ${name} ended with exit status ${end.exitCode}${said === "" ? "" : `: ${said}`}`,
+    {
+      hint: "Look at its log.",
+    },
+  );
 }
 
 const IMAGE = ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"];

@@ -1,0 +1,154 @@
+// How a mover gets at its repository: opened within a minute or told why not, made where the storage surely holds none, and freed
+// of locks whose pods the operator proved dead.
+
+import { HoldfastError, isHoldfastError } from "../base/errors.ts";
+import { initRepository } from "../repository/init.ts";
+import { acquireLock, listLocks, removeLocks } from "../repository/locks.ts";
+import type { HeldLock } from "../repository/lock-holder.ts";
+import { openRepository } from "../repository/open.ts";
+import type { Repository } from "../repository/repository.ts";
+import { parseTime } from "../restic/go-time.ts";
+import { VARIABLE } from "../operator/mover-variables.ts";
+import { shortId } from "./format.ts";
+import type { Mover } from "./mover-run.ts";
+import { findRepositorySource, readPassword } from "./repository-source.ts";
+import { openNamedStorage } from "./session.ts";
+
+/** Within this the repository answers, or the run fails: as long as VolSync waits. */
+const OPEN_MS = 60_000;
+/** More locks than this tell no more. */
+const LOCKS_MAX = 8;
+
+/**
+ * Opens the repository; `init` makes it where there is none. WRONG_PASSWORD, REPO_NOT_FOUND, STORAGE_* and so on, each by its
+ * own name; STORAGE_UNAVAILABLE after a minute without an answer.
+ */
+export async function openForMover(
+  mover: Mover,
+  { init }: { init: boolean },
+): Promise<{ repository: Repository; created: boolean }> {
+  const { output } = mover.context;
+  output.print("== Initialize Dir =======");
+  try {
+    return { repository: await openInTime(mover), created: false };
+  } catch (error) {
+    // Only a storage that answered "there is none" is no doubt: a repository is never made beside one that cannot be reached.
+    if (!init || !isHoldfastError(error, "REPO_NOT_FOUND")) throw error;
+  }
+  await makeRepository(mover);
+  return { repository: await openInTime(mover), created: true };
+}
+
+async function openInTime({ context }: Mover): Promise<Repository> {
+  const limit = AbortSignal.timeout(OPEN_MS);
+  const signal = AbortSignal.any([context.signal, limit]);
+  try {
+    const storage = await openNamedStorage(context);
+    const { settings, machine } = context;
+    const { compression, cacheFolder } = settings;
+    const password = await passwordOf(context);
+    return await openRepository({ storage, password, machine, compression, cacheFolder, signal });
+  } catch (error) {
+    if (!limit.aborted || context.signal.aborted) throw error;
+    throw new HoldfastError(
+      "STORAGE_UNAVAILABLE",
+      `the repository did not answer within ${OPEN_MS / 1000} s`,
+      {
+        hint: "Check RESTIC_REPOSITORY, the network policy of the namespace, and whether the storage is up.",
+        retryable: true,
+        cause: error,
+      },
+    );
+  }
+}
+
+async function passwordOf({ flags, environment, secrets }: Mover["context"]): Promise<string> {
+  const { password } = findRepositorySource(flags, environment);
+  if (password.kind === "ask") {
+    throw new HoldfastError("SECRET_INVALID", "RESTIC_PASSWORD is not set", {
+      hint: "Add RESTIC_PASSWORD to the Secret.",
+    });
+  }
+  return (await readPassword(password, secrets, "")).password;
+}
+
+async function makeRepository({ context }: Mover): Promise<void> {
+  const storage = await openNamedStorage(context, true);
+  const { machine, signal, output } = context;
+  const password = await passwordOf(context);
+  const { id } = await initRepository({ storage, password, machine, signal });
+  output.print(`created restic repository ${id.slice(0, 10)} at ${storage.location}`);
+}
+
+/** Removes locks of pods that the operator names as dead, and no other. */
+export async function removeDeadLocks(mover: Mover, repository: Repository): Promise<void> {
+  const { output, signal } = mover.context;
+  const dead = new Set((mover.environment[VARIABLE.deadOwners] ?? "").split(",").filter(Boolean));
+  // Our own pod is alive, whatever was said.
+  dead.delete(repository.machine.hostname);
+  if (dead.size === 0) return;
+  for (const { id, lock } of await listLocks(repository, signal)) {
+    if (!dead.has(lock.hostname)) continue;
+    await repository.remove("lock", id, signal);
+    output.print(
+      `removed lock ${shortId(id)} of ${lock.time}: pod ${lock.hostname}, which held it, has ended`,
+    );
+  }
+}
+
+/** restic's `unlock`: stale locks go. */
+export async function unlock(mover: Mover, repository: Repository): Promise<void> {
+  const { output, signal } = mover.context;
+  const removed = await removeLocks(repository, { all: false, signal });
+  output.print(`successfully removed ${removed} locks`);
+  mover.facts.unlocked = true;
+}
+
+/** Runs `work` under a lock; who stands in the way becomes part of the verdict. */
+export async function withMoverLock<T>(
+  mover: Mover,
+  repository: Repository,
+  exclusive: boolean,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { output, signal } = mover.context;
+  const held = await seeingLocks(mover, repository, () =>
+    acquireLock(repository, {
+      exclusive,
+      retryFor: mover.lockWait,
+      onNotice: (message) => output.warn(message),
+      signal,
+    }),
+  );
+  return await releasing(held, () => work(held.signal));
+}
+
+async function releasing<T>(held: HeldLock, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } finally {
+    await held.release();
+  }
+}
+
+/** When `work` meets a lock, the verdict tells the operator whose. */
+export async function seeingLocks<T>(
+  mover: Mover,
+  repository: Repository,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isHoldfastError(error, "REPO_LOCKED")) {
+      const found = await listLocks(repository, mover.context.signal).catch(() => []);
+      mover.facts.locks = found.slice(-LOCKS_MAX).map(({ id, lock }) => ({
+        id,
+        hostname: lock.hostname,
+        exclusive: lock.exclusive,
+        time: new Date(Number(parseTime(lock.time) / 1_000_000n)).toISOString(),
+      }));
+    }
+    throw error;
+  }
+}
