@@ -203,6 +203,8 @@ export class WorkQueue {
     entry.timer = { at, stop };
     longSleep(clock, milliseconds, stop.signal).then(
       () => {
+        // Stopped or replaced in the very moment in which it was due.
+        if (entry.timer?.stop !== stop) return;
         entry.timer = undefined;
         this.#enqueue(key, entry);
       },
