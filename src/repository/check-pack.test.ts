@@ -55,3 +55,25 @@ test("packs of unusual size are read too, one at a time", async () => {
   assert.deepEqual(damaged.brokenPacks, [large.id]);
   assert.match(damaged.findings[0]!.details.join(), new RegExp(`1 of 2 .*${large.blobs[0]!.id}`));
 });
+
+test("a change of any byte of a pack is found, though its name is not computed", async () => {
+  const made = memoryRepository();
+  const content = Buffer.from("content");
+  const tree = treeOf({ file: [sha256Hex(content)] });
+  const data = await storePack(made.repository, [
+    { type: "data", plain: content },
+    { type: "data", plain: Buffer.from("more content, compressed"), compressed: true },
+  ]);
+  const trees = await storePack(made.repository, [{ type: "tree", plain: tree }]);
+  await storeIndex(made.repository, [data, trees]);
+  await storeSnapshot(made.repository, sha256Hex(tree));
+  assert.equal((await checkRepository(made.repository, ALL)).numErrors, 0);
+  const key = keyOf("pack", data.id);
+  const sound = made.objects.get(key)!;
+  for (let at = 0; at < sound.length; at++) {
+    damage(made.objects, key, at);
+    const report = await checkRepository(made.repository, ALL);
+    assert.deepEqual(report.brokenPacks, [data.id], `byte ${at} of ${sound.length}`);
+    made.objects.set(key, sound);
+  }
+});
