@@ -32,9 +32,19 @@ const ELLIPTIC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "
 export async function makeAuthority(folder: string, name = "ca"): Promise<Authority> {
   const pair = pairIn(folder, name);
   await run("openssl", [
-    ...["req", "-x509", ...ELLIPTIC, "-days", "2", "-subj", `/CN=test-${name}`],
-    ...["-addext", "keyUsage=critical,keyCertSign,cRLSign", "-keyout", pair.key],
-    ...["-out", pair.certificate],
+    "req",
+    "-x509",
+    ...ELLIPTIC,
+    "-days",
+    "2",
+    "-subj",
+    `/CN=test-${name}`,
+    "-addext",
+    "keyUsage=critical,keyCertSign,cRLSign",
+    "-keyout",
+    pair.key,
+    "-out",
+    pair.certificate,
   ]);
   return {
     ...pair,
@@ -44,11 +54,24 @@ export async function makeAuthority(folder: string, name = "ca"): Promise<Author
         ? ["extendedKeyUsage=serverAuth", `subjectAltName=${hosts.join(",")}`]
         : ["extendedKeyUsage=clientAuth"];
       await run("openssl", [
-        ...["req", "-x509", ...ELLIPTIC, "-days", "2", "-subj", subject],
-        ...["-CA", pair.certificate, "-CAkey", pair.key],
-        ...["-addext", "basicConstraints=critical,CA:FALSE"],
+        "req",
+        "-x509",
+        ...ELLIPTIC,
+        "-days",
+        "2",
+        "-subj",
+        subject,
+        "-CA",
+        pair.certificate,
+        "-CAkey",
+        pair.key,
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
         ...purpose.flatMap((extension) => ["-addext", extension]),
-        ...["-keyout", issued.key, "-out", issued.certificate],
+        "-keyout",
+        issued.key,
+        "-out",
+        issued.certificate,
       ]);
       return issued;
     },

@@ -83,7 +83,11 @@ function conditions(): readonly unknown[] {
   const now = new Date().toISOString().replace(/\.\d+/, "");
   const times = { lastHeartbeatTime: now, lastTransitionTime: now };
   const calm = ["MemoryPressure", "DiskPressure", "PIDPressure"].map((type) => ({
-    ...{ type, status: "False", reason: "Kubelet", message: "", ...times },
+    type,
+    status: "False",
+    reason: "Kubelet",
+    message: "",
+    ...times,
   }));
   return [...calm, { type: "Ready", status: "True", reason: "KubeletReady", ...times }];
 }
@@ -98,9 +102,16 @@ function address(port: number): Record<string, unknown> {
     addresses: [{ type: "InternalIP", address: "127.0.0.1" }],
     daemonEndpoints: { kubeletEndpoint: { Port: port } },
     nodeInfo: {
-      ...{ kubeletVersion: "v1.36.3", operatingSystem: "linux", architecture: process.arch },
-      ...{ machineID: "", systemUUID: "", bootID: "", kernelVersion: "", osImage: "" },
-      ...{ containerRuntimeVersion: "test://1", kubeProxyVersion: "" },
+      kubeletVersion: "v1.36.3",
+      operatingSystem: "linux",
+      architecture: process.arch,
+      machineID: "",
+      systemUUID: "",
+      bootID: "",
+      kernelVersion: "",
+      osImage: "",
+      containerRuntimeVersion: "test://1",
+      kubeProxyVersion: "",
     },
   };
 }

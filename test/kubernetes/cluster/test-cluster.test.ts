@@ -27,7 +27,13 @@ suite("test cluster", { skip }, () => {
   test("Pod Security refuses what a restricted namespace does not allow", async () => {
     const namespace = await cluster.namespace({ enforce: "restricted" });
     const { code, stderr } = await cluster.kubectl(
-      ...["run", "root", "-n", namespace, "--image", "busybox", "--restart=Never"],
+      "run",
+      "root",
+      "-n",
+      namespace,
+      "--image",
+      "busybox",
+      "--restart=Never",
     );
     assert.notEqual(code, 0);
     assert.match(stderr, /violates PodSecurity "restricted/);
