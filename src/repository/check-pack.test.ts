@@ -56,7 +56,7 @@ test("packs of unusual size are read too, one at a time", async () => {
   assert.match(damaged.findings[0]!.details.join(), new RegExp(`1 of 2 .*${large.blobs[0]!.id}`));
 });
 
-test("a change of any byte of a pack is found, though its name is not computed", async () => {
+test("a change anywhere in a pack is found, though its name is not computed", async () => {
   const made = memoryRepository();
   const content = Buffer.from("content");
   const tree = treeOf({ file: [sha256Hex(content)] });
@@ -70,7 +70,8 @@ test("a change of any byte of a pack is found, though its name is not computed",
   assert.equal((await checkRepository(made.repository, ALL)).numErrors, 0);
   const key = keyOf("pack", data.id);
   const sound = made.objects.get(key)!;
-  for (let at = 0; at < sound.length; at++) {
+  // Nonces, contents, tags, header and its length: each is longer than the step, or among the last bytes.
+  for (let at = 0; at < sound.length; at += at < sound.length - 5 ? 13 : 1) {
     damage(made.objects, key, at);
     const report = await checkRepository(made.repository, ALL);
     assert.deepEqual(report.brokenPacks, [data.id], `byte ${at} of ${sound.length}`);
