@@ -144,7 +144,7 @@ function script(plan: ContainerPlan, root: string, message: string): string {
       .map(([name, value]) => quote(`${name}=${value}`))
       .join(
         " ",
-      )} chroot . setpriv ${privileges(plan)} -- ${BECOME} ${quote(plan.workingDirectory)} ${plan.command.map(quote).join(" ")}`,
+      )} /usr/sbin/chroot . setpriv ${privileges(plan)} -- ${BECOME} ${quote(plan.workingDirectory)} ${plan.command.map(quote).join(" ")}`,
   ];
   return `${lines.join("\n")}\n`;
 }

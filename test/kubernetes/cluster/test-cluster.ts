@@ -12,6 +12,12 @@ import type { KubeObject } from "../../../src/operator/cluster/kube-object.ts";
 import { clusterPrograms } from "./binaries.ts";
 import { openLink, type ClusterLink } from "./cluster-link.ts";
 import { startControlPlane, type ControlPlane } from "./control-plane.ts";
+import { startStorage, type TestStorage } from "./csi.ts";
+import { startKubeletServer } from "./kubelet-server.ts";
+import { startKubelet, type TestKubelet } from "./kubelet.ts";
+import { startNodes, type TestNodes } from "./node.ts";
+import type { TestImages } from "./pod-run.ts";
+import { startScheduler } from "./scheduler.ts";
 import { SNAPSHOT_CRDS } from "./snapshot-crds.ts";
 import { volsyncCrds } from "./volsync-crds.ts";
 
@@ -28,6 +34,9 @@ export interface TestCluster {
   /** Folder for the files of tests: gone with the cluster. */
   readonly folder: string;
   readonly controlPlane: ControlPlane;
+  readonly nodes: TestNodes;
+  readonly storage: TestStorage;
+  readonly kubelet: TestKubelet;
   /** Raw requests of an administrator. */
   readonly link: ClusterLink;
   /** Our own client, as an administrator; `token` makes it somebody else's. */
@@ -40,6 +49,8 @@ export interface TestCluster {
   apply(what: string | readonly KubeObject[], ...args: readonly string[]): Promise<string>;
   /** Makes a namespace that enforces a level of Pod Security; its name. */
   namespace(options?: NamespaceOptions): Promise<string>;
+  /** The directory of a claim's volume; waits until it is bound. */
+  directoryOf(namespace: string, claim: string): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -52,7 +63,16 @@ export interface NamespaceOptions {
 export interface TestClusterOptions {
   /** Applied before the controllers start. Absent: VolSync's two and those of snapshots. */
   readonly crds?: readonly KubeObject[];
+  /** Names of nodes. Absent: two. */
+  readonly nodes?: readonly string[];
+  /** Further images. */
+  readonly images?: TestImages;
 }
+
+/** The image of movers, and one with a shell. */
+export const MOVER_IMAGE = "holdfast.test/holdfast:test";
+export const SHELL_IMAGE = "busybox";
+const IMAGES: TestImages = { [MOVER_IMAGE]: { user: 65532 }, [SHELL_IMAGE]: { user: 0 } };
 
 /** Starts a cluster; `skipWithoutCluster` of binaries.ts says whether it can. */
 export async function startTestCluster(options: TestClusterOptions = {}): Promise<TestCluster> {
@@ -62,8 +82,11 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
   const link = openLink(controlPlane);
   const stopping = new AbortController();
   const clients: ApiClient[] = [];
+  const { signal } = stopping;
+  const ending: (() => Promise<void>)[] = [];
   const stop = async (): Promise<void> => {
     stopping.abort();
+    for (const end of ending) await end();
     for (const client of clients) client.close();
     link.close();
     await controlPlane.stop();
@@ -86,8 +109,38 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
   let namespaces = 0;
   try {
     await installCrds(link, options.crds ?? [...SNAPSHOT_CRDS, ...(await volsyncCrds())]);
-    await controlPlane.startControllers();
+    const server = await startKubeletServer({
+      keys: controlPlane.keys.kubelet,
+      authority: controlPlane.keys.authority.certificate,
+      signal,
+    });
+    ending.push(() => server.close());
+    const names = options.nodes ?? ["node-1", "node-2"];
+    const [nodes, storage] = await Promise.all([
+      startNodes({ link, names, port: server.port, signal }),
+      startStorage(link, join(folder, "volumes"), signal),
+      controlPlane.startControllers(),
+    ]);
+    const { directoryOfVolume } = storage;
+    const images = { ...IMAGES, ...options.images };
+    const pods = join(folder, "pods");
+    const kubelet = await startKubelet({
+      link,
+      nodes,
+      images,
+      signal,
+      directoryOfVolume,
+      folder: pods,
+    });
+    ending.unshift(() => kubelet.stop());
+    server.serve(kubelet);
+    startScheduler(link, signal);
     return {
+      nodes,
+      storage,
+      kubelet,
+      directoryOf: (namespace, claim) =>
+        until(`volume of claim ${namespace}/${claim}`, () => storage.directoryOf(namespace, claim)),
       kubeconfig: controlPlane.kubeconfig,
       folder,
       controlPlane,

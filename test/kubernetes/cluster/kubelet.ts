@@ -1,0 +1,94 @@
+// Runs the pods of the test cluster's nodes as processes of this machine, and reports of them as a kubelet does: phases,
+// container states, exit codes, termination messages, deletion with grace. Logs stay until their pod is deleted.
+
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Pod } from "../../../src/operator/cluster/kube-object.ts";
+import type { ClusterLink } from "./cluster-link.ts";
+import type { TestNodes } from "./node.ts";
+import { isOver } from "./scheduler.ts";
+import { PodRun, type TestImages } from "./pod-run.ts";
+import { placeOf } from "./node.ts";
+
+export interface TestKubelet {
+  /** Kills a running pod's processes as the kernel does that has no memory left for them. */
+  runOutOfMemory(namespace: string, name: string): Promise<void>;
+  /** Path of the log of a container that runs or has run, and whether it goes on. Undefined when there is none. */
+  logOf(
+    namespace: string,
+    name: string,
+    container: string | undefined,
+  ): { readonly path: string; readonly over: () => boolean } | undefined;
+  /** Ends all pods' processes. */
+  stop(): Promise<void>;
+}
+
+export interface KubeletOptions {
+  readonly link: ClusterLink;
+  readonly nodes: TestNodes;
+  readonly images: TestImages;
+  readonly folder: string;
+  readonly directoryOfVolume: (volume: string) => string;
+  readonly signal: AbortSignal;
+}
+
+/** Runs pods until `signal`. */
+export async function startKubelet(options: KubeletOptions): Promise<TestKubelet> {
+  const { link, nodes, folder, signal } = options;
+  await mkdir(folder, { recursive: true });
+  const runs = new Map<string, PodRun>();
+  const byName = new Map<string, PodRun>();
+
+  const finalize = async (pod: Pod): Promise<void> => {
+    await link
+      .delete(placeOf(pod, "pods"), {
+        apiVersion: "v1",
+        kind: "DeleteOptions",
+        gracePeriodSeconds: 0,
+        preconditions: { uid: pod.metadata.uid },
+      })
+      .catch(() => undefined);
+  };
+  link.follow<Pod>("/api/v1/pods", signal, (pod, gone) => {
+    const { uid = "", namespace, name, deletionTimestamp } = pod.metadata;
+    const { nodeName } = pod.spec;
+    if (nodeName === undefined || !nodes.names.includes(nodeName)) return;
+    let run = runs.get(uid);
+    if (gone) {
+      runs.delete(uid);
+      if (byName.get(`${namespace}/${name}`) === run) byName.delete(`${namespace}/${name}`);
+      // Deleted by force: what it runs ends now.
+      if (run !== undefined)
+        void run.kill().then(() => rm(run!.folder, { recursive: true, force: true }));
+      return;
+    }
+    if (run === undefined) {
+      if (deletionTimestamp !== undefined || isOver(pod)) {
+        if (deletionTimestamp !== undefined) void finalize(pod);
+        return;
+      }
+      run = new PodRun({ ...options, pod, folder: join(folder, uid) });
+      runs.set(uid, run);
+      byName.set(`${namespace}/${name}`, run);
+      run.start();
+      return;
+    }
+    if (deletionTimestamp === undefined) {
+      // Evicted by somebody else's hand.
+      if (isOver(pod)) void run.kill();
+      return;
+    }
+    void run.terminate(pod).then(() => finalize(pod));
+  });
+  return {
+    async runOutOfMemory(namespace, name) {
+      const run = byName.get(`${namespace}/${name}`);
+      if (run === undefined) throw new Error(`no pod ${namespace}/${name} runs`);
+      await run.runOutOfMemory();
+    },
+    logOf: (namespace, name, container) => byName.get(`${namespace}/${name}`)?.log(container),
+    async stop() {
+      await Promise.all([...runs.values()].map((run) => run.kill()));
+    },
+  };
+}
