@@ -100,7 +100,8 @@ function addExtra(
   const { secret, persistentVolumeClaim: claim, nfs } = volumeSource;
   const name = `u-${parts.join("-")}`;
   const at = `${PLACE.mounts}/${path}`;
-  if (secret !== undefined) add({ name, secret }, at, true);
+  const secretName = secret?.secretName;
+  if (secretName !== undefined) add({ name, secret: { ...secret, secretName } }, at, true);
   else if (claim !== undefined) add({ name, persistentVolumeClaim: claim }, at, claim.readOnly);
   else if (nfs !== undefined) add({ name, nfs }, at, nfs.readOnly);
   else {

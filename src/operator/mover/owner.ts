@@ -41,5 +41,8 @@ export interface MoverFields {
 /** Mounted at `/mnt/<mountPath>`. */
 export interface ExtraVolume {
   readonly mountPath: string;
-  readonly volumeSource: Pick<Volume, "secret" | "persistentVolumeClaim" | "nfs">;
+  readonly volumeSource: Pick<Volume, "persistentVolumeClaim" | "nfs"> & {
+    /** The CRD lets the name be left out. */
+    readonly secret?: Partial<NonNullable<Volume["secret"]>>;
+  };
 }

@@ -1,0 +1,70 @@
+// One attempt of a run: its Secret, volumes and identity, and at last its Job. Every step is there already or is made, and may have to
+// wait for the cluster; what is decided about the run stands in its plan, not here.
+
+import type { Step } from "../context.ts";
+import { deadLockOwners } from "../mover/dead-locks.ts";
+import { ensureJob } from "../mover/ensure-job.ts";
+import { buildMoverJob } from "../mover/job.ts";
+import { removeLog } from "../mover/log-pod.ts";
+import type { MoverSecret } from "../mover/secret.ts";
+import { ensureServiceAccount } from "../mover/service-account.ts";
+import { EXTERNAL } from "../names.ts";
+import type { RunPlan } from "../run-plan.ts";
+import { chooseAffinity } from "../volumes/affinity.ts";
+import { allowsPrivileged } from "../volumes/identity.ts";
+import type { Owner, ReconcileContext, RolePart } from "./reconcile-context.ts";
+
+/** Makes what the attempt needs, as far as it goes. Ready: the Job is there. Throws what cannot become ready by waiting. */
+export async function makeAttempt<T extends Owner>(
+  context: ReconcileContext,
+  part: RolePart<T>,
+  { owner, plan, secret }: { readonly owner: T; readonly plan: RunPlan; readonly secret: MoverSecret },
+): Promise<Step<void>> {
+  const { role, volumes } = part;
+  const volume = await volumes.volume(owner, plan);
+  if ("waiting" in volume) return volume;
+  const cache = await volumes.cache(owner, plan);
+  if ("waiting" in cache) return cache;
+  const { claim } = volume.ready;
+  const claims = [claim.metadata.name, ...extraClaims(owner)];
+  const { namespace } = owner.metadata;
+  const affinity = await chooseAffinity(context, { namespace, claims });
+  const privileged = await allowsPrivileged(context, namespace ?? "");
+  const identity = await volumes.identity(owner, privileged);
+  const serviceAccount = await ensureServiceAccount(context, owner, role);
+  const job = buildMoverJob({
+    owner,
+    role,
+    plan,
+    secret,
+    volume: volume.ready,
+    cache: cache.ready,
+    affinity,
+    identity,
+    serviceAccount,
+    settings: context.settings,
+    privileged,
+    deadOwners: await deadLockOwners(context, owner, seenLocks(owner)),
+  });
+  await removeLog(context, owner, role);
+  await ensureJob(context, job);
+  return { ready: undefined };
+}
+
+/** Claims of moverVolumes: the pod must be where they can be mounted. */
+function extraClaims(owner: Owner): string[] {
+  return (owner.spec.restic?.moverVolumes ?? []).flatMap(({ volumeSource }) => {
+    const name = volumeSource.persistentVolumeClaim?.claimName;
+    return name === undefined ? [] : [name];
+  });
+}
+
+/** Hosts that locks may name: those that stood in the way last time, and pods of this resource that died since. */
+function seenLocks({ status }: Owner): { hostname: string }[] {
+  const external = status?.external ?? {};
+  const movers = (external[EXTERNAL.movers] ?? "").split(",").map((entry) => entry.split("@")[0]!);
+  const locks = (external[EXTERNAL.locks] ?? "").split(",");
+  return [...new Set([...movers, ...locks])]
+    .filter((hostname) => hostname !== "")
+    .map((hostname) => ({ hostname }));
+}

@@ -1,0 +1,226 @@
+// What each decision of the state machine does at rest and at the begin of a run; run-steps.ts has what happens while one is under
+// way.
+
+import type { Decision } from "../machine/decide.ts";
+import {
+  beginStatus,
+  idleStatus,
+  knownProblem,
+  runningStatus,
+  type ProblemChange,
+} from "../machine/next-status.ts";
+import { modeOf, newRunId, planRun } from "../machine/plan-run.ts";
+import type { SyncStatus } from "../machine/sync-resource.ts";
+import { recordMovers } from "../mover/dead-locks.ts";
+import type { RunState } from "../mover/run-state.ts";
+import { readMoverSecret } from "../mover/secret.ts";
+import { problemOfError } from "../signals/conditions.ts";
+import type { RunCause, RunPlan } from "../run-plan.ts";
+import { makeAttempt } from "./mover-attempt.ts";
+import { writeStatus } from "./owner-status.ts";
+import type { Next } from "./reconcile.ts";
+import type { Owner, ReconcileContext, RolePart } from "./reconcile-context.ts";
+import { countFailure, discardJob, finishRun, removeRemains, watchRun } from "./run-steps.ts";
+
+export interface Task<T extends Owner> {
+  readonly owner: T;
+  readonly run: RunState;
+  readonly decision: Decision;
+}
+
+/** How often a Secret is looked at while a run waits for its next attempt, or an idle resource has a bad one. */
+const SECRET_RECHECK = 60_000;
+
+/** Does it. Throws what stands in the way. */
+export async function perform<T extends Owner>(
+  context: ReconcileContext,
+  part: RolePart<T>,
+  { owner, run, decision }: Task<T>,
+): Promise<Next<T>> {
+  switch (decision.kind) {
+    case "idle":
+      return await rest(context, part, { owner, next: decision.next });
+    case "begin":
+      return await begin(context, part, { owner, cause: decision.cause });
+    case "adopt":
+      return await pin(context, part, {
+        owner,
+        cause: decision.cause,
+        started: owner.status?.lastSyncStartTime,
+      });
+    case "retry":
+      return await retry(context, part, { owner, plan: decision.plan });
+    case "hold":
+      return await hold(context, part, { owner, plan: decision.plan, until: decision.until });
+    case "attempt":
+      return await attempt(context, part, { owner, plan: decision.plan });
+    case "watch":
+      return await watchRun(context, part, { owner, run });
+    case "finish":
+      return await finishRun(context, part, { owner, run, plan: decision.plan });
+    case "fail":
+      return await countFailure(context, part, { owner, run, plan: decision.plan });
+    case "discard":
+      return await discardJob(context, part, { owner, run, decision });
+    case "clean":
+      return await removeRemains(context, part, { owner, run });
+  }
+}
+
+/** Reasons of problems that are found before a mover runs: gone when the step that had them is done. */
+const OF_STEPS: readonly string[] = [
+  "SecretInvalid",
+  "BackendUnsupported",
+  "ResourceInvalid",
+  "VolumeNotReady",
+  "VolumeInUse",
+  "WaitingForRestore",
+  "Paused",
+  "ForbiddenByRBAC",
+  "ClusterInvalid",
+  "ClusterExists",
+  "Bug",
+];
+
+/** What the last run ended with stays until the next one has ended. */
+function ofRun(owner: Owner): ProblemChange {
+  const known = knownProblem(owner);
+  return known !== undefined && OF_STEPS.includes(known.reason) ? undefined : known;
+}
+
+async function write<T extends Owner>(
+  context: ReconcileContext,
+  part: RolePart<T>,
+  owner: T,
+  status: SyncStatus,
+): Promise<T> {
+  return await writeStatus(context, part.kind, owner, status);
+}
+
+function stepOf<T extends Owner>(
+  context: ReconcileContext,
+  { role }: RolePart<T>,
+  resource: T,
+): { resource: T; role: typeof role; now: number; movers: string | undefined } {
+  const movers = recordMovers(context, resource);
+  return { resource, role, now: context.clock.now(), movers };
+}
+
+async function rest<T extends Owner>(
+  context: ReconcileContext,
+  part: RolePart<T>,
+  { owner, next }: { readonly owner: T; readonly next: number | undefined },
+): Promise<Next<T>> {
+  const { namespace, name } = owner.metadata;
+  const key = `${part.role} ${namespace}/${name}`;
+  let problem = ofRun(owner);
+  let recheck = next === undefined ? undefined : Math.max(0, next - context.clock.now());
+  if (!context.memory.hasChecked(key, owner)) {
+    try {
+      await readMoverSecret(context, owner);
+      context.memory.setChecked(key, owner);
+    } catch (error) {
+      problem = problemOfError(error);
+      recheck = Math.min(recheck ?? SECRET_RECHECK, SECRET_RECHECK);
+    }
+  }
+  await write(context, part, owner, idleStatus(stepOf(context, part, owner), problem));
+  return { looked: { recheck } };
+}
+
+async function begin<T extends Owner>(
+  context: ReconcileContext,
+  part: RolePart<T>,
+  { owner, cause }: { readonly owner: T; readonly cause: RunCause },
+): Promise<Next<T>> {
+  const mode = modeOf(owner, context.settings.defaultMode);
+  const isHeld = owner.spec.paused === true && mode === "safe";
+  const obstacle = isHeld
+    ? { reason: "Paused", message: "spec.paused is true: no run begins until it is not." }
+    : await part.obstacle(owner, { mode });
+  if (obstacle !== undefined) {
+    const { reason, message, recheck } = obstacle;
+    const status = idleStatus(stepOf(context, part, owner), { reason, message });
+    await write(context, part, owner, status);
+    return { looked: { recheck } };
+  }
+  return await pin(context, part, { owner, cause });
+}
+
+/** Writes the plan down: from here on the run is under way, whoever looks. */
+async function pin<T extends Owner>(
+  context: ReconcileContext,
+  part: RolePart<T>,
+  input: {
+    readonly owner: T;
+    readonly cause: RunCause;
+    readonly started?: string | undefined;
+    /** The attempt before. */
+    readonly before?: RunPlan;
+  },
+): Promise<Next<T>> {
+  const { owner, cause, started, before } = input;
+  const secret = await readMoverSecret(context, owner);
+  const { namespace, name } = owner.metadata;
+  context.memory.setChecked(`${part.role} ${namespace}/${name}`, owner);
+  const plan = planRun({
+    resource: owner,
+    role: part.role,
+    cause,
+    secretHash: secret.hash,
+    defaultMode: context.settings.defaultMode,
+    now: context.clock.now(),
+    id: before?.id ?? newRunId(context.random),
+    started,
+  });
+  const step = stepOf(context, part, owner);
+  const isRetry = before !== undefined;
+  const problem = ofRun(owner);
+  const written = await write(context, part, owner, beginStatus(step, { plan, problem, isRetry }));
+  if (!isRetry) warn(context, part, written);
+  return { owner: written };
+}
+
+function warn<T extends Owner>({ events }: ReconcileContext, part: RolePart<T>, owner: T): void {
+  const warning = part.warning(owner);
+  if (warning === undefined) return;
+  events.record({ about: owner, type: "Warning", action: "Synchronizing", ...warning });
+}
+
+async function retry<T extends Owner>(
+  context: ReconcileContext,
+  part: RolePart<T>,
+  { owner, plan }: { readonly owner: T; readonly plan: RunPlan },
+): Promise<Next<T>> {
+  return await pin(context, part, {
+    owner,
+    cause: plan.cause,
+    started: plan.started,
+    before: plan,
+  });
+}
+
+async function hold<T extends Owner>(
+  context: ReconcileContext,
+  part: RolePart<T>,
+  { owner, plan, until }: { readonly owner: T; readonly plan: RunPlan; readonly until: number },
+): Promise<Next<T>> {
+  const secret = await readMoverSecret(context, owner);
+  // Whoever changed it wants to see whether that was it.
+  if (secret.hash !== plan.secretHash) return await retry(context, part, { owner, plan });
+  await write(context, part, owner, runningStatus(stepOf(context, part, owner), ofRun(owner)));
+  const left = until - context.clock.now();
+  return { looked: { recheck: Math.max(0, Math.min(left, SECRET_RECHECK)) } };
+}
+
+async function attempt<T extends Owner>(
+  context: ReconcileContext,
+  part: RolePart<T>,
+  { owner, plan }: { readonly owner: T; readonly plan: RunPlan },
+): Promise<Next<T>> {
+  const secret = await readMoverSecret(context, owner);
+  if (secret.hash !== plan.secretHash) return await retry(context, part, { owner, plan });
+  const step = await makeAttempt(context, part, { owner, plan, secret });
+  await write(context, part, owner, runningStatus(stepOf(context, part, owner), ofRun(owner)));
+  return { looked: "waiting" in step ? { recheck: step.waiting.recheck } : {} };
+}

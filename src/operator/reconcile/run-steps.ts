@@ -1,0 +1,206 @@
+// What is done while a run is under way, and at its end: watching its Job, writing down how it ended, and removing what it made.
+
+import { isHoldfastError } from "../../base/errors.ts";
+import { JOB } from "../cluster/kinds.ts";
+import type { Job } from "../cluster/kube-object.ts";
+import type { Decision } from "../machine/decide.ts";
+import {
+  failureStatus,
+  failuresOf,
+  idleStatus,
+  knownProblem,
+  runningStatus,
+  successStatus,
+} from "../machine/next-status.ts";
+import { wantsFreshCopy } from "../machine/backoff.ts";
+import { pinnedPlan } from "../machine/plan-run.ts";
+import { recordMovers } from "../mover/dead-locks.ts";
+import { deleteJob } from "../mover/ensure-job.ts";
+import { keepLog, readMoverLog } from "../mover/log-pod.ts";
+import type { RunState } from "../mover/run-state.ts";
+import { statusLogs } from "../mover/status-logs.ts";
+import type { MoverVerdict } from "../mover-verdict.ts";
+import { VARIABLE } from "../mover-variables.ts";
+import { LABEL } from "../names.ts";
+import type { RunPlan } from "../run-plan.ts";
+import { problemOf, type Problem } from "../signals/conditions.ts";
+import { writeStatus } from "./owner-status.ts";
+import type { Next } from "./reconcile.ts";
+import type { Owner, ReconcileContext, RolePart } from "./reconcile-context.ts";
+
+interface Running<T extends Owner> {
+  readonly owner: T;
+  readonly run: RunState;
+}
+
+/** A pod that is not started yet is nothing to tell of before this. */
+const PATIENCE = 30_000;
+
+function stepOf<T extends Owner>(
+  context: ReconcileContext,
+  { role }: RolePart<T>,
+  resource: T,
+): { resource: T; role: typeof role; now: number; movers: string | undefined } {
+  const movers = recordMovers(context, resource);
+  return { resource, role, now: context.clock.now(), movers };
+}
+
+/** The Job is at work. It is left alone, but for one that was made while the resource was paused. */
+export async function watchRun<T extends Owner>(
+  context: ReconcileContext,
+  part: RolePart<T>,
+  { owner, run }: Running<T>,
+): Promise<Next<T>> {
+  let problem: Problem | undefined = failuresOf(owner) > 0 ? knownProblem(owner) : undefined;
+  let recheck: number | undefined;
+  if (run.kind === "running") {
+    const { job } = run;
+    if (job.spec.parallelism === 0 && owner.spec.paused !== true) await resume(context, job);
+    const age = context.clock.now() - Date.parse(job.metadata.creationTimestamp ?? "");
+    if (run.problem !== undefined && (run.failures > 0 || !(age < PATIENCE))) {
+      problem = problemOf(run.problem, run.problem.reason);
+    } else if (run.problem !== undefined) {
+      recheck = PATIENCE - age;
+    }
+  }
+  const status = runningStatus(stepOf(context, part, owner), problem);
+  await writeStatus(context, part.kind, owner, status);
+  return { looked: { recheck } };
+}
+
+async function resume({ api, signal }: ReconcileContext, { metadata }: Job): Promise<void> {
+  const { namespace, name } = metadata;
+  const patch = { spec: { parallelism: 1 } };
+  await api.patch(JOB, { namespace, name }, patch, { type: "merge", signal });
+}
+
+/** The Job succeeded: what it did stands in the status, and its trigger is answered. */
+export async function finishRun<T extends Owner>(
+  context: ReconcileContext,
+  part: RolePart<T>,
+  { owner, run, plan }: Running<T> & { readonly plan: RunPlan },
+): Promise<Next<T>> {
+  if (run.kind !== "succeeded") return "read";
+  const image = await part.volumes.image(owner, plan, run.verdict?.snapshot);
+  if ("waiting" in image) {
+    const status = runningStatus(stepOf(context, part, owner), undefined);
+    await writeStatus(context, part.kind, owner, status);
+    return { looked: { recheck: image.waiting.recheck } };
+  }
+  const { job, verdict } = run;
+  const log = await readMoverLog(context, owner, part.role);
+  const [said] = verdict?.problems ?? [];
+  const status = successStatus(stepOf(context, part, owner), {
+    plan,
+    verdict,
+    logs: statusLogs(log, "Successful"),
+    problem: said === undefined ? undefined : problemOf(said),
+    pointInTime: pointInTimeOf(job),
+    image: image.ready,
+    pruned: wasPruned(job, plan, verdict),
+  });
+  const written = await writeStatus(context, part.kind, owner, status);
+  context.events.record({
+    about: written,
+    type: "Normal",
+    reason: part.role === "source" ? "BackupSucceeded" : "RestoreSucceeded",
+    action: "Synchronizing",
+    message: successText(verdict),
+  });
+  return { owner: written };
+}
+
+function successText(verdict: MoverVerdict | undefined): string {
+  if (verdict === undefined) return "The mover ended with success";
+  const id = typeof verdict.snapshot === "string" ? verdict.snapshot.slice(0, 8) : undefined;
+  return id === undefined ? "There was nothing to do" : `Snapshot ${id}`;
+}
+
+/** When the volume's data is from, as the Job was told. */
+function pointInTimeOf(job: Job): string | undefined {
+  const env = job.spec.template.spec.containers[0]?.env ?? [];
+  return env.find(({ name }) => name === VARIABLE.pointInTime)?.value;
+}
+
+/** Whether the repository was pruned: the mover says so; one of VolSync's was asked to in its arguments. */
+function wasPruned(job: Job, plan: RunPlan, verdict: MoverVerdict | undefined): boolean {
+  if (verdict !== undefined) return verdict.pruned === true;
+  if (job.metadata.labels?.[LABEL.run] !== undefined) return plan.prune === true;
+  return job.spec.template.spec.containers[0]?.args?.includes("prune") ?? false;
+}
+
+/** The Job failed: counted, told, and the next attempt set, all in one write. */
+export async function countFailure<T extends Owner>(
+  context: ReconcileContext,
+  part: RolePart<T>,
+  { owner, run, plan }: Running<T> & { readonly plan: RunPlan },
+): Promise<Next<T>> {
+  if (run.kind !== "failed") return "read";
+  const log = await readMoverLog(context, owner, part.role);
+  const status = failureStatus(stepOf(context, part, owner), {
+    plan,
+    verdict: run.verdict,
+    logs: statusLogs(log, "Failed"),
+    jobUid: run.job.metadata.uid ?? "",
+    problem: problemOf(run.problem, run.problem.reason),
+  });
+  return { owner: await writeStatus(context, part.kind, owner, status) };
+}
+
+/** A Job that is of no use any more. After some failures the copy of the volume goes with it. */
+export async function discardJob<T extends Owner>(
+  context: ReconcileContext,
+  part: RolePart<T>,
+  {
+    owner,
+    run,
+    decision,
+  }: Running<T> & { readonly decision: Extract<Decision, { kind: "discard" }> },
+): Promise<Next<T>> {
+  const { plan, wasCounted } = decision;
+  if (wasCounted) await tryKeepLog(context, part, { owner, run, plan });
+  if (wasCounted && wantsFreshCopy(failuresOf(owner))) {
+    const step = await part.volumes.cleanUp(owner, plan);
+    if ("waiting" in step) {
+      await deleteJob(context, owner, part.role);
+      return { looked: { recheck: step.waiting.recheck } };
+    }
+  }
+  await deleteJob(context, owner, part.role);
+  // The store tells when it is gone.
+  return { looked: {} };
+}
+
+/** A run has ended: its log is kept, everything else that it made goes. */
+export async function removeRemains<T extends Owner>(
+  context: ReconcileContext,
+  part: RolePart<T>,
+  { owner, run }: Running<T>,
+): Promise<Next<T>> {
+  const id = run.kind === "none" ? undefined : run.job.metadata.labels?.[LABEL.run];
+  const plan = pinnedPlan(owner);
+  if (run.kind !== "none") {
+    await tryKeepLog(context, part, { owner, run, plan: { id: id ?? run.job.metadata.uid ?? "" } });
+  }
+  const step = await part.volumes.cleanUp(owner, plan);
+  await deleteJob(context, owner, part.role);
+  if ("waiting" in step) return { looked: { recheck: step.waiting.recheck } };
+  const status = idleStatus(stepOf(context, part, owner), knownProblem(owner));
+  const written = await writeStatus(context, part.kind, owner, status);
+  // While the store still has the Job, the next look would come to the same.
+  return run.kind === "none" ? { owner: written } : { looked: {} };
+}
+
+/** A log is worth less than the run that it tells of. */
+async function tryKeepLog<T extends Owner>(
+  context: ReconcileContext,
+  part: RolePart<T>,
+  { owner, run, plan }: Running<T> & { readonly plan: Pick<RunPlan, "id"> },
+): Promise<void> {
+  const verdict = run.kind === "succeeded" || run.kind === "failed" ? run.verdict : undefined;
+  try {
+    await keepLog(context, owner, part.role, plan, verdict);
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+  }
+}
