@@ -8,24 +8,29 @@ import { EXIT } from "../exit-status.ts";
 
 interface Flags {
   to?: string;
+  keep?: boolean;
 }
 
 export const operatorCrdsCommand: CommandModule = {
   stopsWithReader: true,
 
   configure(command) {
-    command.option("--to <folder>", "write one file for each kind there").addHelpText(
-      "after",
-      `
+    command
+      .option("--to <folder>", "write one file for each kind there")
+      .option("--keep", "mark the kinds to be kept when a release of Helm's is removed")
+      .addHelpText(
+        "after",
+        `
 Examples:
   holdfast operator crds | kubectl apply --server-side -f -
-  holdfast operator crds --to deploy/crds`,
-    );
+  holdfast operator crds --to deploy/crds
+  holdfast operator crds --keep --to deploy/chart/crds-of-release`,
+      );
   },
 
   async run({ output, cwd }, _parameters, options) {
-    const { to } = options as Flags;
-    const documents = crdDocuments();
+    const { to, keep = false } = options as Flags;
+    const documents = crdDocuments({ keep });
     if (to === undefined) {
       for (const { text } of documents) output.data(`---\n${text.trimEnd()}`);
       return EXIT.ok;

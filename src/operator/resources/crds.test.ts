@@ -1,11 +1,11 @@
-// The CRDs against upstream's list of fields, and against what deploy/crds/ holds.
+// The CRDs against upstream's list of fields.
 
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { z } from "zod";
-import { allCrds, crdYaml } from "./crds.ts";
+import { allCrds } from "./crds.ts";
 import { structuralSchema, type StructuralSchema } from "./structural-schema.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
@@ -53,16 +53,6 @@ test("every field of upstream's is there, with its type; what is ours alone is k
     [...ours.keys()].filter((path) => !upstream.has(path)),
     ["ReplicationSource.spec.restic.exclude", "ReplicationSource.spec.restic.exclude.caches"],
   );
-});
-
-test("deploy/crds holds what is made here", () => {
-  const folder = join(ROOT, "deploy/crds");
-  const files = allCrds().map((crd) => `${crd.spec.group}_${crd.spec.names.plural}.yaml`);
-  assert.deepEqual(readdirSync(folder).toSorted(), ["kustomization.yaml", ...files].toSorted());
-  for (const [at, crd] of allCrds().entries()) {
-    const text = readFileSync(join(folder, files[at] as string), "utf8");
-    assert.equal(text, crdYaml(crd), "run `node bin/holdfast operator crds --to deploy/crds`");
-  }
 });
 
 test("a field without a type is refused before an API server does", () => {

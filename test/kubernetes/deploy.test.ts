@@ -1,0 +1,149 @@
+// What deploy/ holds, as a cluster takes it: built by kustomize, applied to a real API server, in a namespace that enforces restricted
+// Pod Security; and the chart, where Helm is at hand.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { promisify } from "node:util";
+import { parseAllDocuments } from "yaml";
+import type { KubeObject, Workload } from "../../src/operator/cluster/kube-object.ts";
+import { OPERATOR_RIGHTS } from "../../src/operator/rights.ts";
+import { skipWithoutCluster } from "./cluster/binaries.ts";
+import { startTestCluster, type TestCluster } from "./cluster/test-cluster.ts";
+
+const DEPLOY = join(import.meta.dirname, "../../deploy");
+const skip = skipWithoutCluster();
+const helm = process.env["HOLDFAST_HELM"];
+const skipHelm = skip || (helm === undefined && "HOLDFAST_HELM names no helm");
+
+let cluster: TestCluster;
+before(async () => {
+  if (skip === false) cluster = await startTestCluster();
+});
+after(async () => await cluster?.stop());
+
+async function build(folder: string): Promise<string> {
+  const { stdout, stderr, code } = await cluster.kubectl("kustomize", join(DEPLOY, folder));
+  assert.equal(code, 0, stderr);
+  return stdout;
+}
+
+function objects(yaml: string): KubeObject[] {
+  return parseAllDocuments(yaml)
+    .map((each) => each.toJS() as KubeObject | null)
+    .filter((each) => each !== null);
+}
+
+/** A pod of a Deployment's template, which Pod Security decides about. */
+function podOf({ spec, metadata }: Workload): KubeObject {
+  const { template } = spec;
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { ...template?.metadata, name: "probe", namespace: metadata.namespace as string },
+    spec: template?.spec,
+  } as KubeObject;
+}
+
+async function runs(yaml: string): Promise<void> {
+  const applied = await cluster.kubectlWith(yaml, "apply", "--server-side", "-f", "-");
+  assert.equal(applied.code, 0, applied.stderr);
+  assert.doesNotMatch(applied.stderr, /warning/i);
+  const deployment = objects(yaml).find(({ kind }) => kind === "Deployment") as Workload;
+  const pod = await cluster.kubectlWith(
+    JSON.stringify(podOf(deployment)),
+    "apply",
+    "--dry-run=server",
+    "-f",
+    "-",
+  );
+  assert.equal(pod.code, 0, pod.stderr);
+}
+
+test(
+  "the base is applied as it is, and its pod is let in where Pod Security is restricted",
+  { skip },
+  async () => {
+    const yaml = await build("base");
+    assert.ok(!objects(yaml).some(({ kind }) => kind === "CustomResourceDefinition"));
+    await runs(yaml);
+    const account = "system:serviceaccount:volsync-system:holdfast";
+    const can = async (...what: string[]): Promise<string> =>
+      (await cluster.kubectl("auth", "can-i", ...what, "--as", account)).stdout.trim();
+    for (const { group, resources, verbs } of OPERATOR_RIGHTS) {
+      for (const resource of resources) {
+        const [plural = "", sub] = resource.split("/");
+        const named = group === "" ? plural : `${plural}.${group}`;
+        const more = sub === undefined ? [] : [`--subresource=${sub}`];
+        assert.equal(await can(verbs[0] as string, named, "-A", ...more), "yes", named);
+      }
+    }
+    assert.equal(await can("list", "secrets", "-A"), "no");
+    assert.equal(await can("update", "replicationsources.volsync.backube", "-A"), "no");
+    assert.equal(
+      await can("get", "leases.coordination.k8s.io/b95b3104.backube", "-n", "volsync-system"),
+      "yes",
+    );
+    assert.equal(
+      await can("update", "leases.coordination.k8s.io/other", "-n", "volsync-system"),
+      "no",
+    );
+  },
+);
+
+test(
+  "beside VolSync's own release neither the namespace nor the Service is ours",
+  { skip },
+  async () => {
+    const all = objects(await build("base")).map(({ kind }) => kind);
+    const beside = objects(await build("beside-volsync")).map(({ kind }) => kind);
+    assert.deepEqual(
+      beside,
+      all.filter((kind) => kind !== "Namespace" && kind !== "Service"),
+    );
+  },
+);
+
+test("the kinds alone are in the component of the kinds", { skip }, async () => {
+  const kinds = objects(await build("crds")).map(({ kind }) => kind);
+  assert.deepEqual(kinds, ["CustomResourceDefinition", "CustomResourceDefinition"]);
+});
+
+test("the images run as a user that is not root, and both from the same sources", () => {
+  const [plain = "", full = ""] = ["Containerfile", "Containerfile.full"].map((name) =>
+    readFileSync(join(DEPLOY, "image", name), "utf8"),
+  );
+  for (const recipe of [plain, full]) {
+    assert.equal(recipe.match(/^USER .*$/gm)?.at(-1), "USER 65532:65532");
+  }
+  const let_in = readFileSync(join(DEPLOY, "../.dockerignore"), "utf8");
+  for (const needed of ["bin", "src", "scripts", "package-lock.json", "tsconfig.build.json"])
+    assert.ok(let_in.split("\n").includes(`!${needed}`), needed);
+});
+
+test("the chart gives what the base gives", { skip: skipHelm }, async () => {
+  const template = async (...args: string[]): Promise<string> =>
+    (
+      await promisify(execFile)(
+        helm as string,
+        ["template", "volsync", join(DEPLOY, "chart"), "--namespace", "volsync-chart", ...args],
+        { maxBuffer: 64 << 20 },
+      )
+    ).stdout;
+  await cluster.namespace({ name: "volsync-chart" });
+  await cluster.namespace({ name: "shop" });
+  const whole = await template();
+  assert.equal(objects(whole).filter(({ kind }) => kind === "CustomResourceDefinition").length, 2);
+  await runs(await template("--set", "manageCRDs=false"));
+  const names = objects(whole).map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+  assert.ok(names.includes("Service volsync-metrics"));
+  const narrow = await template("--set", "watchNamespaces={shop}", "--set", "manageCRDs=false");
+  await runs(narrow);
+  const wide = objects(narrow).find(
+    ({ kind, metadata }) => kind === "ClusterRole" && metadata.name === "volsync-holdfast",
+  ) as unknown as { rules: { resources: string[] }[] };
+  assert.ok(!wide.rules.some(({ resources }) => resources.includes("secrets")));
+  await assert.rejects(template("--set", "mode=bold"), /mode/);
+});
