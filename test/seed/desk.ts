@@ -80,6 +80,7 @@ export async function openDesk({
   const path = installPrograms(join(folder, "bin"), programs);
   giveKey(folder, checkout);
   writeState(checkout, google);
+  commitFirst(folder, checkout);
   writeFileSync(join(folder, "editor.mjs"), editor(folder, google.endpoint));
   return {
     folder,
@@ -96,6 +97,8 @@ export async function openDesk({
           EDITOR: `${process.execPath} ${join(folder, "editor.mjs")}`,
           RESTIC_CACHE_DIR: join(folder, "cache"),
           RCLONE_CONFIG: join(folder, "rclone.conf"),
+          GIT_CONFIG_GLOBAL: join(folder, "gitconfig"),
+          GIT_CONFIG_SYSTEM: "/dev/null",
           ...options.env,
         },
       }),
@@ -158,6 +161,25 @@ function writeState(checkout: string, google: GcsDouble): void {
       resources: [],
     }),
   );
+}
+
+/** The checkout as it was before the guide: the example in git, and where it is pushed to. */
+function commitFirst(folder: string, checkout: string): void {
+  const config = join(folder, "gitconfig");
+  writeFileSync(
+    config,
+    "[user]\nname = Admin\nemail = admin@example.org\n[init]\ndefaultBranch = main\n",
+  );
+  const env = { ...process.env, GIT_CONFIG_GLOBAL: config, GIT_CONFIG_SYSTEM: "/dev/null" };
+  const git = (...words: string[]): void => {
+    execFileSync("git", words, { cwd: checkout, env, stdio: "ignore" });
+  };
+  git("init", "--bare", join(folder, "remote.git"));
+  git("init");
+  git("remote", "add", "origin", join(folder, "remote.git"));
+  git("add", ".");
+  git("commit", "-m", "Odoo");
+  git("push", "-u", "origin", "main");
 }
 
 /** Does in an editor what step 4 of the set-up says, reading the password off the screen and the key from its file. */

@@ -116,13 +116,33 @@ suite("the guide's secret and repository", { skip }, () => {
     for (const { kmsKeyName } of stored) assert.equal(kmsKeyName, `${KMS_KEY}/cryptoKeyVersions/1`);
   });
 
+  test("commit and push: nothing that is secret leaves the desk in plain", async () => {
+    const { text } = blockOf(guide, "Commit and push changes");
+    await desk.run(text);
+    const { stdout } = await desk.run(
+      "git clone -q ../remote.git ../clone && cd ../clone && git ls-files",
+    );
+    assert.ok(stdout.includes(SECRET_FILE));
+    assert.doesNotMatch(stdout, /tfstate|agekey|gcs-sa/);
+    const plain = await desk.run(
+      `! grep -rIl -e "PRIVATE KEY" -e "$(sed s/.*:.// /tmp/screen | head -1)" ../clone`,
+    );
+    assert.equal(plain.stdout, "");
+  });
+
   test("from git, the key and the bucket alone: the tree is back on an empty machine", async () => {
     const target = join(desk.folder, "elsewhere");
     mkdirSync(target);
     const env = { RCLONE_CONFIG: "/dev/null", RESTIC_CACHE_DIR: join(desk.folder, "cold") };
-    const words = `--from-secret ${SECRET_FILE} restore latest --target ${target}`;
-    await desk.run(`holdfast ${words}`, { env });
+    const secret = join(desk.folder, "clone", SECRET_FILE);
+    await desk.run(`cd / && holdfast --from-secret ${secret} restore latest --target ${target}`, {
+      env,
+    });
     assertSameTree(target, source);
+    // The account reads the database's archive as well, which is beside it in the bucket: there is none yet.
+    const archive = `--from-secret ${secret} --archive rclone:gcs:${BUCKET}/base --server odoo`;
+    const listed = await desk.run(`holdfast pg list ${archive}`, { env, status: null });
+    assert.match(listed.stderr, /there is no archive at rclone:gcs:/);
   });
 
   test("the key of the account that the guide leaves in /tmp can be read by everybody", () => {
