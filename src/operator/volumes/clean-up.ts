@@ -6,6 +6,7 @@ import type { Kind } from "../cluster/kinds.ts";
 import { CLAIM, VOLUME_SNAPSHOT } from "../cluster/kinds.ts";
 import type { KubeObject, VolumeSnapshot } from "../cluster/kube-object.ts";
 import type { OperatorContext, Step } from "../context.ts";
+import { isControlledBy } from "../cluster/owner.ts";
 import { ANNOTATION, LABEL, pointInTimeName } from "../names.ts";
 import type { ReplicationDestination } from "../resources/replication-destination.ts";
 import type { ReplicationSource } from "../resources/replication-source.ts";
@@ -13,7 +14,6 @@ import type { RunPlan } from "../run-plan.ts";
 import { completeCopyTrigger } from "./copy-trigger.ts";
 import { targetClaimName } from "./destination-volume.ts";
 import { annotate } from "./image.ts";
-import { isOurs } from "./owned.ts";
 
 /**
  * Removes the volumes and snapshots of the run; of a destination also images that newer ones have replaced (its status must name
@@ -49,7 +49,7 @@ async function marked<T extends KubeObject>(
   const { namespace, uid } = owner.metadata;
   const labelSelector = `${LABEL.cleanup}=${uid}`;
   const { items } = await api.list(kind, { namespace, labelSelector, signal });
-  return items.filter((item) => isOurs(item, owner));
+  return items.filter((item) => isControlledBy(item, owner));
 }
 
 /** Deletes it, or lets it go where it is not to be deleted. */
@@ -88,7 +88,7 @@ async function endHandshake(context: OperatorContext, source: ReplicationSource)
   if (claim === undefined || restic?.copyMethod !== "Clone") return;
   const { api, signal } = context;
   const copy = await api.get(CLAIM, { namespace, name: pointInTimeName(name) }, { signal });
-  if (copy === undefined || !isOurs(copy, source)) return;
+  if (copy === undefined || !isControlledBy(copy, source)) return;
   if (copy.status?.phase === "Bound") await completeCopyTrigger(context, source, { claim, copy });
 }
 
@@ -115,7 +115,7 @@ async function removeImages(
   const labelSelector = LABEL.createdBy;
   const { items } = await api.list(VOLUME_SNAPSHOT, { namespace, labelSelector, signal });
   for (const snapshot of items) {
-    if (!isOurs(snapshot, destination)) continue;
+    if (!isControlledBy(snapshot, destination)) continue;
     const { name, labels } = snapshot.metadata;
     const isLatest = latest?.kind === "VolumeSnapshot" && latest.name === name;
     // The latest one too is let go where it is to be kept: it must outlive the resource.

@@ -4,10 +4,10 @@
 import { isHoldfastError } from "../../base/errors.ts";
 import { VOLUME_SNAPSHOT } from "../cluster/kinds.ts";
 import type { PersistentVolumeClaim, VolumeSnapshot } from "../cluster/kube-object.ts";
+import { controllerOf } from "../cluster/owner.ts";
 import type { OperatorContext } from "../context.ts";
 import { LABEL } from "../names.ts";
 import { REPLICATION_DESTINATION } from "../resources/replication-destination.ts";
-import { controllerOf } from "./owned.ts";
 
 function markOf({ metadata }: PersistentVolumeClaim): string {
   return `${LABEL.populatorClaimPrefix}${metadata.uid}`;

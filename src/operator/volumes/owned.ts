@@ -2,30 +2,9 @@
 // our names and is somebody else's is never touched.
 
 import { HoldfastError } from "../../base/errors.ts";
-import type { KubeObject, ObjectMeta, OwnerReference } from "../cluster/kube-object.ts";
+import type { KubeObject, ObjectMeta } from "../cluster/kube-object.ts";
+import { controllerOf, controllerReference, isControlledBy } from "../cluster/owner.ts";
 import { CREATED_BY, LABEL } from "../names.ts";
-
-/** The controlling reference to `owner`, which is in the cluster already. */
-export function controllerReference({ apiVersion, kind, metadata }: KubeObject): OwnerReference {
-  return {
-    apiVersion,
-    kind,
-    name: metadata.name,
-    uid: metadata.uid ?? "",
-    controller: true,
-    blockOwnerDeletion: true,
-  };
-}
-
-export function controllerOf({ metadata }: KubeObject): OwnerReference | undefined {
-  return metadata.ownerReferences?.find(({ controller }) => controller === true);
-}
-
-/** True when `owner`, and no other object that has or had its name, controls the object. */
-export function isOurs(object: KubeObject, owner: KubeObject): boolean {
-  const { uid } = owner.metadata;
-  return uid !== undefined && controllerOf(object)?.uid === uid;
-}
 
 /** Metadata of an object that belongs to `owner`; `temporary`: it goes at the end of the run. */
 export function ownedMetadata(
@@ -60,7 +39,7 @@ export type Standing =
  */
 export function standingOf(object: KubeObject, owner: KubeObject): Standing {
   if (object.metadata.deletionTimestamp !== undefined) return "leaving";
-  if (isOurs(object, owner)) return "ours";
+  if (isControlledBy(object, owner)) return "ours";
   const other = controllerOf(object);
   if (other?.kind === owner.kind && other.name === owner.metadata.name) return "leaving";
   const { kind, metadata } = object;

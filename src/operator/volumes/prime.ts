@@ -4,6 +4,7 @@
 import { isHoldfastError } from "../../base/errors.ts";
 import { CLAIM } from "../cluster/kinds.ts";
 import type { PersistentVolumeClaim } from "../cluster/kube-object.ts";
+import { controllerReference } from "../cluster/owner.ts";
 import type { OperatorContext } from "../context.ts";
 import { ANNOTATION, LABEL } from "../names.ts";
 import { ownedMetadata, standingOf } from "./owned.ts";
@@ -46,6 +47,8 @@ export async function makePrime(
     kind: "PersistentVolumeClaim",
     metadata: {
       ...metadata,
+      // Without blockOwnerDeletion, for which some clusters want a right on the claim's finalizers.
+      ownerReferences: [{ ...controllerReference(claim), blockOwnerDeletion: false }],
       labels: {
         ...metadata.labels,
         // A claim's name may be longer than a label's value.

@@ -9,6 +9,7 @@ import {
   PERSISTENT_VOLUME,
   POD,
   VOLUME_SNAPSHOT,
+  VOLUME_SNAPSHOT_CLASS,
 } from "../../../src/operator/cluster/kinds.ts";
 import type { Job, KubeObject, Pod } from "../../../src/operator/cluster/kube-object.ts";
 import type { DoubleObjects } from "./double-objects.ts";
@@ -33,6 +34,9 @@ const CONTENT: Kind = kind(
   "volumesnapshotcontents",
   { namespaced: false },
 );
+
+/** CSI driver of the volumes that are played. */
+export const PLAYED_DRIVER = "played.csi.test";
 
 interface FailureRule {
   readonly action: string;
@@ -67,6 +71,7 @@ export class PlayedControllers {
         spec: {
           claimRef: { kind: "PersistentVolumeClaim", namespace: namespace!, name, uid: uid! },
           capacity: claim.spec.resources?.requests,
+          csi: { driver: PLAYED_DRIVER, volumeHandle: volumeName },
         },
         status: { phase: "Bound" },
       });
@@ -81,8 +86,20 @@ export class PlayedControllers {
     });
   }
 
-  /** Every VolumeSnapshot becomes ready. */
+  /** Every VolumeSnapshot becomes ready, and there is a class for them where the test made none. */
   readySnapshots({ restoreSize = "1Gi" }: { restoreSize?: string } = {}): () => void {
+    if (this.#objects.list(VOLUME_SNAPSHOT_CLASS).length === 0) {
+      this.#objects.put(VOLUME_SNAPSHOT_CLASS, {
+        apiVersion: VOLUME_SNAPSHOT_CLASS.apiVersion,
+        kind: VOLUME_SNAPSHOT_CLASS.kind,
+        metadata: {
+          name: "played",
+          annotations: { "snapshot.storage.kubernetes.io/is-default-class": "true" },
+        },
+        driver: PLAYED_DRIVER,
+        deletionPolicy: "Delete",
+      });
+    }
     return this.#each(VOLUME_SNAPSHOT, (snapshot) => {
       if (snapshot.status?.readyToUse) return;
       const { namespace, name, uid } = snapshot.metadata;
