@@ -59,12 +59,12 @@ async function resticAtData(words: readonly string[]): Promise<string> {
   const script = `
 set -e
 mount -t tmpfs none "$1"
-for place in /usr /lib /lib64 "$3" "$(dirname "$4")"; do
+for place in /usr /lib /lib64 /etc "$3" "$(dirname "$4")"; do
   mkdir -p "$1$place" && mount --rbind "$place" "$1$place"
 done
 mkdir -p "$1/data" && mount --bind "$2" "$1/data"
 jail=$1 program=$4; shift 4
-exec chroot "$jail" /usr/bin/env -C /data "$program" "$@"`;
+exec /usr/sbin/chroot "$jail" /usr/bin/env -C /data "$program" "$@"`;
   const given = [jail, at("data"), folder, program, ...words];
   try {
     const run = ["-m", "bash", "-c", script, "bash", ...given];
