@@ -58,6 +58,13 @@ export const OPERATOR_RIGHTS: readonly Right[] = [
     why: "the volume populator: a restored volume is given to the claim that asked for it",
   },
   {
+    group: "populator.storage.k8s.io",
+    resources: ["volumepopulators"],
+    verbs: ["create"],
+    clusterWide: true,
+    why: "the volume populator's place in the cluster's register of them, where it has one",
+  },
+  {
     group: "snapshot.storage.k8s.io",
     resources: ["volumesnapshots"],
     verbs: ["get", "list", "watch", "create", "patch", "delete"],
@@ -100,12 +107,12 @@ export const OPERATOR_RIGHTS: readonly Right[] = [
     resources: ["nodes"],
     verbs: ["get"],
     clusterWide: true,
-    why: "whether the node of a lock's pod is gone",
+    why: "whether the node of a lock's pod is gone; the host name of the node where a volume is",
   },
   {
     group: "apps",
     resources: ["deployments", "statefulsets", "replicasets"],
-    verbs: ["get"],
+    verbs: ["list"],
     why: "as whom the pods of a workload run while none is there",
   },
   {
