@@ -1,0 +1,168 @@
+// The operator: watches, queues and reconcilers put together. What is watched says what is to be looked at; nothing is asked for at
+// intervals but what has no watch (a Secret that is not good, while it is not).
+//
+// One process acts at a time. All that it must remember is in the resources, so another one goes on wherever this one was stopped.
+
+import type { Clock, Random } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import type { ClusterApi } from "./cluster/cluster-api.ts";
+import { createEventRecorder } from "./cluster/event-recorder.ts";
+import { keyOf } from "./cluster/kube-object.ts";
+import { runWithLease, VOLSYNC_LEASE, type LeaseDurations } from "./cluster/leader-election.ts";
+import { WorkQueue } from "./cluster/work-queue.ts";
+import type { OperatorSettings } from "./context.ts";
+import { reconcileDestination } from "./replication-destination.ts";
+import { reconcileSource } from "./replication-source.ts";
+import { ReconcileMemory, type ReconcileContext } from "./reconcile/reconcile-context.ts";
+import type { OperatorMetrics } from "./signals/metrics.ts";
+import { claimsToPopulate, reconcilePopulated, registerPopulator } from "./volume-populator.ts";
+import { onEveryChange, startWatching } from "./watched.ts";
+
+export interface OperatorOptions {
+  readonly api: ClusterApi;
+  readonly settings: OperatorSettings;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly signal: AbortSignal;
+  readonly metrics: OperatorMetrics;
+  /** This process, among others of its kind: the pod's name. */
+  readonly instance: string;
+  /** Absent or empty: all namespaces. */
+  readonly namespaces?: readonly string[] | undefined;
+  /** False: no lease; nobody else acts. */
+  readonly leaderElection?: boolean;
+  readonly leaseDurations?: LeaseDurations;
+  /** A line for the log. */
+  readonly onNotice: (notice: OperatorNotice) => void;
+}
+
+export interface OperatorNotice {
+  readonly level: "info" | "warning";
+  readonly message: string;
+}
+
+const CONTROLLER = "holdfast.dev/operator";
+/** Resources that are looked at at once. */
+const PARALLEL = 16;
+const IDENTITY_BYTES = 8;
+
+/** Acts, whenever this process may, until the signal is aborted; then ends what it is in the middle of. Movers run on. */
+export async function runOperator(options: OperatorOptions): Promise<void> {
+  const { api, settings, clock, random, signal, metrics, instance, onNotice } = options;
+  if (options.leaderElection === false) {
+    await act(options, signal);
+    return;
+  }
+  const suffix = Buffer.from(random(IDENTITY_BYTES)).toString("hex");
+  const { leaseDurations: durations } = options;
+  await runWithLease({
+    api,
+    clock,
+    random,
+    signal,
+    namespace: settings.namespace,
+    // VolSync's own: as long as it runs there, we wait.
+    name: VOLSYNC_LEASE,
+    identity: `${instance}_${suffix}`,
+    lead: async (leading) => {
+      metrics.leader = true;
+      try {
+        await act(options, leading);
+      } finally {
+        metrics.leader = false;
+      }
+    },
+    onError: (error) => onNotice({ level: "warning", message: `lease: ${messageOf(error)}` }),
+    onLeader: (identity) => onNotice({ level: "info", message: `${identity} leads` }),
+    ...(durations === undefined ? {} : { durations }),
+  });
+}
+
+type Work = (key: string, signal: AbortSignal) => Promise<{ recheck?: number | undefined }>;
+
+/** All the work of the one that acts, until the signal. */
+async function act(options: OperatorOptions, leading: AbortSignal): Promise<void> {
+  const { api, settings, clock, random, metrics, instance, onNotice } = options;
+  // An end for whatever reason ends the watches, too.
+  const over = new AbortController();
+  const signal = AbortSignal.any([leading, over.signal]);
+  const warn = (what: string, error: unknown): void =>
+    onNotice({ level: "warning", message: `${what}: ${messageOf(error)}` });
+  const events = createEventRecorder({
+    api,
+    clock,
+    random,
+    controller: CONTROLLER,
+    instance,
+    signal,
+    onError: (error) => warn("events", error),
+  });
+  const watched = await startWatching({
+    ...options,
+    signal,
+    onError: (error) => warn("watch", error),
+  });
+  try {
+    await watched.synced;
+    const { stores, sources, destinations } = watched;
+    const memory = new ReconcileMemory();
+    const base = { api, stores, clock, random, events, settings, sources, destinations, memory };
+    const queueOf = (name: string, work: (context: ReconcileContext) => Work): WorkQueue => {
+      const queue = new WorkQueue({
+        work: async (key, own) => {
+          const began = clock.monotonic();
+          let failed = true;
+          try {
+            const looked = await work({ ...base, signal: own })(key, own);
+            failed = false;
+            return looked;
+          } finally {
+            metrics.reconciled(name, clock.monotonic() - began, failed);
+          }
+        },
+        parallel: PARALLEL,
+        clock,
+        random,
+        signal,
+        onError: ({ key, error }) => warn(`${name} ${key}`, error),
+      });
+      metrics.watchQueue(name, () => queue.length);
+      return queue;
+    };
+    const queues = {
+      source: queueOf("source", (context) => (key) => reconcileSource(context, key)),
+      destination: queueOf("destination", (context) => (key) => reconcileDestination(context, key)),
+      populator: queueOf("populator", (context) => (key) => reconcilePopulated(context, key)),
+    };
+    onEveryChange(watched, (role, key) => queues[role].add(key));
+    for (const store of [stores.claims, stores.snapshots, destinations]) {
+      store.onChange(({ before, after }) => {
+        for (const key of claimsToPopulate({ stores }, (after ?? before)!)) {
+          queues.populator.add(key);
+        }
+      });
+    }
+    metrics.follow("source", sources);
+    metrics.follow("destination", destinations);
+    await registerPopulator({ ...base, signal });
+    for (const source of sources.list()) queues.source.add(keyOf(source));
+    for (const destination of destinations.list()) queues.destination.add(keyOf(destination));
+    for (const claim of stores.claims.list()) {
+      for (const key of claimsToPopulate({ stores }, claim)) queues.populator.add(key);
+    }
+    onNotice({ level: "info", message: `watching ${sources.list().length} sources and ${destinations.list().length} destinations` });
+    await aborted(signal);
+    await Promise.all(Object.values(queues).map((queue) => queue.idle()));
+    await events.settled();
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    over.abort();
+    await watched.stopped;
+  }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+}
