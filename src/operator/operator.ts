@@ -150,7 +150,10 @@ async function act(options: OperatorOptions, leading: AbortSignal): Promise<void
     for (const claim of stores.claims.list()) {
       for (const key of claimsToPopulate({ stores }, claim)) queues.populator.add(key);
     }
-    onNotice({ level: "info", message: `watching ${sources.list().length} sources and ${destinations.list().length} destinations` });
+    onNotice({
+      level: "info",
+      message: `watching ${sources.list().length} sources and ${destinations.list().length} destinations`,
+    });
     await aborted(signal);
     await Promise.all(Object.values(queues).map((queue) => queue.idle()));
     await events.settled();

@@ -60,7 +60,8 @@ function inUse(
   { metadata, spec }: ReplicationDestination,
 ): string | undefined {
   const name = spec.restic?.destinationPVC;
-  const claim = name === undefined ? undefined : context.stores.claims.get(metadata.namespace, name);
+  const claim =
+    name === undefined ? undefined : context.stores.claims.get(metadata.namespace, name);
   if (claim === undefined) return undefined;
   const pods = mountedBy(context, claim);
   if (pods.length === 0) return undefined;

@@ -17,7 +17,9 @@ export function slimPod(pod: Pod): Pod {
     spec: withoutAbsent({
       nodeName,
       ...(isPlain ? {} : { nodeSelector, tolerations, securityContext }),
-      volumes: isPlain ? undefined : volumes?.filter((each) => each.persistentVolumeClaim ?? each.ephemeral),
+      volumes: isPlain
+        ? undefined
+        : volumes?.filter((each) => each.persistentVolumeClaim ?? each.ephemeral),
       containers: isPlain ? [] : spec.containers.map(slimContainer),
     }),
     status: withoutAbsent({

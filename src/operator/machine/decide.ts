@@ -80,7 +80,9 @@ function decideAtRest({ resource, role, now, job }: Observed): Decision {
   if (job?.isLeaving) return { kind: "idle", next: undefined };
   if (job !== undefined || isCleaning(resource)) return { kind: "clean" };
   const cause = pendingCause(resource, { role, now });
-  return cause === undefined ? { kind: "idle", next: nextSync(resource) } : { kind: "begin", cause };
+  return cause === undefined
+    ? { kind: "idle", next: nextSync(resource) }
+    : { kind: "begin", cause };
 }
 
 /** The condition says that a run's remains are to be removed. */

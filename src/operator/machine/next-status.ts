@@ -47,8 +47,7 @@ export function beginStatus(
     fields: { lastSyncStartTime: plan.started },
     external: {
       [EXTERNAL.run]: JSON.stringify(plan),
-      [EXTERNAL.trigger]:
-        plan.trigger ?? step.resource.status?.external?.[EXTERNAL.trigger] ?? "",
+      [EXTERNAL.trigger]: plan.trigger ?? step.resource.status?.external?.[EXTERNAL.trigger] ?? "",
       [EXTERNAL.retryAt]: undefined,
       ...fresh,
     },

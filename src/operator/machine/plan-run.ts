@@ -95,7 +95,9 @@ function restorePlan(resource: SyncResource): RestorePlan {
 }
 
 function withoutAbsent<T extends object>(value: T): T {
-  const present = Object.entries(value).filter(([, field]) => field !== undefined && field !== null);
+  const present = Object.entries(value).filter(
+    ([, field]) => field !== undefined && field !== null,
+  );
   return Object.fromEntries(present) as T;
 }
 

@@ -18,7 +18,11 @@ import type { Owner, ReconcileContext, RolePart } from "./reconcile-context.ts";
 export async function makeAttempt<T extends Owner>(
   context: ReconcileContext,
   part: RolePart<T>,
-  { owner, plan, secret }: { readonly owner: T; readonly plan: RunPlan; readonly secret: MoverSecret },
+  {
+    owner,
+    plan,
+    secret,
+  }: { readonly owner: T; readonly plan: RunPlan; readonly secret: MoverSecret },
 ): Promise<Step<void>> {
   const { role, volumes } = part;
   const volume = await volumes.volume(owner, plan);

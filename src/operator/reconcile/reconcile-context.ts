@@ -49,10 +49,7 @@ export interface RolePart<T extends Owner> {
   /** Checks an object of the store; RESOURCE_INVALID. */
   read(value: unknown): T;
   /** What a new run has to wait for; undefined: nothing. */
-  obstacle(
-    owner: T,
-    plan: { readonly mode: "compat" | "safe" },
-  ): Promise<Obstacle | undefined>;
+  obstacle(owner: T, plan: { readonly mode: "compat" | "safe" }): Promise<Obstacle | undefined>;
   /** What a run that may begin all the same should be warned of. */
   warning(owner: T): Problem | undefined;
 }

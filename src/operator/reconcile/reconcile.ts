@@ -30,7 +30,14 @@ const ROUNDS_MAX = 16;
 const ERROR_RECHECK = 60_000;
 
 /** Failures of the API server that say nothing of the resource: the queue tries again. */
-const PASSING = ["CLUSTER_CONFLICT", "CLUSTER_GONE", "CLUSTER_UNREACHABLE", "CLUSTER_FAILED", "CLUSTER_NOT_FOUND", "CANCELLED"] as const;
+const PASSING = [
+  "CLUSTER_CONFLICT",
+  "CLUSTER_GONE",
+  "CLUSTER_UNREACHABLE",
+  "CLUSTER_FAILED",
+  "CLUSTER_NOT_FOUND",
+  "CANCELLED",
+] as const;
 
 /** Looks at the resource under `namespace/name`. Throws what passes by itself; all else ends in its condition. */
 export async function reconcile<T extends Owner>(
