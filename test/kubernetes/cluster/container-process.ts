@@ -2,8 +2,10 @@
 // for. Nothing of the machine can be written from within but the volumes that are mounted. Needs root.
 
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { createWriteStream } from "node:fs";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import type { Readable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { dirname, join } from "node:path";
 
@@ -69,17 +71,18 @@ export async function startContainer(plan: ContainerPlan): Promise<ContainerProc
   const message = join(folder, "termination-log");
   const log = join(folder, "log");
   await mkdir(root, { recursive: true });
-  await writeFile(message, "", { mode: 0o666 });
+  await writeFile(message, "");
+  await chmod(message, 0o666);
   await writeFile(join(folder, "start.sh"), script(plan, root, message));
   const output = createWriteStream(log);
   const isolated = ["--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"];
   const child = spawn(
     "setpriv",
     ["--pdeathsig", "KILL", "--", "unshare", ...isolated, "sh", join(folder, "start.sh")],
-    { stdio: ["ignore", "pipe", "pipe"], env: {}, detached: false },
+    { stdio: ["ignore", "pipe", "pipe", "pipe"], env: {} },
   );
-  child.stdout.pipe(output, { end: false });
-  child.stderr.pipe(output, { end: false });
+  child.stdout?.pipe(output, { end: false });
+  child.stderr?.pipe(output, { end: false });
   let over = false;
   const exited = new Promise<{ code: number; signal?: string | undefined }>((resolve, reject) => {
     child.once("error", reject);
@@ -92,6 +95,9 @@ export async function startContainer(plan: ContainerPlan): Promise<ContainerProc
       );
     });
   });
+  // A word comes when all is mounted, and the command about to run: signals before that would be lost.
+  const started = child.stdio[3] as Readable;
+  await Promise.race([once(started, "data"), exited]);
   return {
     exited,
     log,
@@ -139,7 +145,7 @@ function script(plan: ContainerPlan, root: string, message: string): string {
       .toSorted((a, b) => a.target.split("/").length - b.target.split("/").length)
       .flatMap((mount) => bind(mount, true)),
     ...(plan.readOnlyRoot ? ["mount -o remount,ro ."] : []),
-    "mkdir -p /tmp 2>/dev/null || true",
+    "echo started >&3; exec 3>&-",
     `exec env -i ${Object.entries({ PATH, HOME: "/", HOSTNAME: plan.hostname, ...plan.environment })
       .map(([name, value]) => quote(`${name}=${value}`))
       .join(

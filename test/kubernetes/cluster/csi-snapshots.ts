@@ -79,7 +79,10 @@ export async function startSnapshots(options: {
     if (claim?.status?.phase !== "Bound" || volume === undefined) return;
     const content = `snapcontent-${uid}`;
     await link.patch(pathOf(snapshot), { metadata: { finalizers: [PROTECTION] } });
-    await copyTree(directoryOfVolume(volume), join(folder, content));
+    // Once: what we hear of it may be older than what we did.
+    if ((await link.get(`${GROUP}/volumesnapshotcontents/${content}`)) === undefined) {
+      await copyTree(directoryOfVolume(volume), join(folder, content));
+    }
     await link.apply(`${GROUP}/volumesnapshotcontents/${content}`, {
       apiVersion: "snapshot.storage.k8s.io/v1",
       kind: "VolumeSnapshotContent",

@@ -68,6 +68,7 @@ export async function startStorage(
     try {
       const volume = `pvc-${uid}`;
       const directory = join(folder, volume);
+      if ((await link.get(`/api/v1/persistentvolumes/${volume}`)) !== undefined) return;
       if (!(await fill(link, claim, directory, snapshots, directoryOfVolume))) return;
       await link.create("/api/v1/persistentvolumes", volumeFor(claim, volume));
     } catch (error) {

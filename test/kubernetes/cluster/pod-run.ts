@@ -15,7 +15,9 @@ import { placeOf, type TestNodes } from "./node.ts";
 import { environmentOf, expand, mountsOf, prepareVolumes } from "./pod-files.ts";
 
 /** Images that can be had, with the user that each one's recipe names. All of them hold this machine's programs and ours. */
-export type TestImages = Readonly<Record<string, { readonly user: number }>>;
+export type TestImages = Readonly<
+  Record<string, { readonly user: number; readonly group?: number }>
+>;
 
 export interface PodRunOptions {
   readonly link: ClusterLink;
@@ -216,7 +218,7 @@ export class PodRun {
       workingDirectory: (container["workingDir"] as string | undefined) ?? "/",
       mounts: mountsOf(pod, container, directories),
       user,
-      group: own.runAsGroup ?? inPod.runAsGroup ?? 0,
+      group: own.runAsGroup ?? inPod.runAsGroup ?? image.group ?? 0,
       groups: [
         ...new Set([
           ...(inPod.fsGroup === undefined ? [] : [inPod.fsGroup]),

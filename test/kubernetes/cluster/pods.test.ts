@@ -1,6 +1,7 @@
 // Pods and volumes of the test cluster: they behave as a kubelet's and a CSI driver's do, where our operator can see it.
 
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
@@ -147,7 +148,7 @@ suite("pods and volumes of the test cluster", { skip }, () => {
           ...restricted,
           volumes: [{ name: "data", persistentVolumeClaim: { claimName: "held" } }],
           containers: [
-            shell("trap 'exit 0' TERM; while :; do sleep 0.1; done", {
+            shell("trap 'exit 0' TERM; touch /data/ready; while :; do sleep 0.1; done", {
               volumeMounts: [{ name: "data", mountPath: "/data" }],
             }),
           ],
@@ -158,6 +159,8 @@ suite("pods and volumes of the test cluster", { skip }, () => {
       const pod = await api.get(POD, { namespace, name: "holder" });
       return pod?.status?.phase === "Running";
     });
+    const volume = await cluster.directoryOf(namespace, "held");
+    await until("trap set", async () => existsSync(join(volume, "ready")));
     await api.delete(CLAIM, { namespace, name: "held" });
     assert.ok(await api.get(CLAIM, { namespace, name: "held" }));
     await api.delete(POD, { namespace, name: "holder" });

@@ -72,7 +72,10 @@ export interface TestClusterOptions {
 /** The image of movers, and one with a shell. */
 export const MOVER_IMAGE = "holdfast.test/holdfast:test";
 export const SHELL_IMAGE = "busybox";
-const IMAGES: TestImages = { [MOVER_IMAGE]: { user: 65532 }, [SHELL_IMAGE]: { user: 0 } };
+const IMAGES: TestImages = {
+  [MOVER_IMAGE]: { user: 65532, group: 65532 },
+  [SHELL_IMAGE]: { user: 0 },
+};
 
 /** Starts a cluster; `skipWithoutCluster` of binaries.ts says whether it can. */
 export async function startTestCluster(options: TestClusterOptions = {}): Promise<TestCluster> {
