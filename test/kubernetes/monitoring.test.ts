@@ -66,9 +66,8 @@ function everything(): string {
     metrics[observe](resource);
   }
   metrics.watchQueue("sources", () => 0);
-  metrics.queueWaited("sources", 1);
   metrics.reconciled("sources", 1, true);
-  metrics.relisted("Pod");
+  metrics.watchFailed();
   return metrics.text();
 }
 

@@ -28,10 +28,9 @@ export class OperatorMetrics {
     destination: new Map(),
   };
   readonly #depths = new Map<string, () => number>();
-  readonly #waits = new Map<string, Histogram>();
   readonly #reconciles = new Map<string, Histogram>();
   readonly #reconcileErrors = new Map<string, number>();
-  readonly #relists = new Map<string, number>();
+  #watchFailures = 0;
   #leader = false;
 
   constructor(options: MetricsOptions) {
@@ -52,10 +51,13 @@ export class OperatorMetrics {
     this.#records[role].delete(key);
   }
 
-  /** Observes and forgets what a store has, until the result is called. Nothing else is needed to keep a role's series right. */
+  /**
+   * Observes and forgets what a store has. The result ends that, and the role's series: a process that acts no more says nothing
+   * of resources that another one looks after.
+   */
   follow<T extends KubeObject>(role: Role, store: Store<T>): () => void {
     for (const resource of store.list()) this.#observe(role, resource as SignalledResource);
-    return store.onChange(({ before, after }) => {
+    const stop = store.onChange(({ before, after }) => {
       if (after) {
         // A successor of the same name is another resource.
         if (before && before.metadata.uid !== after.metadata.uid) this.forget(role, keyOf(before));
@@ -64,6 +66,10 @@ export class OperatorMetrics {
         this.forget(role, keyOf(before));
       }
     });
+    return () => {
+      stop();
+      this.#records[role].clear();
+    };
   }
 
   /** Whether this process is the one that acts. */
@@ -76,20 +82,15 @@ export class OperatorMetrics {
     this.#depths.set(queue, read);
   }
 
-  /** A key was taken from the queue `milliseconds` after it was due. */
-  queueWaited(queue: string, milliseconds: number): void {
-    histogramOf(this.#waits, queue).add(milliseconds / 1000);
-  }
-
   /** A reconcile took `milliseconds`, and failed or not. */
   reconciled(queue: string, milliseconds: number, failed: boolean): void {
     histogramOf(this.#reconciles, queue).add(milliseconds / 1000);
     this.#reconcileErrors.set(queue, (this.#reconcileErrors.get(queue) ?? 0) + (failed ? 1 : 0));
   }
 
-  /** A watch had to list anew. `kind` is a kind's name. */
-  relisted(kind: string): void {
-    this.#relists.set(kind, (this.#relists.get(kind) ?? 0) + 1);
+  /** A watch, or a list before one, failed; it goes on by itself. */
+  watchFailed(): void {
+    this.#watchFailures += 1;
   }
 
   /** All of it, in Prometheus' text format. */
@@ -138,14 +139,6 @@ export class OperatorMetrics {
     yield gauge("holdfast_workqueue_depth", "Resources that wait to be looked at.", depths);
     yield familyText(
       {
-        name: "holdfast_workqueue_wait_seconds",
-        help: "Seconds from when a resource was due to be looked at until it was.",
-        type: "histogram",
-      },
-      histogramSamples(this.#waits),
-    );
-    yield familyText(
-      {
         name: "holdfast_reconcile_seconds",
         help: "Seconds that one look at a resource took.",
         type: "histogram",
@@ -157,11 +150,9 @@ export class OperatorMetrics {
       "Looks at a resource that ended with an error, and were repeated.",
       countSamples("queue", this.#reconcileErrors),
     );
-    yield counter(
-      "holdfast_watch_relists_total",
-      "Times that all objects of a kind were asked for anew, because a watch was lost.",
-      countSamples("kind", this.#relists),
-    );
+    yield counter("holdfast_watch_failures_total", "Watches and lists that failed.", [
+      { value: this.#watchFailures },
+    ]);
     const use = this.#options.processUse?.();
     if (use === undefined) return;
     yield gauge("process_resident_memory_bytes", "Resident memory size in bytes.", [

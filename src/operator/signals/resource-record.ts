@@ -14,7 +14,6 @@ export interface SignalledResource extends KubeObject {
     trigger?: { schedule?: string | undefined; manual?: string | undefined } | undefined;
     paused?: boolean | undefined;
     restic?: unknown;
-    [field: string]: unknown;
   };
   status?:
     | {
@@ -25,7 +24,6 @@ export interface SignalledResource extends KubeObject {
         latestMoverStatus?: { result?: string | undefined } | undefined;
         conditions?: readonly Condition[] | undefined;
         external?: Readonly<Record<string, string>> | undefined;
-        [field: string]: unknown;
       }
     | undefined;
 }
