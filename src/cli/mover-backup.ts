@@ -61,11 +61,23 @@ function isEmptySource(folder: string): boolean {
   try {
     return readdirSync(folder).every((name) => name === LEFT_OUT);
   } catch (error) {
-    throw new HoldfastError("SOURCE_UNREADABLE", `the volume cannot be read: ${messageOf(error)}`, {
-      hint: "Set moverSecurityContext to the user and group that own the files.",
-      cause: error,
-    });
+    throw unreadableVolume(error);
   }
+}
+
+function enter(folder: string): void {
+  try {
+    process.chdir(folder);
+  } catch (error) {
+    throw unreadableVolume(error);
+  }
+}
+
+function unreadableVolume(error: unknown): HoldfastError {
+  return new HoldfastError("SOURCE_UNREADABLE", `the volume cannot be read: ${messageOf(error)}`, {
+    hint: "Set moverSecurityContext to the user and group that own the files.",
+    cause: error,
+  });
 }
 
 /** VolSync calls it a success. So do we where its users depend on that, but not silently. */
@@ -194,7 +206,7 @@ async function backupOptions(
   );
   const location = await namedLocation(context);
   // The entries of the folder go to the root of the snapshot, which calls it /data wherever it is.
-  process.chdir(dataFolder);
+  enter(dataFolder);
   return {
     repository: Promise.resolve(repository),
     location,

@@ -139,7 +139,7 @@ function podSpec(input: MoverJobInput): PodSpec {
 }
 
 function container(input: MoverJobInput): Container {
-  const { owner, role, plan, secret, settings, privileged, deadOwners, volume } = input;
+  const { owner, plan, secret, settings, privileged, deadOwners, volume } = input;
   const fields = owner.spec.restic ?? {};
   const { moverResources } = fields;
   const { namespace } = owner.metadata;
@@ -169,7 +169,6 @@ function container(input: MoverJobInput): Container {
     terminationMessagePath: PLACE.terminationLog,
     // Who never got so far as to write a verdict leaves the end of what it printed.
     terminationMessagePolicy: "FallbackToLogsOnError",
-    ...(role === "destination" && { workingDir: PLACE.data }),
   };
 }
 

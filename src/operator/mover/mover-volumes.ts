@@ -26,8 +26,8 @@ export interface MountInput {
   readonly cache: MoverCache | undefined;
 }
 
-/** Read by the mover's user, whoever that is; nobody writes. */
-const SECRET_MODE = 0o440;
+/** Read by the mover's user, whoever that is: without an fsGroup such files belong to root alone. Nobody writes. */
+const SECRET_MODE = 0o444;
 
 /** All volumes and mounts of the pod. RESOURCE_INVALID for a mountPath that leads elsewhere. */
 export function moverMounts(input: MountInput): Mounts {
