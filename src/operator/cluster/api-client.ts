@@ -331,7 +331,9 @@ class HttpClusterApi implements ApiClient {
 
   async #object<T extends KubeObject>(request: ApiRequest): Promise<T> {
     const object = await this.#json<T>(request);
-    if (typeof object.metadata?.name !== "string") {
+    // A review is an answer, not an object that is kept: it has no name.
+    const isReview = typeof object.kind === "string" && object.kind.endsWith("Review");
+    if (typeof object.metadata?.name !== "string" && !isReview) {
       throw malformed(request.asked, "an object without a name");
     }
     return object;
