@@ -17,6 +17,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parse } from "yaml";
 import { PROGRAM } from "../faults/workbench.ts";
 import { GcsDouble } from "../gcs/double.ts";
 import { peer, type PeerName } from "../peers.ts";
@@ -61,6 +62,8 @@ export interface Desk {
   /** A file of the checkout. */
   read(path: string): string;
   write(path: string, text: string): void;
+  /** rclone's remote `gcs`, from the secret: what "rclone configured with GCS" asks of the reader. */
+  rcloneConfiguration(): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -82,7 +85,7 @@ export async function openDesk({
   writeState(checkout, google);
   commitFirst(folder, checkout);
   writeFileSync(join(folder, "editor.mjs"), editor(folder, google.endpoint));
-  return {
+  const desk: Desk = {
     folder,
     checkout,
     google,
@@ -104,11 +107,27 @@ export async function openDesk({
       }),
     read: (name) => readFileSync(join(checkout, name), "utf8"),
     write: (name, text) => writeFileSync(join(checkout, name), text),
+    rcloneConfiguration: async () =>
+      configurationOf((await desk.run(`sops -d ${SECRET_FILE}`)).stdout, google.endpoint),
     close: async () => {
       await google.close();
       rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
     },
   };
+  return desk;
+}
+
+/** rclone always asks for a token, so it is told where the desk's Google gives them out. */
+function configurationOf(manifest: string, endpoint: string): string {
+  const { stringData } = parse(manifest) as { stringData: Record<string, string> };
+  const settings = Object.entries(stringData).flatMap(([key, value]) => {
+    const name = /^RCLONE_CONFIG_GCS_(.+)$/.exec(key)?.[1]?.toLowerCase();
+    if (name === undefined) return [];
+    if (!name.endsWith("credentials")) return [`${name} = ${value}`];
+    const account = JSON.parse(value) as Record<string, string>;
+    return [`${name} = ${JSON.stringify({ ...account, token_uri: `${endpoint}/token` })}`];
+  });
+  return `[gcs]\n${settings.join("\n")}\n`;
 }
 
 /** Puts the programs of the guide, and no others of their kind, on the PATH of the desk. */

@@ -94,7 +94,7 @@ suite("the guide's secret and repository", { skip }, () => {
 
     const withoutRclone = await desk.run(list.text, { status: null });
     assert.notEqual(withoutRclone.status, 0, "the guide says that rclone has to be configured");
-    writeFileSync(join(desk.folder, "rclone.conf"), await rcloneConfiguration());
+    writeFileSync(join(desk.folder, "rclone.conf"), await desk.rcloneConfiguration());
     const { stdout } = await desk.run(list.text);
     assert.match(stdout, /^[0-9a-f]{8} +\d{4}-.* volsync /m);
     assert.match(stdout, /1 snapshots/);
@@ -151,24 +151,7 @@ suite("the guide's secret and repository", { skip }, () => {
   });
 });
 
-/** rclone's remote `gcs`, from the secret: what "rclone configured with GCS" asks of the reader. */
-async function rcloneConfiguration(): Promise<string> {
-  const { stringData } = parse((await desk.run(`sops -d ${SECRET_FILE}`)).stdout) as Manifest;
-  const settings = Object.entries(stringData).flatMap(([key, value]) => {
-    const name = /^RCLONE_CONFIG_GCS_(.+)$/.exec(key)?.[1]?.toLowerCase();
-    const line = value.trim().startsWith("{") ? accountFor(value) : value;
-    return name === undefined ? [] : [`${name} = ${line}`];
-  });
-  return `[gcs]\n${settings.join("\n")}\n`;
-}
-
 /** The rows of a table of snapshots: ids and times. */
 function rows(table: string): string {
   return (table.match(/^[0-9a-f]{8} +\S+ \S+/gm) ?? []).join("\n");
-}
-
-/** The account's key on one line; rclone always asks for a token, so it is told where the desk's Google gives them out. */
-function accountFor(json: string): string {
-  const account = JSON.parse(json) as Record<string, string>;
-  return JSON.stringify({ ...account, token_uri: `${desk.google.endpoint}/token` });
 }
