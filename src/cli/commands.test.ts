@@ -69,6 +69,7 @@ test("commands that only print end with their reader, all others go on", async (
     "pg info",
     "attachment find",
     "attachment versions",
+    "operator crds",
     "version",
   ]);
 });
@@ -86,6 +87,7 @@ const OWN_PAGES: Readonly<Record<string, string>> = {
   staging: "operations/staging.md",
   "export-zip": "operations/export-zip.md",
   mover: "operations/mover.md",
+  operator: "operations/operator.md",
 };
 
 test("the manual has a section for every command and names every option in it", async () => {

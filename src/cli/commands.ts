@@ -175,6 +175,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/export-zip.ts")).exportZipCommand,
   },
   {
+    name: "operator",
+    summary: "Back up and restore in a Kubernetes cluster, as VolSync's resources say",
+    load: async () => (await import("./commands/operator.ts")).operatorCommand,
+  },
+  {
     name: "mover",
     summary: "Work inside a pod of the operator: back a volume up, or restore it",
     load: async () => (await import("./commands/mover.ts")).moverCommand,
