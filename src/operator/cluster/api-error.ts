@@ -21,6 +21,8 @@ export interface ApiStatus {
 }
 
 const MESSAGE_MAX = 1024;
+/** How much of a longer one is from its end. */
+const TAIL = 400;
 const ANSWER_DESCRIBED = "the API server answers";
 
 export interface AnswerError {
@@ -140,7 +142,7 @@ function statusIn(body: string): ApiStatus | undefined {
 
 /** One line, bounded, without control characters and secrets. */
 export function plainText(text: string, secrets: readonly (string | undefined)[]): string {
-  let plain = String(text).slice(0, 16 * MESSAGE_MAX);
+  let plain = String(text).slice(0, 64 * MESSAGE_MAX);
   for (const secret of secrets) if (secret) plain = plain.replaceAll(secret, "[redacted]");
   plain = plain
     .trim()
@@ -150,5 +152,7 @@ export function plainText(text: string, secrets: readonly (string | undefined)[]
       /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
       (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
     );
-  return plain.length <= MESSAGE_MAX ? plain : `${plain.slice(0, MESSAGE_MAX)}…`;
+  if (plain.length <= MESSAGE_MAX) return plain;
+  // The reason is often at the end, behind a dump of the whole value that was refused.
+  return `${plain.slice(0, MESSAGE_MAX - TAIL)}…${plain.slice(-TAIL)}`;
 }

@@ -83,7 +83,8 @@ export class ObjectWrites {
     }
     this.#place(object, namespace);
     if (metadata.resourceVersion) {
-      throw badRequest("resourceVersion should not be set on objects to be created");
+      // A real server answers like this, of all things.
+      throw new ApiFault(500, "", "resourceVersion should not be set on objects to be created");
     }
     this.#checkNamespace(resource, namespace);
     const key = keyOf({ namespace, name: metadata.name });

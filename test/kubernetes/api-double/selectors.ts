@@ -71,7 +71,11 @@ function fieldTest(resource: string, term: string): Matcher {
   const [, field = "", operator, value = ""] = /^([\w.]+)(==|=|!=)(.*)$/.exec(term) ?? [];
   const known = ["metadata.name", "metadata.namespace", ...(FIELDS[resource] ?? [])];
   if (!known.includes(field)) {
-    throw badRequest(`field label not supported: ${field || term}`);
+    throw badRequest(
+      FIELDS[resource] === undefined
+        ? `"${field || term}" is not a known field selector: only "metadata.name", "metadata.namespace"`
+        : `field label not supported: ${field || term}`,
+    );
   }
   return (object) => {
     const isSame = String(valueAt(object, field.split(".")) ?? "") === value;
