@@ -52,8 +52,9 @@ export class Garbage {
     const { ownerReferences = [], finalizers = [], deletionTimestamp } = object.metadata;
     if (ownerReferences.length > 0) {
       const living = ownerReferences.filter((owner) => this.#isLiving(owner.uid));
-      if (living.length === 0) return this.#delete(resource, key, object);
-      if (living.length < ownerReferences.length) {
+      // What is leaving already goes on below: its finalizers may be ours to remove.
+      if (living.length === 0 && !deletionTimestamp) return this.#delete(resource, key, object);
+      if (living.length > 0 && living.length < ownerReferences.length) {
         return this.#put(resource, key, object, { ownerReferences: living });
       }
     }
