@@ -49,6 +49,8 @@ export interface EventRecorder {
 export interface OperatorSettings {
   /** Image of movers. */
   readonly image: string;
+  /** The image has rclone, for remotes that movers do not speak themselves. */
+  readonly moversHaveRclone?: boolean | undefined;
   /** Where the operator itself runs: its Lease is there. */
   readonly namespace: string;
   /** Proxy variables that movers get: HTTP_PROXY and so on, both cases. */

@@ -37,7 +37,9 @@ const REMOTES = ["google cloud storage", "s3", "local", "alias"] as const;
 
 /** Reads and checks the Secret. SECRET_INVALID or BACKEND_UNSUPPORTED, with the fix; CLUSTER_* when it cannot be read. */
 export async function readMoverSecret(
-  context: Pick<OperatorContext, "api" | "signal">,
+  context: Pick<OperatorContext, "api" | "signal"> & {
+    readonly settings?: Pick<OperatorContext["settings"], "moversHaveRclone">;
+  },
   owner: MoverOwner,
 ): Promise<MoverSecret> {
   const { namespace } = owner.metadata;
@@ -55,11 +57,11 @@ export async function readMoverSecret(
       retryable: true,
     });
   }
-  return inspectSecret(secret);
+  return inspectSecret(secret, { rclone: context.settings?.moversHaveRclone === true });
 }
 
-/** What can be said of a Secret without asking anybody. Throws as `readMoverSecret` does. */
-export function inspectSecret(secret: Secret): MoverSecret {
+/** What can be said of a Secret without asking anybody; `rclone`: movers have it. Throws as `readMoverSecret` does. */
+export function inspectSecret(secret: Secret, has: { rclone?: boolean } = {}): MoverSecret {
   const { name } = secret.metadata;
   const data = secret.data ?? {};
   const text = (key: string): string => Buffer.from(data[key] ?? "", "base64").toString("utf8");
@@ -75,13 +77,14 @@ export function inspectSecret(secret: Secret): MoverSecret {
   const keys = Object.keys(data).sort();
   const hash = createHash("sha256");
   for (const key of keys) hash.update(`${JSON.stringify([key, data[key]])}\n`);
-  return { name, hash: hash.digest("hex"), keys, ...checkBackend(name, text, keys) };
+  return { name, hash: hash.digest("hex"), keys, ...checkBackend(name, text, keys, has) };
 }
 
 function checkBackend(
   name: string,
   text: (key: string) => string,
   keys: readonly string[],
+  has: { rclone?: boolean },
 ): Pick<MoverSecret, "scheme" | "remote"> {
   const { scheme, target } = locationOf(name, text("RESTIC_REPOSITORY"));
   const fix = UNSUPPORTED[scheme];
@@ -94,7 +97,8 @@ function checkBackend(
   }
   if (scheme !== "rclone") return { scheme };
   const remote = remoteType(target, text, keys);
-  if (remote === undefined || REMOTES.some((known) => known === remote)) return { scheme, remote };
+  const isSpoken = remote === undefined || REMOTES.some((known) => known === remote);
+  if (isSpoken || has.rclone === true) return { scheme, remote };
   throw new HoldfastError(
     "BACKEND_UNSUPPORTED",
     `Secret ${name}: rclone remotes of type ${JSON.stringify(remote.slice(0, 40))} need rclone, which movers do not have`,
