@@ -15,7 +15,7 @@ export class ObjectTable {
   /** As in a server that has been running for a while. */
   revision = 1000;
   /** Watches from before it are refused. */
-  compacted = this.revision;
+  compacted: number = this.revision;
   readonly #tables = new Map<string, Map<string, KubeObject>>();
   readonly #history: Change[] = [];
   readonly #listeners = new Set<(change: Change) => void>();
