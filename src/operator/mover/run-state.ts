@@ -8,6 +8,7 @@ import type { MoverVerdict } from "../mover-verdict.ts";
 import { MOVER_CONTAINER } from "../mover-variables.ts";
 import { LABEL, moverName } from "../names.ts";
 import type { Role } from "../names.ts";
+import { reasonOf } from "../signals/conditions.ts";
 import { isOwnedBy } from "./ownership.ts";
 import type { MoverOwner } from "./owner.ts";
 import { parseVerdict } from "./parse-verdict.ts";
@@ -106,12 +107,6 @@ export function endOf(pod: Pod): ContainerState["terminated"] {
 
 function has({ status }: Job, type: "Complete" | "Failed"): boolean {
   return (status?.conditions ?? []).some((each) => each.type === type && each.status === "True");
-}
-
-/** CamelCase of a code: `WRONG_PASSWORD` is `WrongPassword`. */
-export function reasonOf(code: ErrorCode): string {
-  const words = code.toLowerCase().split("_");
-  return words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join("");
 }
 
 function problemOf(job: Job, pod: Pod | undefined, verdict: MoverVerdict | undefined): RunProblem {

@@ -155,7 +155,7 @@ test("series follow a store: a resource that is gone has none, and its successor
   assert.equal(valueOf(read(), "holdfast_sync_success_total"), 0);
   store.remove(successor);
   assert.equal(valueOf(read(), "holdfast_sync_success_total"), undefined);
-  store.set(source({ restic: undefined, rclone: {} }));
+  store.set(source({ restic: undefined }));
   assert.equal(valueOf(read(), "holdfast_sync_success_total"), undefined, "of another mover");
   store.set(source());
   assert.equal(valueOf(read(), "holdfast_sync_success_total"), 0);
