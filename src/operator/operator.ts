@@ -5,18 +5,20 @@
 
 import type { Clock, Random } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
+import { retry } from "../base/retry.ts";
 import type { ClusterApi } from "./cluster/cluster-api.ts";
 import { createEventRecorder } from "./cluster/event-recorder.ts";
-import { keyOf } from "./cluster/kube-object.ts";
+import { keyOf, type KubeObject } from "./cluster/kube-object.ts";
 import { runWithLease, VOLSYNC_LEASE, type LeaseDurations } from "./cluster/leader-election.ts";
 import { WorkQueue } from "./cluster/work-queue.ts";
-import type { OperatorSettings } from "./context.ts";
+import type { EventRecorder, OperatorSettings } from "./context.ts";
 import { reconcileDestination } from "./replication-destination.ts";
 import { reconcileSource } from "./replication-source.ts";
+import type { Looked } from "./reconcile/reconcile.ts";
 import { ReconcileMemory, type ReconcileContext } from "./reconcile/reconcile-context.ts";
 import type { OperatorMetrics } from "./signals/metrics.ts";
 import { claimsToPopulate, reconcilePopulated, registerPopulator } from "./volume-populator.ts";
-import { onEveryChange, startWatching } from "./watched.ts";
+import { onEveryChange, startWatching, type Watched } from "./watched.ts";
 
 export interface OperatorOptions {
   readonly api: ClusterApi;
@@ -78,15 +80,13 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
   });
 }
 
-type Work = (key: string, signal: AbortSignal) => Promise<{ recheck?: number | undefined }>;
-
 /** All the work of the one that acts, until the signal. */
 async function act(options: OperatorOptions, leading: AbortSignal): Promise<void> {
-  const { api, settings, clock, random, metrics, instance, onNotice } = options;
+  const { api, clock, random, instance, onNotice } = options;
   // An end for whatever reason ends the watches, too.
   const over = new AbortController();
   const signal = AbortSignal.any([leading, over.signal]);
-  const warn = (what: string, error: unknown): void =>
+  const warn: Warn = (what, error) =>
     onNotice({ level: "warning", message: `${what}: ${messageOf(error)}` });
   const events = createEventRecorder({
     api,
@@ -97,72 +97,117 @@ async function act(options: OperatorOptions, leading: AbortSignal): Promise<void
     signal,
     onError: (error) => warn("events", error),
   });
-  const watched = await startWatching({
-    ...options,
-    signal,
-    onError: (error) => warn("watch", error),
-  });
+  // Started while the API server is away, it waits for it.
+  const watched = await retry(
+    () => startWatching({ ...options, signal, onError: (error) => warn("watch", error) }),
+    {
+      clock,
+      random,
+      signal,
+      elapsedMax: Infinity,
+      onRetry: ({ error }) => warn("start", error),
+    },
+  );
+  const release: (() => void)[] = [];
   try {
     await watched.synced;
-    const { stores, sources, destinations } = watched;
-    const memory = new ReconcileMemory();
-    const base = { api, stores, clock, random, events, settings, sources, destinations, memory };
-    const queueOf = (name: string, work: (context: ReconcileContext) => Work): WorkQueue => {
-      const queue = new WorkQueue({
-        work: async (key, own) => {
-          const began = clock.monotonic();
-          let failed = true;
-          try {
-            const looked = await work({ ...base, signal: own })(key, own);
-            failed = false;
-            return looked;
-          } finally {
-            metrics.reconciled(name, clock.monotonic() - began, failed);
-          }
-        },
-        parallel: PARALLEL,
-        clock,
-        random,
-        signal,
-        onError: ({ key, error }) => warn(`${name} ${key}`, error),
-      });
-      metrics.watchQueue(name, () => queue.length);
-      return queue;
-    };
-    const queues = {
-      source: queueOf("source", (context) => (key) => reconcileSource(context, key)),
-      destination: queueOf("destination", (context) => (key) => reconcileDestination(context, key)),
-      populator: queueOf("populator", (context) => (key) => reconcilePopulated(context, key)),
-    };
-    onEveryChange(watched, (role, key) => queues[role].add(key));
-    for (const store of [stores.claims, stores.snapshots, destinations]) {
-      store.onChange(({ before, after }) => {
-        for (const key of claimsToPopulate({ stores }, (after ?? before)!)) {
-          queues.populator.add(key);
-        }
-      });
-    }
-    metrics.follow("source", sources);
-    metrics.follow("destination", destinations);
-    await registerPopulator({ ...base, signal });
-    for (const source of sources.list()) queues.source.add(keyOf(source));
-    for (const destination of destinations.list()) queues.destination.add(keyOf(destination));
-    for (const claim of stores.claims.list()) {
-      for (const key of claimsToPopulate({ stores }, claim)) queues.populator.add(key);
-    }
-    onNotice({
-      level: "info",
-      message: `watching ${sources.list().length} sources and ${destinations.list().length} destinations`,
-    });
+    const work = startWork({ options, watched, events, signal, warn });
+    release.push(...work.release);
+    await registerPopulator({ ...work.base, signal }).catch((error: unknown) =>
+      warn("populator", error),
+    );
     await aborted(signal);
-    await Promise.all(Object.values(queues).map((queue) => queue.idle()));
+    await Promise.all(work.queues.map((queue) => queue.idle()));
     await events.settled();
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
     over.abort();
+    for (const each of release) each();
     await watched.stopped;
   }
+}
+
+type Warn = (what: string, error: unknown) => void;
+
+interface Setting {
+  readonly options: OperatorOptions;
+  readonly watched: Watched;
+  readonly events: EventRecorder;
+  readonly signal: AbortSignal;
+  readonly warn: Warn;
+}
+
+interface StartedWork {
+  readonly base: Omit<ReconcileContext, "signal">;
+  readonly queues: readonly WorkQueue[];
+  /** To be called when the work has ended. */
+  readonly release: readonly (() => void)[];
+}
+
+/** Fills the queues with all there is, and from then on with what changes. */
+function startWork(setting: Setting): StartedWork {
+  const { options, watched, events } = setting;
+  const { api, clock, random, settings, metrics, onNotice } = options;
+  const { stores, sources, destinations } = watched;
+  const memory = new ReconcileMemory();
+  const base = { api, stores, clock, random, events, settings, sources, destinations, memory };
+  const queueOf = (
+    name: string,
+    look: (context: ReconcileContext, key: string) => Promise<Looked>,
+  ): WorkQueue => startQueue(setting, name, (key, own) => look({ ...base, signal: own }, key));
+  const queues = {
+    source: queueOf("source", reconcileSource),
+    destination: queueOf("destination", reconcileDestination),
+    populator: queueOf("populator", reconcilePopulated),
+  };
+  onEveryChange(watched, (role, key) => queues[role].add(key));
+  const populate = (changed: KubeObject): void => {
+    for (const key of claimsToPopulate({ stores }, changed)) queues.populator.add(key);
+  };
+  for (const store of [stores.claims, stores.snapshots, destinations]) {
+    store.onChange(({ before, after }) => populate((after ?? before)!));
+  }
+  const release = [metrics.follow("source", sources), metrics.follow("destination", destinations)];
+  // Whoever leads next tells of them.
+  release.push(() => {
+    for (const source of sources.list()) metrics.forget("source", keyOf(source));
+    for (const each of destinations.list()) metrics.forget("destination", keyOf(each));
+  });
+  for (const source of sources.list()) queues.source.add(keyOf(source));
+  for (const destination of destinations.list()) queues.destination.add(keyOf(destination));
+  for (const claim of stores.claims.list()) populate(claim);
+  const counts = `${sources.list().length} sources and ${destinations.list().length} destinations`;
+  onNotice({ level: "info", message: `watching ${counts}` });
+  return { base, queues: Object.values(queues), release };
+}
+
+function startQueue(
+  { options, signal, warn }: Setting,
+  name: string,
+  look: (key: string, signal: AbortSignal) => Promise<Looked>,
+): WorkQueue {
+  const { clock, random, metrics } = options;
+  const queue = new WorkQueue({
+    work: async (key, own) => {
+      const began = clock.monotonic();
+      let failed = true;
+      try {
+        const looked = await look(key, own);
+        failed = false;
+        return looked;
+      } finally {
+        metrics.reconciled(name, clock.monotonic() - began, failed);
+      }
+    },
+    parallel: PARALLEL,
+    clock,
+    random,
+    signal,
+    onError: ({ key, error }) => warn(`${name} ${key}`, error),
+  });
+  metrics.watchQueue(name, () => queue.length);
+  return queue;
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {
