@@ -2,7 +2,7 @@
 // playbooks take (docs: volsync.backube's restic end-to-end tests assert names, statuses and texts; ours assert the same).
 
 import assert from "node:assert/strict";
-import { chown, lutimes, mkdir, symlink, writeFile } from "node:fs/promises";
+import { lchown, lutimes, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { KubeObject } from "../../../src/operator/cluster/kube-object.ts";
 import { startRestServer, type RestServer } from "../../rest/server.ts";
@@ -83,7 +83,7 @@ export class Scene {
 
   /** The Secret of a repository. */
   async secret(name: string, data: Readonly<Record<string, string>> = {}): Promise<string> {
-    const repository = `rest:${this.#playbook.server.location(`${this.namespace}-${name}/`)}`;
+    const repository = `rest:${this.#playbook.server.location(`/${this.namespace}-${name}/`)}`;
     const stringData = { RESTIC_REPOSITORY: repository, RESTIC_PASSWORD: "swordfish", ...data };
     await this.apply([this.#object("Secret", "v1", name, { stringData })]);
     return stringData.RESTIC_REPOSITORY;
@@ -147,7 +147,7 @@ export class Scene {
         return last !== undefined && holds(last) ? last : undefined;
       },
       {
-        seconds: 40,
+        seconds: 30,
         describe: async () => {
           const all = ["get", "pods,jobs,pvc,volumesnapshots,events", "-n", this.namespace];
           const { stdout } = await cluster.kubectl(...all);
@@ -165,7 +165,7 @@ export class Scene {
   }
 
   async until<T>(what: string, ask: () => Promise<T | undefined | false>): Promise<T> {
-    return until(what, ask, { seconds: 40 });
+    return until(what, ask, { seconds: 30 });
   }
 }
 
@@ -185,8 +185,8 @@ export async function plantTree(directory: string, owner: number): Promise<void>
   await writeFile(join(directory, "deep", "er", "big"), Buffer.alloc(300_000, "holdfast"));
   await symlink("file.txt", join(directory, "link"));
   await symlink("/nowhere", join(directory, "broken"));
-  await lutimes(join(directory, "link"), 1_600_000_000, 1_600_000_000);
-  for (const path of ["", "file.txt", "deep", "deep/er", "deep/er/big"]) {
-    await chown(join(directory, path), owner, owner);
+  for (const path of ["link", "broken", "file.txt", "deep/er/big", "deep/er", "deep", ""]) {
+    await lchown(join(directory, path), owner, owner);
+    await lutimes(join(directory, path), 1_600_000_000, 1_600_000_000);
   }
 }
