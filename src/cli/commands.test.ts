@@ -87,6 +87,7 @@ const OWN_PAGES: Readonly<Record<string, string>> = {
   staging: "operations/staging.md",
   "export-zip": "operations/export-zip.md",
   mover: "operations/mover.md",
+  migrate: "operations/kubernetes.md",
   operator: "operations/operator.md",
 };
 

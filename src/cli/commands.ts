@@ -185,6 +185,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/mover.ts")).moverCommand,
   },
   {
+    name: "migrate",
+    summary: "Show what would change if Holdfast took over from another program",
+    load: async () => (await import("./commands/migrate.ts")).migrateCommand,
+  },
+  {
     name: "doctor",
     summary: "Look for what would keep backups from working",
     load: async () => (await import("./commands/doctor.ts")).doctorCommand,
