@@ -154,7 +154,7 @@ export class FaultWorld {
   }
 
   /** Lets time pass until `holds`, and no longer than `most` (milliseconds of the played clock). */
-  async until(what: string, holds: () => boolean, most = 3 * 3_600_000): Promise<void> {
+  async until(what: string, holds: () => boolean, most: number = 3 * 3_600_000): Promise<void> {
     let step = 500;
     for (let passed = 0; ; passed += step) {
       await this.#rest();

@@ -1,6 +1,7 @@
 // What goes wrong: each fault as something done to a world while a run is held in some state. Those that are mended later say how.
 
 import { setImmediate as turn } from "node:timers/promises";
+import { isHoldfastError } from "../../src/base/errors.ts";
 import { POD, SECRET } from "../../src/operator/cluster/kinds.ts";
 import { REPLICATION_DESTINATION } from "../../src/operator/resources/replication-destination.ts";
 import { REPLICATION_SOURCE } from "../../src/operator/resources/replication-source.ts";
@@ -22,11 +23,18 @@ function isWrite({ verb, kind }: ApiCall): boolean {
   return WRITES.includes(verb) && kind !== "Event";
 }
 
-/** A change of the resource by somebody else. */
+/** A change of the resource by somebody else, made until it is done: faults that are armed may meet it, too. */
 export async function patchResource(world: FaultWorld, patch: object): Promise<void> {
   const kind = world.source() ? REPLICATION_SOURCE : REPLICATION_DESTINATION;
   const place = { namespace: NAMESPACE_NAME, name: NAME };
-  await world.double.api().patch(kind, place, patch, { type: "merge" });
+  for (;;) {
+    try {
+      await world.double.api().patch(kind, place, patch, { type: "merge" });
+      return;
+    } catch (error) {
+      if (!isHoldfastError(error, "CLUSTER_UNREACHABLE", "CLUSTER_FAILED")) throw error;
+    }
+  }
 }
 
 /** The kubelet's node is gone, or somebody deleted the pod: the Job controller makes another. */
