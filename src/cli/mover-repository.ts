@@ -1,6 +1,7 @@
 // How a mover gets at its repository: opened within a minute or told why not, made where the storage surely holds none, and freed
 // of locks whose pods the operator proved dead.
 
+import { unlessCancelled } from "../base/cancellation.ts";
 import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import { initRepository } from "../repository/init.ts";
 import { acquireLock, listLocks, removeLocks } from "../repository/locks.ts";
@@ -43,7 +44,8 @@ async function openInTime({ context }: Mover): Promise<Repository> {
   const limit = AbortSignal.timeout(OPEN_MS);
   const signal = AbortSignal.any([context.signal, limit]);
   try {
-    const storage = await openNamedStorage(context);
+    // Its own signal is that of the whole run.
+    const storage = await unlessCancelled(openNamedStorage(context), signal);
     const { settings, machine } = context;
     const { compression, cacheFolder } = settings;
     const password = await passwordOf(context);

@@ -28,9 +28,11 @@ import { restoreView } from "./progress-views.ts";
 import { createRestoreEvents, reportRestore } from "./restore-report.ts";
 import { namedLocation } from "./session.ts";
 import { openBlobs } from "./snapshot-choice.ts";
+import { quoteUnprintable } from "./terminal-text.ts";
 
 const WORKERS_MAX = 8;
 const CAP_CHOWN = 1n << 0n;
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z$/;
 
 interface RestoreRequest {
   readonly asOf: bigint | undefined;
@@ -132,12 +134,12 @@ async function bringBack(
   const { context, dataFolder, facts } = mover;
   const { output } = context;
   const { time, paths, hostname, username, tags } = snapshot;
-  const by = `${username}@${hostname}`;
-  output.print(
-    `restoring snapshot ${shortId(id)} of [${paths.join(" ")}] at ${time} by ${by} to ${dataFolder}`,
-  );
+  // Whoever wrote the repository chose these words.
+  const what = quoteUnprintable(`[${paths.join(" ")}] at ${time} by ${username}@${hostname}`);
+  output.print(`restoring snapshot ${shortId(id)} of ${what} to ${dataFolder}`);
   facts.snapshot = id;
-  facts.pointInTime = tagValue(tags, TAG.pointInTime) ?? secondText(time);
+  const taken = tagValue(tags, TAG.pointInTime);
+  facts.pointInTime = taken !== undefined && TIME.test(taken) ? taken : secondText(time);
   const done = await restoreTree(mover, repository, { snapshot, delete: request.delete }, signal);
   facts.files = done.files;
   facts.bytes = snapshot.summary?.totalBytesProcessed;

@@ -170,7 +170,7 @@ suite("the state of a run", () => {
       [ended(137, "", "OOMKilled"), "OutOfMemory", /ran out of memory/, true],
       [ended(137), "MoverKilled", /was killed/, true],
       [
-        ended(1, "one\nFatal: no such image"),
+        ended(1, "one\nFatal: no such image\nhint: none"),
         "MoverFailed",
         /status 1: Fatal: no such image/,
         true,

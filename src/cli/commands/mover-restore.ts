@@ -1,9 +1,13 @@
 // `mover restore`: one restore of a volume, as VolSync's restic mover makes it.
 
+import { MOVER_EXIT } from "../../operator/mover-variables.ts";
 import type { CommandModule } from "../command.ts";
 import { runMover } from "../mover-run.ts";
 
 export const moverRestoreCommand: CommandModule = {
+  // What is wrong with the variables stays wrong: no Job should try again.
+  failsFrom: MOVER_EXIT.ended,
+
   configure(command) {
     command.addHelpText(
       "after",

@@ -29,7 +29,8 @@ const OPTIONAL: ReadonlySet<string> = new Set([
 const OURS =
   /^HOLDFAST_(?:(?:GS|S3|REST|RCLONE|LOCAL)_[A-Z0-9_]+|COMPRESSION|PACK_SIZE|READ_CONCURRENCY|LIMIT_(?:UPLOAD|DOWNLOAD)|STUCK_REQUEST_TIMEOUT|HTTP_USER_AGENT|DEBUG)$/;
 /** Whoever may write the Secret may not run programs of their choice here, nor lift a protection. */
-const NEVER = /^(?:HOLDFAST_RCLONE_(?:PROGRAM|ARGS|NATIVE)|HOLDFAST_[A-Z0-9]+_ALLOW_.*)$/;
+const NEVER =
+  /^(?:HOLDFAST_RCLONE_(?:PROGRAM|ARGS|NATIVE)|HOLDFAST_[A-Z0-9]+_ALLOW_.*|RCLONE_(?:PASSWORD_COMMAND|METADATA_MAPPER|(?:.*_)?SSH))$/i;
 const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 export const GOOGLE_CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS";
@@ -55,11 +56,12 @@ export function passedKeys(keys: readonly string[]): string[] {
   return keys.filter(
     (key) =>
       VARIABLE_NAME.test(key) &&
+      !NEVER.test(key) &&
       (key === "RESTIC_REPOSITORY" ||
         key === "RESTIC_PASSWORD" ||
         key.startsWith("RCLONE_") ||
         OPTIONAL.has(key) ||
-        (OURS.test(key) && !NEVER.test(key))),
+        OURS.test(key)),
   );
 }
 

@@ -17,6 +17,8 @@ const SECRET = secretOf("restic-config-filestore", {
   RCLONE_CONFIG_GCS_BUCKET_POLICY_ONLY: "true",
   HOLDFAST_GS_KMS_KEY: "projects/p/locations/l/keyRings/r/cryptoKeys/k",
   HOLDFAST_RCLONE_PROGRAM: "/bin/sh",
+  RCLONE_PASSWORD_COMMAND: "/bin/sh",
+  RCLONE_CONFIG_GCS_SSH: "/bin/sh",
   HOLDFAST_GS_ALLOW_CREDENTIALS: "executable",
   HOLDFAST_DEAD_OWNERS: "everybody",
   RESTIC_PASSWORD_COMMAND: "cat /etc/passwd",

@@ -5,7 +5,7 @@ import type { ErrorCode } from "../../base/errors.ts";
 import type { ContainerState, Job, Pod } from "../cluster/kube-object.ts";
 import type { OperatorContext } from "../context.ts";
 import type { MoverVerdict } from "../mover-verdict.ts";
-import { MOVER_CONTAINER } from "../mover-variables.ts";
+import { MOVER_CONTAINER, MOVER_EXIT } from "../mover-variables.ts";
 import { LABEL, moverName } from "../names.ts";
 import type { Role } from "../names.ts";
 import { reasonOf } from "../signals/conditions.ts";
@@ -23,6 +23,8 @@ export interface RunProblem {
   /** False: the same again fails the same way until somebody changes something. */
   readonly retryable: boolean;
 }
+
+const WORDS_MAX = 500;
 
 export type RunState =
   /** No Job of the resource. */
@@ -162,14 +164,19 @@ function fateOf(pod: Pod): RunProblem | undefined {
     });
   }
   if (end === undefined) return undefined;
-  const said = end.message?.trim().split("\n").at(-1)?.slice(0, 500) ?? "";
-  return failure(
-    "MoverFailed",
-    `mover ${name} ended with exit status ${end.exitCode}${said === "" ? "" : `: ${said}`}`,
-    {
-      hint: "Look at its log.",
-    },
-  );
+  const said = lastWords(end.message ?? "");
+  return failure("MoverFailed", `mover ${name} ended with exit status ${end.exitCode}${said}`, {
+    hint: "Look at its log.",
+    retryable: end.exitCode !== MOVER_EXIT.ended,
+  });
+}
+
+/** Of what it printed last, the line that tells of the failure. */
+function lastWords(printed: string): string {
+  const lines = printed.split("\n").filter((line) => line.trim() !== "");
+  const line = lines.find((each) => each.startsWith("Fatal: ")) ?? lines.at(-1);
+  if (line === undefined) return "";
+  return `: ${line.replaceAll(/[\p{Cc}\p{Cf}]+/gu, " ").slice(0, WORDS_MAX)}`;
 }
 
 const IMAGE = ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"];
