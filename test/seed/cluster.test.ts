@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
-import type { Job } from "../../src/operator/cluster/kube-object.ts";
+import type { Job, KubeObject } from "../../src/operator/cluster/kube-object.ts";
 import { assertSameTree } from "../faults/workbench.ts";
 import { skipWithoutCluster } from "../kubernetes/cluster/binaries.ts";
 import { startOperator, type OperatorProcess } from "../kubernetes/cluster/operator-process.ts";
@@ -76,7 +76,8 @@ suite("the guide on a cluster", { skip }, () => {
       { describe, seconds: 90 },
     );
   const isIdle = ({ status }: Resource): boolean =>
-    status?.conditions?.[0]?.type === "Synchronizing" && status.conditions[0].status === "False";
+    status?.conditions?.[0]?.type === "Synchronizing" &&
+    status.conditions[0].reason.startsWith("WaitingFor");
   const run = async (step: string): Promise<string> =>
     (await desk.run(blockOf(guide, step).text, { env: { KUBECONFIG: cluster.kubeconfig } })).stdout;
   const shell = async (script: string): Promise<string> =>
@@ -93,7 +94,7 @@ suite("the guide on a cluster", { skip }, () => {
       const { name, uid = "" } = metadata;
       jobs.set(name, (jobs.get(name) ?? new Set()).add(uid));
     });
-    await cluster.apply([claim(), odoo()] as never);
+    await cluster.apply([claim(), ...odoo()] as KubeObject[]);
     filestore = await until(
       "Odoo's claim",
       async () => await cluster.directoryOf(NAMESPACE, "odoo-filestore"),
@@ -168,6 +169,7 @@ suite("the guide on a cluster", { skip }, () => {
     const after = await run("View backup logs");
     assert.match(after, /snapshot [0-9a-f]{8} saved/);
     assert.match(after, /Restic completed in/);
+    assert.match(after.trimEnd().split("\n").at(-1)!, /^Verdict: successful: snapshot [0-9a-f]{8}/);
     assert.deepEqual(
       (await movers("source")).map((pod) => pod.split(" ")[1]),
       ["Succeeded"],
@@ -201,8 +203,9 @@ suite("the guide on a cluster", { skip }, () => {
   });
 
   test("the filestore is lost; the guide's destination and annotation bring it back, once", async () => {
+    // Odoo at zero replicas: its template still says whose files they are.
     await cluster.kubectl("delete", "pod", "odoo-0", "-n", NAMESPACE, "--now");
-    for (const name of readdirSync(filestore)) {
+    for (const name of readdirSync(filestore).filter((each) => each !== "lost+found")) {
       rmSync(join(filestore, name), { recursive: true });
     }
     const manifest = blockOf(guide, "Create ReplicationDestination").text;
@@ -259,32 +262,46 @@ function claim(): object {
   };
 }
 
-/** What stands for Odoo: it holds the volume, and its account is that of the files. */
-function odoo(): object {
-  return {
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { namespace: NAMESPACE, name: "odoo-0" },
-    spec: {
-      securityContext: {
-        runAsNonRoot: true,
-        runAsUser: ODOO,
-        runAsGroup: ODOO,
-        fsGroup: ODOO,
-        seccompProfile: { type: "RuntimeDefault" },
-      },
-      volumes: [{ name: "filestore", persistentVolumeClaim: { claimName: "odoo-filestore" } }],
-      containers: [
-        {
-          name: "odoo",
-          image: "busybox",
-          command: ["sleep", "3600"],
-          volumeMounts: [{ name: "filestore", mountPath: "/var/lib/odoo" }],
-          securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },
-        },
-      ],
+/** What stands for Odoo: its Deployment, and the pod of it, which holds the volume and has the files' owner as its user. */
+function odoo(): object[] {
+  const labels = { "app.kubernetes.io/name": "odoo" };
+  const spec = {
+    securityContext: {
+      runAsNonRoot: true,
+      runAsUser: ODOO,
+      runAsGroup: ODOO,
+      fsGroup: ODOO,
+      seccompProfile: { type: "RuntimeDefault" },
     },
+    volumes: [{ name: "filestore", persistentVolumeClaim: { claimName: "odoo-filestore" } }],
+    containers: [
+      {
+        name: "odoo",
+        image: "busybox",
+        command: ["sleep", "3600"],
+        volumeMounts: [{ name: "filestore", mountPath: "/var/lib/odoo" }],
+        securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },
+      },
+    ],
   };
+  return [
+    {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { namespace: NAMESPACE, name: "odoo-0", labels },
+      spec,
+    },
+    {
+      apiVersion: "apps/v1",
+      kind: "Deployment",
+      metadata: { namespace: NAMESPACE, name: "odoo" },
+      spec: {
+        replicas: 0,
+        selector: { matchLabels: labels },
+        template: { metadata: { labels }, spec },
+      },
+    },
+  ];
 }
 
 /** A filestore as Odoo makes it: files named for the SHA-1 of their content. */
