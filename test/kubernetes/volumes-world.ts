@@ -181,11 +181,10 @@ export class VolumesWorld {
       apiVersion: "v1",
       kind: "Pod",
       metadata: { name, namespace: SPACE, ...rest.metadata },
-      spec: {
+      spec: spec ?? {
         nodeName: "node-1",
         volumes: [{ name: "files", persistentVolumeClaim: { claimName: claim } }],
         containers: [{ name: "app", volumeMounts: [{ name: "files", mountPath: "/var/lib" }] }],
-        ...spec,
       },
       status: rest.status ?? { phase: "Running" },
     });
