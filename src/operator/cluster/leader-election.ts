@@ -75,7 +75,7 @@ class Election {
         if (signal.aborted) return false;
         onError?.(error);
       }
-      const pause = this.#durations.retry * (1 + 0.2 * fraction(random));
+      const pause = Math.round(this.#durations.retry * (1 + 0.2 * fraction(random)));
       await clock.sleep(pause, signal).catch(() => {});
       if (signal.aborted) return false;
     }
