@@ -139,9 +139,14 @@ class World {
     this.#old = { resource: this.resource, job: undefined };
   }
 
-  /** The caches have everything that happened so far. */
-  catchUp(): void {
-    this.#old = { resource: this.resource, job: this.job };
+  /** The caches have everything that happened so far: each in its own time. */
+  catchUp(what?: "resource" | "job"): void {
+    if (what !== "job") this.#old = { ...this.#old, resource: this.resource };
+    if (what !== "resource") this.#old = { ...this.#old, job: this.job };
+  }
+
+  newValue(): string {
+    return `value ${++this.#ids}`;
   }
 
   spec(trigger: object): void {
@@ -167,7 +172,14 @@ class World {
 
   /** One decision and what it does. `lost`: what would be written never arrives. */
   look({ lost = false } = {}): string {
-    let { resource, job: seen } = this.#old;
+    const written = this.#lookAt(this.#old.resource, lost);
+    // What was written is gone on with, though no cache has it yet.
+    return written === "pinned" ? this.#lookAt(this.resource, lost) : written;
+  }
+
+  #lookAt(given: SyncResource, lost: boolean): string {
+    const { job: seen } = this.#old;
+    let resource = given;
     const at = { role: this.role, now: this.now };
     let decision = decide({ resource, ...at, job: seen });
     if (["attempt", "discard", "clean", "finish"].includes(decision.kind)) {
@@ -180,7 +192,11 @@ class World {
       this.resource = { ...resource, status };
     };
     const remove = (): void => {
-      if (!lost && this.job !== undefined && this.job.uid === seen?.uid) this.job = undefined;
+      if (lost || this.job === undefined || this.job.uid !== seen?.uid) return;
+      const { kind, run } = this.job;
+      const isAtWork = kind === "running" && run === pinnedPlan(this.resource)?.id;
+      assert.ok(!isAtWork, "a mover that is at work was removed");
+      this.job = undefined;
     };
     switch (decision.kind) {
       case "begin":
@@ -193,6 +209,7 @@ class World {
         const plan = planRun({ resource, ...at, cause, ...hash, id, started: before?.started });
         const isRetry = before !== undefined;
         write(beginStatus(step, { plan, problem: undefined, isRetry }));
+        if (pinnedPlan(this.resource)?.id === id) return "pinned";
         break;
       }
       case "attempt":
@@ -254,30 +271,33 @@ class World {
   }
 }
 
+// Often enough the cache of resources is the one that lags: that is where a run could be begun twice.
 const action = fc.oneof(
-  { weight: 6, arbitrary: fc.constant("look" as const) },
-  { weight: 5, arbitrary: fc.constant("catch up" as const) },
-  { weight: 2, arbitrary: fc.constant("look, and lose it" as const) },
-  fc.constantFrom("succeed" as const, "fail" as const, "hour" as const),
-  fc.constantFrom("tag b" as const, "tag c" as const, "annotate 1" as const, "annotate 2" as const),
+  { weight: 12, arbitrary: fc.constant("look" as const) },
+  { weight: 10, arbitrary: fc.constant("see Job" as const) },
+  { weight: 3, arbitrary: fc.constantFrom("see resource" as const, "look, and lose it" as const) },
+  { weight: 3, arbitrary: fc.constant("succeed" as const) },
+  fc.constantFrom("fail" as const, "hour" as const),
+  fc.constantFrom("tag" as const, "annotate" as const),
 );
 
 function take(world: World, name: string): void {
   if (name === "look") world.look();
   else if (name === "look, and lose it") world.look({ lost: true });
-  else if (name === "catch up") world.catchUp();
+  else if (name === "see Job") world.catchUp("job");
+  else if (name === "see resource") world.catchUp("resource");
   else if (name === "succeed") world.endJob("succeeded");
   else if (name === "fail") world.endJob("failed");
   else if (name === "hour") world.now += 3_600_000;
-  else if (name.startsWith("tag ")) world.spec({ manual: name.slice(4) });
-  else world.annotate(name.slice("annotate ".length));
+  else if (name === "tag") world.spec({ manual: world.newValue() });
+  else world.annotate(world.newValue());
 }
 
 suite("walks", () => {
   for (const role of ["source", "destination"] as const) {
     test(`${role}: no trigger is lost, and no run is made twice`, () => {
       fc.assert(
-        fc.property(fc.array(action, { maxLength: 60 }), (names) => {
+        fc.property(fc.array(action, { maxLength: 120, size: "max" }), (names) => {
           const world = new World(role);
           for (const name of names) take(world, name);
           world.settle();
