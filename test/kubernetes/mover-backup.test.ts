@@ -12,6 +12,8 @@ import { thisMachine } from "../../src/cli/machine.ts";
 import { openLocalStorage } from "../../src/storage/local.ts";
 import { assertSameTree, PASSWORD, ROOT_ONLY } from "../faults/workbench.ts";
 import { skipWithout } from "../peers.ts";
+import { startRestServer } from "../rest/server.ts";
+import { makeAuthority } from "./cluster/certificates.ts";
 import { codesOf, emptyVolume, openMoverBench } from "./mover-bench.ts";
 import type { MoverBench } from "./mover-bench.ts";
 
@@ -173,6 +175,29 @@ suite("mover backup", { skip: skipWithout("restic-newest") }, () => {
     assert.deepEqual(codesOf(place), ["SOURCE_UNREADABLE"]);
     assert.deepEqual(await bench.snapshots(), []);
   });
+
+  test(
+    "trusts the authority that customCA mounts",
+    { skip: skipWithout("rest-server") },
+    async (t) => {
+      const bench = await openMoverBench(t);
+      bench.plant({ a: "a" });
+      const authority = await makeAuthority(bench.folder);
+      const hosts = ["IP:127.0.0.1"];
+      const pair = await authority.issue({ name: "server", subject: "/CN=rest", hosts });
+      const server = await startRestServer({
+        args: ["--tls", "--tls-cert", pair.certificate, "--tls-key", pair.key],
+      });
+      t.after(() => server.close());
+      const repository = `rest:${server.location("/r/").replace("http:", "https:")}`;
+      const env = { CUSTOM_CA: authority.certificate };
+      const run = await bench.mover(["backup"], { repository, env });
+      assert.equal(run.status, 0, run.stderr);
+      const without = await bench.mover(["backup"], { repository });
+      assert.equal(without.verdict.result, "failed");
+      assert.match(without.verdict.problems?.[0]?.message ?? "", /certificate/i);
+    },
+  );
 
   test("prints a log that it is given, with its verdict last", async (t) => {
     const bench = await openMoverBench(t);

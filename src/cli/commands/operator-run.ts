@@ -1,5 +1,7 @@
 // `operator run`: the controller of VolSync's resources, until it is told to stop.
 
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
 import { HoldfastError } from "../../base/errors.ts";
 import { openCluster } from "../../operator/find-cluster.ts";
 import { ownImage, serveOperator } from "../../operator/serve-operator.ts";
@@ -75,6 +77,8 @@ are at work then go on, and the next operator reads how they ended.`,
         api,
         settings: {
           image,
+          // Where movers run in our own image, they find what we find.
+          moversHaveRclone: flags.image === undefined && hasProgram("rclone", environment["PATH"]),
           namespace,
           proxyVariables: proxyVariables(environment),
           defaultMode: mode,
@@ -125,6 +129,17 @@ function readAddress(
     throw usage(`${flag}: ${JSON.stringify(text)} is no address`, "Write it like :8443.");
   }
   return { host: bracketed ?? plain, port: Number(port) };
+}
+
+function hasProgram(name: string, path = ""): boolean {
+  return path.split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, name), constants.X_OK);
+      return folder !== "";
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** Movers go through the proxy that we go through; programs look for either case. */
