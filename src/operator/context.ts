@@ -73,5 +73,7 @@ export type Step<T> =
         readonly message: string;
         /** Milliseconds after which to look again though no watched object changed; absent: a change will tell. */
         readonly recheck?: number | undefined;
+        /** It has lasted longer than it should: it is told as a problem, and still waited for. */
+        readonly late?: boolean | undefined;
       };
     };

@@ -213,7 +213,13 @@ export interface Pod extends KubeObject {
     reason?: string;
     message?: string;
     conditions?: { type: string; status: string; reason?: string; message?: string }[];
-    containerStatuses?: { name: string; state?: ContainerState; lastState?: ContainerState }[];
+    containerStatuses?: {
+      name: string;
+      state?: ContainerState;
+      lastState?: ContainerState;
+      /** As whom its first process runs; kubelets say so since Kubernetes 1.31. */
+      user?: { linux?: { uid?: number; gid?: number } };
+    }[];
   };
 }
 

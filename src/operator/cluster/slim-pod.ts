@@ -30,8 +30,8 @@ export function slimPod(pod: Pod): Pod {
         ? {}
         : {
             conditions,
-            containerStatuses: containerStatuses?.map(({ name, state }) =>
-              withoutAbsent({ name, state }),
+            containerStatuses: containerStatuses?.map(({ name, state, user }) =>
+              withoutAbsent({ name, state, user }),
             ),
           }),
     }),

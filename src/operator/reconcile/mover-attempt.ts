@@ -35,6 +35,10 @@ export async function makeAttempt<T extends Owner>(
   const affinity = await chooseAffinity(context, { namespace, claims });
   const privileged = await allowsPrivileged(context, namespace ?? "");
   const identity = await volumes.identity(owner, privileged);
+  if (identity.problem !== undefined) {
+    const action = "CreateMover";
+    context.events.record({ about: owner, type: "Warning", action, ...identity.problem });
+  }
   const serviceAccount = await ensureServiceAccount(context, owner, role);
   const job = buildMoverJob({
     owner,

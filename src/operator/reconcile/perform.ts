@@ -16,6 +16,7 @@ import type { RunState } from "../mover/run-state.ts";
 import { readMoverSecret } from "../mover/secret.ts";
 import { problemOfError } from "../signals/conditions.ts";
 import type { RunCause, RunPlan } from "../run-plan.ts";
+import { COPY_TRIGGER_LATE } from "../volumes/copy-trigger.ts";
 import { makeAttempt } from "./mover-attempt.ts";
 import { writeStatus } from "./owner-status.ts";
 import type { Next } from "./reconcile.ts";
@@ -75,6 +76,10 @@ const OF_STEPS: readonly string[] = [
   "VolumeNotReady",
   "VolumeInUse",
   "WaitingForRestore",
+  "CopyTriggerLate",
+  "PersistentVolumeClaimNotBound",
+  "VolumeSnapshotNotBound",
+  "VolumeSnapshotNotReady",
   "Paused",
   "ForbiddenByRBAC",
   "ClusterInvalid",
@@ -221,6 +226,12 @@ async function attempt<T extends Owner>(
   const secret = await readMoverSecret(context, owner);
   if (secret.hash !== plan.secretHash) return await retry(context, part, { owner, plan });
   const step = await makeAttempt(context, part, { owner, plan, secret });
-  await write(context, part, owner, runningStatus(stepOf(context, part, owner), ofRun(owner)));
-  return { looked: "waiting" in step ? { recheck: step.waiting.recheck } : {} };
+  const waiting = "waiting" in step ? step.waiting : undefined;
+  const { reason, message = "" } = waiting?.late === true ? waiting : {};
+  const problem = reason === undefined ? ofRun(owner) : { reason, message };
+  const status = runningStatus(stepOf(context, part, owner), problem);
+  // As with VolSync, and still waited for.
+  if (reason === COPY_TRIGGER_LATE) status.latestMoverStatus = { result: "Failed", logs: message };
+  await write(context, part, owner, status);
+  return { looked: { recheck: waiting?.recheck } };
 }

@@ -154,7 +154,7 @@ export async function bound(
     waiting: {
       reason: "PersistentVolumeClaimNotBound",
       message: `PersistentVolumeClaim ${name} is not bound to a volume yet`,
-      ...(age < BOUND_WITHIN && { recheck: BOUND_WITHIN - age }),
+      ...(age < BOUND_WITHIN ? { recheck: BOUND_WITHIN - age } : { late: true }),
     },
   };
 }

@@ -105,7 +105,7 @@ async function waiting(
     message: `no copy trigger on PersistentVolumeClaim ${name} for 10 minutes; still ${message}`,
     related: claim,
   });
-  return { reason: COPY_TRIGGER_LATE, message: `for 10 minutes ${message}` };
+  return { reason: COPY_TRIGGER_LATE, message: `for 10 minutes ${message}`, late: true };
 }
 
 /** The copy that was made for a trigger is done: the application may go on. */

@@ -96,10 +96,7 @@ function isRunning({ status }: Pod): boolean {
 
 /** containerStatuses[].user, which kubelets report since Kubernetes 1.31. */
 function actualUser(pod: Pod, container: string): User["actual"] {
-  const statuses = pod.status?.containerStatuses as
-    | { name: string; user?: { linux?: { uid?: number; gid?: number } } }[]
-    | undefined;
-  return statuses?.find(({ name }) => name === container)?.user?.linux;
+  return pod.status?.containerStatuses?.find(({ name }) => name === container)?.user?.linux;
 }
 
 type PodVolume = NonNullable<PodSpec["volumes"]>[number];

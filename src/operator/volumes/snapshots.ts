@@ -97,7 +97,7 @@ export function snapshotReady(
     waiting: {
       reason,
       message: `VolumeSnapshot ${name} is not ${state} yet`,
-      ...(age < within && { recheck: within - age }),
+      ...(age < within ? { recheck: within - age } : { late: true }),
     },
   };
 }
