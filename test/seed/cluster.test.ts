@@ -12,6 +12,8 @@ import type { Job, KubeObject } from "../../src/operator/cluster/kube-object.ts"
 import { assertSameTree } from "../faults/workbench.ts";
 import { skipWithoutCluster } from "../kubernetes/cluster/binaries.ts";
 import { startOperator, type OperatorProcess } from "../kubernetes/cluster/operator-process.ts";
+import { SNAPSHOT_CRDS } from "../kubernetes/cluster/snapshot-crds.ts";
+import { volsyncCrds } from "../kubernetes/cluster/volsync-crds.ts";
 import { startTestCluster, until, type TestCluster } from "../kubernetes/cluster/test-cluster.ts";
 import { peer, skipWithout } from "../peers.ts";
 import { DESK_PEERS, openDesk, SECRET_FILE, type Desk } from "./desk.ts";
@@ -23,13 +25,22 @@ const NAMESPACE = "business-system";
 /** As the image of Odoo has it. */
 const ODOO = 101;
 
+const ODOO_PHASE = `kubectl get pod odoo-0 -n ${NAMESPACE} -o jsonpath={.status.phase}`;
+
+interface Condition {
+  readonly type: string;
+  readonly status: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
 interface Resource {
   readonly status?: {
     readonly lastSyncTime?: string;
     readonly lastManualSync?: string;
     readonly nextSyncTime?: string;
     readonly latestMoverStatus?: { readonly result?: string; readonly logs?: string };
-    readonly conditions?: readonly { type: string; status: string; reason: string }[];
+    readonly conditions?: readonly Condition[];
     readonly external?: Readonly<Record<string, string>>;
   };
 }
@@ -78,6 +89,8 @@ suite("the guide on a cluster", { skip }, () => {
   const isIdle = ({ status }: Resource): boolean =>
     status?.conditions?.[0]?.type === "Synchronizing" &&
     status.conditions[0].reason.startsWith("WaitingFor");
+  const problemOf = ({ status }: Resource): Condition | undefined =>
+    status?.conditions?.find(({ type }) => type === "Problem");
   const run = async (step: string): Promise<string> =>
     (await desk.run(blockOf(guide, step).text, { env: { KUBECONFIG: cluster.kubeconfig } })).stdout;
   const shell = async (script: string): Promise<string> =>
@@ -88,7 +101,8 @@ suite("the guide on a cluster", { skip }, () => {
     await desk.run(`sops --encrypt --in-place ${SECRET_FILE}`);
     const setUp = blockOf(guide, "Edit and encrypt the secret").text;
     await desk.run(`{\n${setUp}\n} | tee /tmp/screen`);
-    cluster = await startTestCluster();
+    const own = [...SNAPSHOT_CRDS, ...(await volsyncCrds()), ...FLUX_CRDS];
+    cluster = await startTestCluster({ crds: own });
     await cluster.namespace({ name: NAMESPACE, enforce: "restricted" });
     cluster.link.follow<Job>("/apis/batch/v1/jobs", stopping.signal, ({ metadata }) => {
       const { name, uid = "" } = metadata;
@@ -110,6 +124,15 @@ suite("the guide on a cluster", { skip }, () => {
     await operator?.stop();
     await cluster?.stop();
     await desk?.close();
+  });
+
+  test("the overlay of the example is taken by the API server, with odoo where the guide looks for it", async () => {
+    await cluster.kubectl("create", "namespace", "flux-system");
+    await shell("kubectl apply -k kubernetes/apps/overlays/production");
+    const found = await shell(
+      commandOf(guide, "Wait for Flux reconciliation", "get kustomization"),
+    );
+    assert.match(found, /^odoo /m);
   });
 
   test("the secret and the source, as Flux applies them, begin the first sync at once", async () => {
@@ -145,7 +168,8 @@ suite("the guide on a cluster", { skip }, () => {
     );
     const during = await run("View backup logs");
     desk.google.latency = 0;
-    assert.match(during, /snapshot [0-9a-f]{8} saved/);
+    // The first run had no parent: this is the log of the second.
+    assert.match(during, /using parent snapshot [0-9a-f]{8}\n[^]*snapshot [0-9a-f]{8} saved/);
     const { status } = await waitFor(
       "replicationsource",
       "odoo-filestore",
@@ -167,7 +191,7 @@ suite("the guide on a cluster", { skip }, () => {
 
     // Nothing of the run pins a volume any more, and its log is there all the same.
     const after = await run("View backup logs");
-    assert.match(after, /snapshot [0-9a-f]{8} saved/);
+    assert.match(after, /using parent snapshot [0-9a-f]{8}\n[^]*snapshot [0-9a-f]{8} saved/);
     assert.match(after, /Restic completed in/);
     assert.match(after.trimEnd().split("\n").at(-1)!, /^Verdict: successful: snapshot [0-9a-f]{8}/);
     assert.deepEqual(
@@ -202,6 +226,18 @@ suite("the guide on a cluster", { skip }, () => {
     assert.equal((JSON.parse(ours.stdout) as unknown[]).length, 2);
   });
 
+  test("a restore under a running Odoo is refused in safe mode, with what to do", async () => {
+    const manifest = blockOf(guide, "Create ReplicationDestination")
+      .text.replace("odoo-filestore-restore", "careful")
+      .replace("metadata:\n", 'metadata:\n  annotations: {"holdfast.dev/mode": safe}\n');
+    await cluster.apply(manifest);
+    const inUse = (each: Resource): boolean => problemOf(each)?.status === "True";
+    const refused = await waitFor("replicationdestination", "careful", "a refusal", inUse);
+    assert.match(problemOf(refused)!.message, /odoo-0/);
+    assert.equal(jobs.get("volsync-dst-careful"), undefined);
+    await cluster.kubectl("delete", "replicationdestination", "careful", "-n", NAMESPACE);
+  });
+
   test("the filestore is lost; the guide's destination and annotation bring it back, once", async () => {
     // Odoo at zero replicas: its template still says whose files they are.
     await cluster.kubectl("delete", "pod", "odoo-0", "-n", NAMESPACE, "--now");
@@ -222,7 +258,9 @@ suite("the guide on a cluster", { skip }, () => {
     assert.equal(status!.conditions![0]!.reason, "WaitingForManual");
     assert.equal(jobs.get("volsync-dst-odoo-filestore-restore")!.size, 1);
 
-    // Whoever annotates again gets another one: two in all, so the first annotation was none of its own.
+    // Odoo is back, and somebody annotates again: another restore, and a warning. Two in all, so the first annotation was none.
+    await cluster.apply(odoo() as KubeObject[]);
+    await until("Odoo", async () => (await shell(ODOO_PHASE)) === "Running", { describe });
     await shell(
       `kubectl annotate replicationdestination odoo-filestore-restore -n ${NAMESPACE} \\
          volsync.backube/trigger=again --overwrite`,
@@ -235,6 +273,9 @@ suite("the guide on a cluster", { skip }, () => {
     );
     assert.equal(jobs.get("volsync-dst-odoo-filestore-restore")!.size, 2);
     assertSameTree(filestore, kept);
+    const told = await shell(`kubectl events -n ${NAMESPACE} --types=Warning`);
+    assert.match(told, /ReplicationDestination\/odoo-filestore-restore .*odoo-0/);
+    assert.equal(jobs.get("volsync-src-odoo-filestore")!.size, 2, "and nothing else ran meanwhile");
   });
 
   /** `NAME PHASE` of the pods that the guide's selector finds. */
@@ -252,6 +293,25 @@ suite("the guide on a cluster", { skip }, () => {
     return stdout.split("\n").filter((line) => line !== "");
   }
 });
+
+/** As much of Flux's kinds as the guide looks at. */
+const FLUX_CRDS = [
+  fluxCrd("kustomize.toolkit.fluxcd.io", "Kustomization"),
+  fluxCrd("source.toolkit.fluxcd.io", "GitRepository"),
+];
+
+function fluxCrd(group: string, kind: string): KubeObject {
+  const singular = kind.toLowerCase();
+  const plural = singular.replace(/y$/, "ie") + "s";
+  const schema = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
+  const version = { name: "v1", served: true, storage: true, schema: { openAPIV3Schema: schema } };
+  return {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: `${plural}.${group}` },
+    spec: { group, scope: "Namespaced", names: { kind, plural, singular }, versions: [version] },
+  } as KubeObject;
+}
 
 function claim(): object {
   return {
