@@ -2,7 +2,7 @@
 // playbooks take (docs: volsync.backube's restic end-to-end tests assert names, statuses and texts; ours assert the same).
 
 import assert from "node:assert/strict";
-import { lchown, lutimes, mkdir, symlink, writeFile } from "node:fs/promises";
+import { chmod, lchown, lutimes, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { KubeObject } from "../../../src/operator/cluster/kube-object.ts";
 import { startRestServer, type RestServer } from "../../rest/server.ts";
@@ -125,8 +125,9 @@ export class Scene {
     name: string,
     what: string,
     holds: (status: Status) => boolean,
+    seconds?: number,
   ): Promise<Status> {
-    return this.#until(this.#path("replicationsources", name), what, holds);
+    return this.#until(this.#path("replicationsources", name), what, holds, seconds);
   }
 
   async destinationUntil(
@@ -137,7 +138,12 @@ export class Scene {
     return this.#until(this.#path("replicationdestinations", name), what, holds);
   }
 
-  async #until(path: string, what: string, holds: (status: Status) => boolean): Promise<Status> {
+  async #until(
+    path: string,
+    what: string,
+    holds: (status: Status) => boolean,
+    seconds = 60,
+  ): Promise<Status> {
     const { cluster, operator } = this.#playbook;
     let last: Status | undefined;
     return until(
@@ -147,7 +153,7 @@ export class Scene {
         return last !== undefined && holds(last) ? last : undefined;
       },
       {
-        seconds: 30,
+        seconds,
         describe: async () => {
           const all = ["get", "pods,jobs,pvc,volumesnapshots,events", "-n", this.namespace];
           const { stdout } = await cluster.kubectl(...all);
@@ -165,7 +171,7 @@ export class Scene {
   }
 
   async until<T>(what: string, ask: () => Promise<T | undefined | false>): Promise<T> {
-    return until(what, ask, { seconds: 30 });
+    return until(what, ask, { seconds: 60 });
   }
 }
 
@@ -181,12 +187,17 @@ export function done(tag: string): (status: Status) => boolean {
 /** A small tree with what upstream's playbooks look for: a file, links, times; owned by `owner`. */
 export async function plantTree(directory: string, owner: number): Promise<void> {
   await mkdir(join(directory, "deep", "er"), { recursive: true });
-  await writeFile(join(directory, "file.txt"), "data to keep\n", { mode: 0o640 });
+  await writeFile(join(directory, "file.txt"), "data to keep\n");
   await writeFile(join(directory, "deep", "er", "big"), Buffer.alloc(300_000, "holdfast"));
   await symlink("file.txt", join(directory, "link"));
   await symlink("/nowhere", join(directory, "broken"));
   for (const path of ["link", "broken", "file.txt", "deep/er/big", "deep/er", "deep", ""]) {
     await lchown(join(directory, path), owner, owner);
+    // As a volume's group has it: what a kubelet does for fsGroup changes nothing then.
+    if (path.startsWith("deep") && path !== "deep/er/big")
+      await chmod(join(directory, path), 0o2775);
+    else if (path === "file.txt" || path === "deep/er/big")
+      await chmod(join(directory, path), 0o664);
     await lutimes(join(directory, path), 1_600_000_000, 1_600_000_000);
   }
 }
