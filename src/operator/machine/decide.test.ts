@@ -203,7 +203,7 @@ class World {
       case "adopt":
       case "retry": {
         const before = decision.kind === "retry" ? decision.plan : undefined;
-        const cause = before?.cause ?? (decision as { cause: never }).cause;
+        const { cause } = decision.kind === "retry" ? decision.plan : decision;
         const id = before?.id ?? `run${++this.#ids}`;
         const hash = { secretHash: "h", defaultMode: "compat" } as const;
         const plan = planRun({ resource, ...at, cause, ...hash, id, started: before?.started });
