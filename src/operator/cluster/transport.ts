@@ -1,12 +1,12 @@
 // Requests to an API server over HTTP/1.1: kept connections, TLS, who we are, and an answer of bounded size or its lines as they
-// come. Node's own client carries it: rates here are small. A request that may have been carried out is never sent again; the one
-// exception is a 401, which nothing was done for.
+// come. Node's own client carries it: rates here are small. A request that may have been carried out is never sent again; only
+// one that was refused (401) is, and a read that met a kept connection just as the server closed it.
 
 import { Agent as PlainAgent, request as requestPlain } from "node:http";
 import type { Agent, IncomingMessage, OutgoingHttpHeaders, RequestOptions } from "node:http";
 import { Agent as SecureAgent, request as requestSecure } from "node:https";
 import { cancelled, throwIfCancelled } from "../../base/cancellation.ts";
-import { HoldfastError } from "../../base/errors.ts";
+import { errnoOf, HoldfastError } from "../../base/errors.ts";
 import { answerError, wireError, type Asked } from "./api-error.ts";
 import type { ClusterConfig, ClusterIdentity } from "./cluster-config.ts";
 
@@ -36,6 +36,8 @@ export class Transport {
   readonly #config: ClusterConfig;
   readonly #server: URL;
   #agent: Agent | undefined;
+  /** Former ones, whose requests under way end as they would have. */
+  readonly #retired = new Set<Agent>();
   /** The certificate that the agent's connections were opened with. */
   #agentIdentity: string | undefined;
   #isClosed = false;
@@ -62,7 +64,7 @@ export class Transport {
     if (this.#isClosed) throw new HoldfastError("CANCELLED", "the client is closed");
     for (let isRefused = false; ; isRefused = true) {
       const identity = await this.#identity(request, isRefused);
-      const response = await this.#send(request, identity);
+      const response = await this.#sendOnce(request, identity);
       const status = response.statusCode ?? 0;
       if (status >= 200 && status < 300) return response;
       const body = await this.#guard(request, response, () => readAll(response, ERROR_MAX, true));
@@ -80,7 +82,7 @@ export class Transport {
 
   close(): void {
     this.#isClosed = true;
-    this.#agent?.destroy();
+    for (const agent of [this.#agent, ...this.#retired]) agent?.destroy();
   }
 
   async #identity(request: ApiRequest, refused: boolean): Promise<ClusterIdentity> {
@@ -108,6 +110,22 @@ export class Transport {
     return wireError(error, request.asked, this.#server.host);
   }
 
+  async #sendOnce(request: ApiRequest, identity: ClusterIdentity): Promise<IncomingMessage> {
+    try {
+      return await this.#send(request, identity);
+    } catch (error) {
+      if (!(error instanceof StaleSocket)) throw error;
+      if (request.method !== "GET" || request.signal?.aborted || this.#isClosed) {
+        throw this.failure(request, error.cause);
+      }
+      // Other kept connections are likely as dead.
+      this.#retire();
+      return await this.#send(request, identity).catch((again: unknown) => {
+        throw again instanceof StaleSocket ? this.failure(request, again.cause) : again;
+      });
+    }
+  }
+
   #send(request: ApiRequest, identity: ClusterIdentity): Promise<IncomingMessage> {
     const { body, signal } = request;
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
@@ -128,7 +146,10 @@ export class Transport {
       });
       // A peer that vanished without a word is noticed while nothing is asked of it.
       sent.on("socket", (socket) => socket.setKeepAlive(true, 30_000));
-      sent.on("error", (error) => reject(this.failure(request, error)));
+      sent.on("error", (error) => {
+        const isStale = sent.reusedSocket && errnoOf(error) === "ECONNRESET";
+        reject(isStale ? new StaleSocket({ cause: error }) : this.failure(request, error));
+      });
       sent.end(payload);
     });
   }
@@ -172,10 +193,20 @@ export class Transport {
     };
   }
 
+  /** The next request opens a connection of its own; idle ones of the old agent time out. */
+  #retire(): void {
+    for (const agent of this.#retired) {
+      const kept = Object.keys(agent.sockets).length + Object.keys(agent.freeSockets).length;
+      if (kept === 0) this.#retired.delete(agent);
+    }
+    if (this.#agent !== undefined) this.#retired.add(this.#agent);
+    this.#agent = undefined;
+  }
+
   /** Connections belong to a client certificate: another one gets an agent of its own. */
   #agentFor({ certificate, key }: ClusterIdentity): Agent {
     if (this.#agent !== undefined && this.#agentIdentity === certificate) return this.#agent;
-    // Requests under way on the old one end as they would have; its idle connections time out.
+    this.#retire();
     const { authorities, serverName, insecure = false } = this.#config;
     const settings = { keepAlive: true, maxSockets: SOCKETS_MAX, timeout: IDLE_MAX };
     this.#agentIdentity = certificate;
@@ -191,6 +222,13 @@ export class Transport {
             rejectUnauthorized: !insecure,
           });
     return this.#agent;
+  }
+}
+
+/** A kept connection that was closed before anything came on it. */
+class StaleSocket extends Error {
+  constructor(options: { cause: Error }) {
+    super("a kept connection was closed", options);
   }
 }
 
