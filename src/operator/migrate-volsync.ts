@@ -33,7 +33,7 @@ import {
   readReplicationSource,
   type ReplicationSource,
 } from "./resources/replication-source.ts";
-import { LEASE_NAME, LEASE_RIGHTS, OPERATOR_RIGHTS, type Right } from "./rights.ts";
+import { LEASE_NAME, OWN_RIGHTS, OPERATOR_RIGHTS, type Right } from "./rights.ts";
 
 export type { MigrationNote, MigrationVerdict };
 
@@ -323,7 +323,7 @@ async function findRights(
     async () => {
       for (const right of OPERATOR_RIGHTS)
         await check(right, right.clusterWide ? undefined : namespace);
-      for (const right of LEASE_RIGHTS) await check(right, account.namespace);
+      for (const right of OWN_RIGHTS) await check(right, account.namespace);
     },
     `the rights of ${title}`,
     unread,

@@ -22,7 +22,7 @@ export const OPERATOR_RIGHTS: readonly Right[] = [
   {
     group: "volsync.backube",
     resources: ["replicationsources/status", "replicationdestinations/status"],
-    verbs: ["update", "patch"],
+    verbs: ["update"],
     why: "how each run went, and what the operator must remember",
   },
   {
@@ -73,7 +73,7 @@ export const OPERATOR_RIGHTS: readonly Right[] = [
   {
     group: "snapshot.storage.k8s.io",
     resources: ["volumesnapshotclasses"],
-    verbs: ["get", "list"],
+    verbs: ["list"],
     clusterWide: true,
     why: "whether there is a class for the volume's driver",
   },
@@ -137,13 +137,15 @@ export const OPERATOR_RIGHTS: readonly Right[] = [
   },
 ];
 
-/** In the operator's own namespace alone: VolSync's Lease, so that never both act. */
 export const LEASE_NAME = "b95b3104.backube";
-export const LEASE_RIGHTS: readonly Right[] = [
+
+/** In the operator's own namespace alone. */
+export const OWN_RIGHTS: readonly Right[] = [
   {
     group: "coordination.k8s.io",
     resources: ["leases"],
     verbs: ["get", "create", "update"],
     why: "VolSync's own Lease, so that never both act",
   },
+  { group: "", resources: ["pods"], verbs: ["get"], why: "its own pod, whose image movers run" },
 ];
