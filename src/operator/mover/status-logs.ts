@@ -20,6 +20,8 @@ const TELLING: readonly RegExp[] = [
   /^successfully removed \d+ locks/,
   /^No eligible snapshots found/,
   /^restoring /i,
+  // With what: upstream's tests look for it.
+  /^RESTORE_OPTIONS: \S/,
   /^Summary: Restored/,
   /^Restic completed in/,
 ];
