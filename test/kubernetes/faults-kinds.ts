@@ -46,6 +46,22 @@ function loseMovers(world: FaultWorld, lose: (pod: string) => void): void {
   }
 }
 
+/** Watches of some kinds break, and the next ones say nothing until somebody gives them up. */
+function hang(world: FaultWorld, of: (kind: string) => boolean): void {
+  const stuck = new Set<string>();
+  world.double.fault(
+    ({ verb, kind }) => {
+      // One for each kind: those after it are answered.
+      const isStuck = verb === "watch" && of(kind) && !stuck.has(kind);
+      if (isStuck) stuck.add(kind);
+      return isStuck;
+    },
+    "hang",
+    { times: 6 },
+  );
+  world.double.cutWatches();
+}
+
 export const FAULTS: readonly FaultKindOfWorld[] = [
   {
     name: "operator killed and begun anew",
@@ -88,6 +104,19 @@ export const FAULTS: readonly FaultKindOfWorld[] = [
       world.double.cutWatches();
       world.double.compact();
     },
+  },
+  {
+    // What the operator believes of the cluster is old until it gives the connections up.
+    name: "watches hang",
+    strike: (world) => hang(world, () => true),
+  },
+  {
+    name: "the watch of resources hangs",
+    strike: (world) => hang(world, (kind) => kind.startsWith("Replication")),
+  },
+  {
+    name: "the watch of Jobs and pods hangs",
+    strike: (world) => hang(world, (kind) => kind === "Job" || kind === "Pod"),
   },
   {
     name: "conflicts",
