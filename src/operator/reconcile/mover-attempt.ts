@@ -32,7 +32,9 @@ export async function makeAttempt<T extends Owner>(
   const { claim } = volume.ready;
   const claims = [claim.metadata.name, ...extraClaims(owner)];
   const { namespace } = owner.metadata;
-  const affinity = await chooseAffinity(context, { namespace, claims });
+  // Who says where the mover runs is taken at his word.
+  const isPlaced = owner.spec.restic?.moverAffinity !== undefined;
+  const affinity = isPlaced ? {} : await chooseAffinity(context, { namespace, claims });
   const privileged = await allowsPrivileged(context, namespace ?? "");
   const identity = await volumes.identity(owner, privileged);
   if (identity.problem !== undefined) {
