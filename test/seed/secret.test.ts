@@ -116,6 +116,34 @@ suite("the guide's secret and repository", { skip }, () => {
     for (const { kmsKeyName } of stored) assert.equal(kmsKeyName, `${KMS_KEY}/cryptoKeyVersions/1`);
   });
 
+  test("HOLDFAST_GS_KMS_KEY holds the bucket to that key: under another one nothing is stored", async () => {
+    const backup = `cd ${source} && holdfast --from-secret ${desk.checkout}/${SECRET_FILE} backup --host volsync .`;
+    writeFileSync(join(source, "later"), "later");
+    const other = KMS_KEY.replace("backup-encryption", "other");
+    const refused = await desk.run(backup, { env: { HOLDFAST_GS_KMS_KEY: other }, status: null });
+    assert.notEqual(refused.status, 0);
+    assert.match(refused.stderr, /Cloud KMS key/);
+    await desk.run(backup, { env: { HOLDFAST_GS_KMS_KEY: KMS_KEY } });
+  });
+
+  test("holdfast secrets init makes the same Secret from Terraform's output, with nothing in plain", async () => {
+    const output = commandOf(guide, "Edit and encrypt the secret", "terraform").split("|")[0]!;
+    await desk.run(`${output} | holdfast secrets init new.enc.yaml rclone:gcs:${BUCKET}/filestore \\
+      --name odoo-filestore-restic --namespace business-system --credentials -`);
+    const opened = async (file: string): Promise<{ stringData: Record<string, string> }> =>
+      parse((await desk.run(`sops -d ${file}`)).stdout) as { stringData: Record<string, string> };
+    const [made, filled] = [await opened("new.enc.yaml"), await opened(SECRET_FILE)];
+    // The address of the desk's Google stands in the one that was filled in by hand.
+    delete filled.stringData["RCLONE_CONFIG_GCS_ENDPOINT"];
+    const json = "RCLONE_CONFIG_GCS_SERVICE_ACCOUNT_CREDENTIALS";
+    for (const each of [made, filled]) {
+      each.stringData[json] = JSON.stringify(JSON.parse(each.stringData[json]!));
+      each.stringData["RESTIC_PASSWORD"] = "";
+    }
+    assert.deepEqual(made, filled);
+    await desk.run("rm new.enc.yaml");
+  });
+
   test("commit and push: nothing that is secret leaves the desk in plain", async () => {
     const { text } = blockOf(guide, "Commit and push changes");
     await desk.run(text);
