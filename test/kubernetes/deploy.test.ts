@@ -111,6 +111,29 @@ test(
   },
 );
 
+test(
+  "a dry run of the takeover asks about the rights that the base has given",
+  { skip },
+  async () => {
+    await cluster.apply(await build("base"));
+    const run = async (...args: string[]): Promise<{ stdout: string; code: number }> =>
+      new Promise((resolve) => {
+        const words = ["migrate", "volsync", "--kubeconfig", cluster.kubeconfig, ...args];
+        execFile(join(DEPLOY, "../bin/holdfast"), words, (error, stdout) =>
+          resolve({ stdout, code: error === null ? 0 : Number(error.code) }),
+        );
+      });
+    const { stdout, code } = await run("--dry-run");
+    assert.match(stdout, /^Rights: volsync-system\/holdfast has all that it needs$/m);
+    assert.equal(code, 0);
+    const other = await run("--dry-run", "--json", "--service-account", "volsync-system/default");
+    const report = JSON.parse(other.stdout) as { rights: { missing: { right: string }[] } };
+    assert.ok(report.rights.missing.some(({ right }) => right === "get secrets"));
+    assert.equal(other.code, 3);
+    assert.equal((await run()).code, 1, "without --dry-run");
+  },
+);
+
 test("beside VolSync's own release nothing is ours that is its", { skip }, async () => {
   const title = ({ kind, metadata }: KubeObject): string => `${kind} ${metadata.name}`;
   const all = objects(await build("base")).map(title);
