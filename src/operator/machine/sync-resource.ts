@@ -49,3 +49,8 @@ export function timeOf(text: string | undefined): number | undefined {
   const time = text === undefined ? Number.NaN : Date.parse(text);
   return Number.isNaN(time) ? undefined : time;
 }
+
+/** True while a run is under way. */
+export function isRunning({ status }: SyncResource): boolean {
+  return status?.lastSyncStartTime !== undefined;
+}

@@ -2,13 +2,7 @@
 // way.
 
 import type { Decision } from "../machine/decide.ts";
-import {
-  beginStatus,
-  idleStatus,
-  knownProblem,
-  runningStatus,
-  type ProblemChange,
-} from "../machine/next-status.ts";
+import { beginStatus, idleStatus, runningStatus } from "../machine/next-status.ts";
 import { modeOf, newRunId, planRun } from "../machine/plan-run.ts";
 import type { SyncStatus } from "../machine/sync-resource.ts";
 import { recordMovers } from "../mover/dead-locks.ts";
@@ -22,6 +16,7 @@ import { writeStatus } from "./owner-status.ts";
 import type { Next } from "./reconcile.ts";
 import type { Owner, ReconcileContext, RolePart } from "./reconcile-context.ts";
 import { countFailure, discardJob, finishRun, removeRemains, watchRun } from "./run-steps.ts";
+import { standingProblem } from "./standing-problem.ts";
 
 export interface Task<T extends Owner> {
   readonly owner: T;
@@ -68,31 +63,6 @@ export async function perform<T extends Owner>(
   }
 }
 
-/** Reasons of problems that are found before a mover runs: gone when the step that had them is done. */
-const OF_STEPS: readonly string[] = [
-  "SecretInvalid",
-  "BackendUnsupported",
-  "ResourceInvalid",
-  "VolumeNotReady",
-  "VolumeInUse",
-  "WaitingForRestore",
-  "CopyTriggerLate",
-  "PersistentVolumeClaimNotBound",
-  "VolumeSnapshotNotBound",
-  "VolumeSnapshotNotReady",
-  "Paused",
-  "ForbiddenByRBAC",
-  "ClusterInvalid",
-  "ClusterExists",
-  "Bug",
-];
-
-/** What the last run ended with stays until the next one has ended. */
-function ofRun(owner: Owner): ProblemChange {
-  const known = knownProblem(owner);
-  return known !== undefined && OF_STEPS.includes(known.reason) ? undefined : known;
-}
-
 async function write<T extends Owner>(
   context: ReconcileContext,
   part: RolePart<T>,
@@ -118,7 +88,7 @@ async function rest<T extends Owner>(
 ): Promise<Next<T>> {
   const { namespace, name } = owner.metadata;
   const key = `${part.role} ${namespace}/${name}`;
-  let problem = ofRun(owner);
+  let problem = standingProblem(owner);
   let recheck = next === undefined ? undefined : Math.max(0, next - context.clock.now());
   if (!context.memory.hasChecked(key, owner)) {
     try {
@@ -180,7 +150,7 @@ async function pin<T extends Owner>(
   });
   const step = stepOf(context, part, owner);
   const isRetry = before !== undefined;
-  const problem = ofRun(owner);
+  const problem = standingProblem(owner);
   const written = await write(context, part, owner, beginStatus(step, { plan, problem, isRetry }));
   if (!isRetry) warn(context, part, written);
   return { owner: written };
@@ -213,7 +183,12 @@ async function hold<T extends Owner>(
   const secret = await readMoverSecret(context, owner);
   // Whoever changed it wants to see whether that was it.
   if (secret.hash !== plan.secretHash) return await retry(context, part, { owner, plan });
-  await write(context, part, owner, runningStatus(stepOf(context, part, owner), ofRun(owner)));
+  await write(
+    context,
+    part,
+    owner,
+    runningStatus(stepOf(context, part, owner), standingProblem(owner)),
+  );
   const left = until - context.clock.now();
   return { looked: { recheck: Math.max(0, Math.min(left, SECRET_RECHECK)) } };
 }
@@ -225,10 +200,18 @@ async function attempt<T extends Owner>(
 ): Promise<Next<T>> {
   const secret = await readMoverSecret(context, owner);
   if (secret.hash !== plan.secretHash) return await retry(context, part, { owner, plan });
+  // What was not in the way when the run began may be by now.
+  const obstacle = await part.obstacle(owner, plan);
+  if (obstacle !== undefined) {
+    const { reason, message, recheck } = obstacle;
+    const status = runningStatus(stepOf(context, part, owner), { reason, message });
+    await write(context, part, owner, status);
+    return { looked: { recheck } };
+  }
   const step = await makeAttempt(context, part, { owner, plan, secret });
   const waiting = "waiting" in step ? step.waiting : undefined;
   const { reason, message = "" } = waiting?.late === true ? waiting : {};
-  const problem = reason === undefined ? ofRun(owner) : { reason, message };
+  const problem = reason === undefined ? standingProblem(owner) : { reason, message };
   const status = runningStatus(stepOf(context, part, owner), problem);
   // As with VolSync, and still waited for.
   if (reason === COPY_TRIGGER_LATE) status.latestMoverStatus = { result: "Failed", logs: message };

@@ -23,10 +23,11 @@ import type { MoverVerdict } from "../mover-verdict.ts";
 import { VARIABLE } from "../mover-variables.ts";
 import { LABEL } from "../names.ts";
 import type { RunPlan } from "../run-plan.ts";
-import { problemOf, type Problem } from "../signals/conditions.ts";
+import { problemOf } from "../signals/conditions.ts";
 import { writeStatus } from "./owner-status.ts";
 import type { Next } from "./reconcile.ts";
 import type { Owner, ReconcileContext, RolePart } from "./reconcile-context.ts";
+import { standingProblem } from "./standing-problem.ts";
 
 interface Running<T extends Owner> {
   readonly owner: T;
@@ -51,7 +52,7 @@ export async function watchRun<T extends Owner>(
   part: RolePart<T>,
   { owner, run }: Running<T>,
 ): Promise<Next<T>> {
-  let problem: Problem | undefined = failuresOf(owner) > 0 ? knownProblem(owner) : undefined;
+  let problem = standingProblem(owner);
   let recheck: number | undefined;
   if (run.kind === "running") {
     const { job } = run;
@@ -83,9 +84,11 @@ export async function finishRun<T extends Owner>(
   if (run.kind !== "succeeded") return "read";
   const image = await part.volumes.image(owner, plan, run.verdict?.snapshot);
   if ("waiting" in image) {
-    const status = runningStatus(stepOf(context, part, owner), undefined);
+    const { reason, message, late, recheck } = image.waiting;
+    const problem = late === true ? { reason, message } : standingProblem(owner);
+    const status = runningStatus(stepOf(context, part, owner), problem);
     await writeStatus(context, part.kind, owner, status);
-    return { looked: { recheck: image.waiting.recheck } };
+    return { looked: { recheck } };
   }
   const { job, verdict } = run;
   const log = await readMoverLog(context, owner, part.role);
