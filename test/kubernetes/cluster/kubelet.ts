@@ -7,10 +7,13 @@ import type { Pod } from "../../../src/operator/cluster/kube-object.ts";
 import type { ClusterLink } from "./cluster-link.ts";
 import type { TestNodes } from "./node.ts";
 import { isOver } from "./scheduler.ts";
-import { PodRun, type TestImages } from "./pod-run.ts";
+import { PodRun, type StartGate, type TestImages } from "./pod-run.ts";
 import { placeOf } from "./node.ts";
 
 export interface TestKubelet {
+  /** Pods that start from now on are said to run, and do nothing until `release`: what happens meanwhile happens in mid-run. */
+  hold(): void;
+  release(): void;
   /** Kills a running pod's processes as the kernel does that has no memory left for them. */
   runOutOfMemory(namespace: string, name: string): Promise<void>;
   /** Path of the log of a container that runs or has run, and whether it goes on. Undefined when there is none. */
@@ -38,6 +41,17 @@ export async function startKubelet(options: KubeletOptions): Promise<TestKubelet
   await mkdir(folder, { recursive: true });
   const runs = new Map<string, PodRun>();
   const byName = new Map<string, PodRun>();
+  let opened: { promise: Promise<void>; resolve: () => void } | undefined;
+  const gate: StartGate = {
+    pass: (interrupted) =>
+      new Promise((resolve, reject) => {
+        interrupted.throwIfAborted();
+        interrupted.addEventListener("abort", () => reject(interrupted.reason as Error), {
+          once: true,
+        });
+        void (opened?.promise ?? Promise.resolve()).then(resolve);
+      }),
+  };
 
   const finalize = async (pod: Pod): Promise<void> => {
     await link
@@ -67,7 +81,7 @@ export async function startKubelet(options: KubeletOptions): Promise<TestKubelet
         if (deletionTimestamp !== undefined) void finalize(pod);
         return;
       }
-      run = new PodRun({ ...options, pod, folder: join(folder, uid) });
+      run = new PodRun({ ...options, gate, pod, folder: join(folder, uid) });
       runs.set(uid, run);
       byName.set(`${namespace}/${name}`, run);
       run.start();
@@ -81,6 +95,13 @@ export async function startKubelet(options: KubeletOptions): Promise<TestKubelet
     void run.terminate(pod).then(() => finalize(pod));
   });
   return {
+    hold() {
+      opened ??= Promise.withResolvers<void>();
+    },
+    release() {
+      opened?.resolve();
+      opened = undefined;
+    },
     async runOutOfMemory(namespace, name) {
       const run = byName.get(`${namespace}/${name}`);
       if (run === undefined) throw new Error(`no pod ${namespace}/${name} runs`);

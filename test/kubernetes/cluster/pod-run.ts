@@ -19,7 +19,14 @@ export type TestImages = Readonly<
   Record<string, { readonly user: number; readonly group?: number }>
 >;
 
+/** Where pods wait that are said to run, while a test holds them there. */
+export interface StartGate {
+  /** Resolves when they may go on; rejects when `signal` is aborted first. */
+  pass(signal: AbortSignal): Promise<void>;
+}
+
 export interface PodRunOptions {
+  readonly gate: StartGate;
   readonly link: ClusterLink;
   readonly nodes: TestNodes;
   readonly images: TestImages;
@@ -52,6 +59,7 @@ export class PodRun {
   readonly #options: PodRunOptions;
   readonly #records: ContainerRecord[];
   readonly #startTime = now();
+  readonly #interrupted = new AbortController();
   #terminating: Promise<void> | undefined;
   #killed = false;
   #outOfMemory = false;
@@ -84,12 +92,14 @@ export class PodRun {
   /** Ends it at once, without a report. */
   async kill(): Promise<void> {
     this.#killed = true;
+    this.#interrupted.abort();
     await Promise.all(this.#records.map(async ({ process }) => process?.kill("SIGKILL")));
     await this.#done;
   }
 
   async runOutOfMemory(): Promise<void> {
     this.#outOfMemory = true;
+    this.#interrupted.abort();
     await Promise.all(this.#records.map(async ({ process }) => process?.kill("SIGKILL")));
   }
 
@@ -98,6 +108,7 @@ export class PodRun {
     const { deletionGracePeriodSeconds: grace = 30 } = pod.metadata as {
       deletionGracePeriodSeconds?: number;
     };
+    this.#interrupted.abort();
     this.#terminating ??= (async () => {
       const each = (signal: NodeJS.Signals): Promise<unknown> =>
         Promise.all(this.#records.map(async ({ process }) => process?.kill(signal)));
@@ -136,14 +147,10 @@ export class PodRun {
         return;
       }
       record.over = false;
-      const process = await startContainer(plan);
-      record.process = process;
       const startedAt = now();
       record.state = { running: { startedAt } };
       this.#report("Running");
-      if (this.#ended) await process.kill("SIGKILL");
-      const { code, signal } = await process.exited;
-      const message = await process.terminationMessage();
+      const { code, signal, message } = await this.#execute(record, plan);
       const reason = this.#outOfMemory ? "OOMKilled" : code === 0 ? "Completed" : "Error";
       record.state = {
         terminated: {
@@ -165,6 +172,23 @@ export class PodRun {
       this.#report("Running");
       await sleep(500 * record.restarts, undefined, { ref: false });
     }
+  }
+
+  async #execute(
+    record: ContainerRecord,
+    plan: ContainerPlan,
+  ): Promise<{ code: number; signal?: string | undefined; message: string }> {
+    try {
+      await this.#options.gate.pass(this.#interrupted.signal);
+    } catch {
+      return { code: 137, signal: "SIGKILL", message: "" };
+    }
+    const process = await startContainer(plan);
+    record.process = process;
+    // Told to end while it was being started.
+    if (this.#ended) await process.kill("SIGKILL");
+    const ended = await process.exited;
+    return { ...ended, message: await process.terminationMessage() };
   }
 
   /** What to start, as soon as all of it can be had. Undefined when the pod is to end first. */

@@ -26,7 +26,8 @@ export type Resource = KubeObject & { spec: Record<string, unknown>; status?: St
 
 export interface Playbook {
   readonly cluster: TestCluster;
-  readonly operator: OperatorProcess;
+  /** A test that ends it starts another. */
+  operator: OperatorProcess;
   readonly server: RestServer;
   stop(): Promise<void>;
 }
@@ -42,7 +43,13 @@ export async function startPlaybook(): Promise<Playbook> {
   };
   try {
     const operator = await startOperator(cluster);
-    return { cluster, operator, server, stop: () => stopAll(operator) };
+    const playbook: Playbook = {
+      cluster,
+      operator,
+      server,
+      stop: () => stopAll(playbook.operator),
+    };
+    return playbook;
   } catch (error) {
     await stopAll();
     throw error;
