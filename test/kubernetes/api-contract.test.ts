@@ -12,6 +12,7 @@ import { allCrds } from "../../src/operator/resources/crds.ts";
 import { REPLICATION_SOURCE } from "../../src/operator/resources/replication-source.ts";
 import { eventually, type Side } from "./api-contract/contract-objects.ts";
 import { readingCases } from "./api-contract/reading.ts";
+import { restartCases } from "./api-contract/restart.ts";
 import { writingCases } from "./api-contract/writing.ts";
 import { startApiDouble } from "./api-double.ts";
 import { clusterPrograms, skipWithoutCluster } from "./cluster/binaries.ts";
@@ -19,7 +20,15 @@ import { startControlPlane } from "./cluster/control-plane.ts";
 
 async function doubleSide(): Promise<Side> {
   const double = await startApiDouble({ crds: allCrds() });
-  return { api: double.api(), close: () => double.close() };
+  return {
+    api: double.api(),
+    restart: async (during) => {
+      await double.stop();
+      await during();
+      await double.start();
+    },
+    close: () => double.close(),
+  };
 }
 
 async function realSide(): Promise<Side> {
@@ -32,6 +41,7 @@ async function realSide(): Promise<Side> {
   await plane.startControllers();
   return {
     api,
+    restart: (during) => plane.restartApiServer(during),
     close: async () => {
       api.close();
       await plane.stop();
@@ -50,6 +60,7 @@ function contract(open: () => Promise<Side>): void {
   after(() => side?.close());
   writingCases(() => side.api);
   readingCases(() => side.api);
+  restartCases(() => side);
 }
 
 suite("the double", () => contract(doubleSide));

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { suite, test, type TestContext } from "node:test";
 import type { TLSSocket } from "node:tls";
 import { startApiDouble, type ApiDouble } from "../../../test/kubernetes/api-double.ts";
-import { makeAuthority } from "../../../test/kubernetes/cluster/certificates.ts";
+import { makeAuthority } from "../../../test/kubernetes/cluster.ts";
 import { isHoldfastError, type ErrorCode, type HoldfastError } from "../../base/errors.ts";
 import { createApiClient } from "./api-client.ts";
 import { fixedCredentials, type ClusterConfig } from "./cluster-config.ts";

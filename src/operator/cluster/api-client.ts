@@ -31,8 +31,8 @@ export interface ApiClient extends ClusterApi {
   close(): void;
 }
 
-/** Objects in one answer to a list. */
-const PAGE = 500;
+/** Objects in one answer to a list: with 500, the rest of what is cut away at once doubled the memory (docs/decisions/kubernetes-client.md). */
+const PAGE = 100;
 /** Bytes of a pod's log, when nobody says how many. */
 const LOG_MAX = 1024 * 1024;
 

@@ -1,6 +1,7 @@
 // Objects and expectations that the cases of the contract share.
 
 import assert from "node:assert/strict";
+import { setImmediate as turn } from "node:timers/promises";
 import { isHoldfastError } from "../../../src/base/errors.ts";
 import type { ApiClient } from "../../../src/operator/cluster/api-client.ts";
 import type { ConfigMap, Job } from "../../../src/operator/cluster/kube-object.ts";
@@ -9,13 +10,19 @@ import type { ReplicationSource } from "../../../src/operator/resources/replicat
 /** One of the two that are compared. */
 export interface Side {
   readonly api: ApiClient;
+  /** Ends the server and starts it again; `during` runs while nobody answers. */
+  restart(during: () => Promise<void>): Promise<void>;
   close(): Promise<void>;
 }
 
 /** Asks until it is so. */
 export async function eventually(ask: () => Promise<boolean>): Promise<void> {
   const deadline = Date.now() + 60_000;
-  while (!(await ask())) assert.ok(Date.now() < deadline, "it never was so");
+  while (!(await ask())) {
+    assert.ok(Date.now() < deadline, "it never was so");
+    // Whatever it waits for may need a turn of the event loop.
+    await turn();
+  }
 }
 
 export const configMap = (name: string, data: Record<string, string> = {}): ConfigMap => ({
