@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { createApiClient, type ApiClient } from "../../../src/operator/cluster/api-client.ts";
 import { fixedCredentials } from "../../../src/operator/cluster/cluster-config.ts";
 import type { KubeObject } from "../../../src/operator/cluster/kube-object.ts";
+import { allCrds } from "../../../src/operator/resources/crds.ts";
 import { clusterPrograms } from "./binaries.ts";
 import { openLink, type ClusterLink } from "./cluster-link.ts";
 import { startControlPlane, type ControlPlane } from "./control-plane.ts";
@@ -19,7 +20,6 @@ import { startNodes, type TestNodes } from "./node.ts";
 import type { TestImages } from "./pod-run.ts";
 import { startScheduler } from "./scheduler.ts";
 import { SNAPSHOT_CRDS } from "./snapshot-crds.ts";
-import { volsyncCrds } from "./volsync-crds.ts";
 
 export interface KubectlResult {
   readonly stdout: string;
@@ -111,7 +111,7 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
     });
   let namespaces = 0;
   try {
-    await installCrds(link, options.crds ?? [...SNAPSHOT_CRDS, ...(await volsyncCrds())]);
+    await installCrds(link, options.crds ?? [...SNAPSHOT_CRDS, ...allCrds()]);
     const server = await startKubeletServer({
       keys: controlPlane.keys.kubelet,
       authority: controlPlane.keys.authority.certificate,
