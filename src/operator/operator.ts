@@ -8,6 +8,7 @@ import { messageOf } from "../base/errors.ts";
 import { retry } from "../base/retry.ts";
 import type { ClusterApi } from "./cluster/cluster-api.ts";
 import { createEventRecorder } from "./cluster/event-recorder.ts";
+import { VOLUME_SNAPSHOT } from "./cluster/kinds.ts";
 import { keyOf, type KubeObject } from "./cluster/kube-object.ts";
 import { runWithLease, VOLSYNC_LEASE, type LeaseDurations } from "./cluster/leader-election.ts";
 import { WorkQueue } from "./cluster/work-queue.ts";
@@ -47,14 +48,13 @@ const CONTROLLER = "holdfast.dev/operator";
 /** Resources that are looked at at once. */
 const PARALLEL = 16;
 const IDENTITY_BYTES = 8;
+/** Milliseconds from one look to the next for a kind that is not there. */
+const SNAPSHOTS_LOOK = 60_000;
 
 /** Acts, whenever this process may, until the signal is aborted; then ends what it is in the middle of. Movers run on. */
 export async function runOperator(options: OperatorOptions): Promise<void> {
   const { api, settings, clock, random, signal, metrics, instance, onNotice } = options;
-  if (options.leaderElection === false) {
-    await act(options, signal);
-    return;
-  }
+  if (options.leaderElection === false) return await actUntil(options, signal);
   const suffix = Buffer.from(random(IDENTITY_BYTES)).toString("hex");
   const { leaseDurations: durations } = options;
   await runWithLease({
@@ -69,7 +69,7 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
     lead: async (leading) => {
       metrics.leader = true;
       try {
-        await act(options, leading);
+        await actUntil(options, leading);
       } finally {
         metrics.leader = false;
       }
@@ -80,7 +80,12 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
   });
 }
 
-/** All the work of the one that acts, until the signal. */
+/** Acts until the signal; begins anew when the cluster has learnt of snapshots. */
+async function actUntil(options: OperatorOptions, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) await act(options, signal);
+}
+
+/** All the work of the one that acts, until the signal, or until it is to begin anew. */
 async function act(options: OperatorOptions, leading: AbortSignal): Promise<void> {
   const { api, clock, random, instance, onNotice } = options;
   // An end for whatever reason ends the watches, too.
@@ -116,7 +121,8 @@ async function act(options: OperatorOptions, leading: AbortSignal): Promise<void
     await registerPopulator({ ...work.base, signal }).catch((error: unknown) =>
       warn("populator", error),
     );
-    await aborted(signal);
+    await (watched.hasSnapshots ? aborted(signal) : snapshotsServed(options, signal));
+    over.abort();
     await Promise.all(work.queues.map((queue) => queue.idle()));
     await events.settled();
   } catch (error) {
@@ -208,6 +214,18 @@ function startQueue(
   });
   metrics.watchQueue(name, () => queue.length);
   return queue;
+}
+
+/** Waits until the cluster knows snapshots: their CRDs are often installed after us. */
+async function snapshotsServed(
+  { api, clock }: Pick<OperatorOptions, "api" | "clock">,
+  signal: AbortSignal,
+): Promise<void> {
+  for (;;) {
+    await clock.sleep(SNAPSHOTS_LOOK, signal).catch(() => {});
+    if (signal.aborted) return;
+    if (await api.serves(VOLUME_SNAPSHOT, { signal }).catch(() => false)) return;
+  }
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {

@@ -31,6 +31,8 @@ export interface Watched {
   readonly stores: OperatorStores;
   readonly sources: Store<ReplicationSource>;
   readonly destinations: Store<ReplicationDestination>;
+  /** Whether the cluster knows snapshots of volumes. */
+  readonly hasSnapshots: boolean;
   /** All first lists are there. CANCELLED when the signal is aborted before. */
   readonly synced: Promise<void>;
   /** Nothing runs any more, after the signal. */
@@ -74,7 +76,7 @@ export async function startWatching(options: WatchedOptions): Promise<Watched> {
   const synced = Promise.all(informers.map((each) => each.synced)).then(() => {});
   synced.catch(() => {});
   const stopped = Promise.all(informers.map((each) => each.stopped)).then(() => {});
-  return { stores, sources, destinations, synced, stopped };
+  return { stores, sources, destinations, hasSnapshots, synced, stopped };
 }
 
 /** One store of several, each of a namespace of its own. */

@@ -20,6 +20,26 @@ let on: OperatorOnDouble;
 afterEach(async () => await on.close());
 
 const { conditions } = OperatorOnDouble;
+const SNAPSHOT_CRD = {
+  apiVersion: "apiextensions.k8s.io/v1",
+  kind: "CustomResourceDefinition",
+  metadata: { name: "volumesnapshots.snapshot.storage.k8s.io" },
+  spec: {
+    group: "snapshot.storage.k8s.io",
+    scope: "Namespaced",
+    names: { plural: "volumesnapshots", kind: "VolumeSnapshot" },
+    versions: [
+      {
+        name: "v1",
+        served: true,
+        storage: true,
+        schema: {
+          openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
+        },
+      },
+    ],
+  },
+};
 const CLONE = { restic: { repository: "restic", copyMethod: "Clone" } } as const;
 
 /** A Job of VolSync's own, as it makes them: no label of ours. */
@@ -256,4 +276,17 @@ test("nothing is written, and nobody asked, while nothing happens", async () => 
   const asked = on.double.calls.slice(before).filter(({ verb }) => !/list|watch/.test(verb));
   assert.deepEqual(asked, []);
   assert.equal(on.destinationNow("back").status?.lastManualSync, "restore-once");
+});
+
+test("snapshots that the cluster learns of later are watched then", async () => {
+  on = await startOnDouble({ double: { snapshots: false } });
+  on.double.play.jobPods((job) => success(job));
+  await on.source("files", { restic: { repository: "restic", copyMethod: "Snapshot" } });
+  await on.quiet();
+  assert.equal(conditions(on.sourceNow("files"))[0], "Synchronizing=False/Error");
+  await on.double.addCrd(SNAPSHOT_CRD);
+  const before = on.notices.length;
+  await on.after(61_000);
+  const told = on.notices.slice(before).map(({ message }) => message);
+  assert.ok(told.includes("watching 1 sources and 0 destinations"), told.join("; "));
 });
