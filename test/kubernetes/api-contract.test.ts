@@ -50,7 +50,7 @@ async function realSide(): Promise<Side> {
   };
 }
 
-function contract(open: () => Promise<Side>): void {
+function conformance(open: () => Promise<Side>): void {
   let side: Side;
   before(async () => {
     side = await open();
@@ -63,5 +63,5 @@ function contract(open: () => Promise<Side>): void {
   restartCases(() => side);
 }
 
-suite("the double", () => contract(doubleSide));
-suite("the real API server", { skip: skipWithoutCluster() }, () => contract(realSide));
+suite("the double", () => conformance(doubleSide));
+suite("the real API server", { skip: skipWithoutCluster() }, () => conformance(realSide));

@@ -121,7 +121,7 @@ suite("kubeconfig", () => {
 });
 
 suite("tokens from programs", () => {
-  const plugin = `{exec: {apiVersion: client.authentication.k8s.io/v1, command: bin/plug, args: [get, "a b"], env: [{name: X, value: y}], provideClusterInfo: true, installHint: install it}}`;
+  const plugin = `{exec: {apiVersion: client.authentication.k8s.io/v1, command: tools/plug, args: [get, "a b"], env: [{name: X, value: y}], provideClusterInfo: true, installHint: install it}}`;
   const answer = (status: object): string =>
     JSON.stringify({
       kind: "ExecCredential",
@@ -148,7 +148,7 @@ suite("tokens from programs", () => {
       ["t1", "t1"],
     );
     const [program, options] = runs[0]!;
-    assert.equal(program, "/home/me/.kube/bin/plug");
+    assert.equal(program, "/home/me/.kube/tools/plug");
     assert.deepEqual(options.arguments, ["get", "a b"]);
     assert.equal(options.variables["X"], "y");
     const info = JSON.parse(options.variables["KUBERNETES_EXEC_INFO"]!) as {
