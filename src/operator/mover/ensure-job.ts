@@ -1,5 +1,5 @@
-// A mover's Job in the cluster: made once for an attempt, never changed while it runs (but for a pause, which takes its pod
-// away), and removed with its pods.
+// A mover's Job in the cluster: made once for an attempt, never changed while it runs (a pause is for the next one; its end gives a Job
+// that was made without a pod its pod), and removed with its pods.
 
 import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
 import type { Job } from "../cluster/kube-object.ts";
@@ -12,7 +12,7 @@ import type { MoverOwner } from "./owner.ts";
 
 /**
  * The Job as it is in the cluster: `wanted`, made now, or the one that is there already, whatever it was made with. Of that one
- * only `parallelism` follows. RESOURCE_INVALID when the name belongs to somebody else; CLUSTER_*.
+ * only a `parallelism` of 0 follows, when it is to be 1. RESOURCE_INVALID when the name belongs to somebody else; CLUSTER_*.
  */
 export async function ensureJob(
   context: Pick<OperatorContext, "api" | "stores" | "signal">,
@@ -32,7 +32,7 @@ export async function ensureJob(
   }
   refuseForeign(found, wanted);
   const { parallelism } = wanted.spec;
-  if (found.spec.parallelism === parallelism || isFinished(found)) return found;
+  if (parallelism === 0 || found.spec.parallelism !== 0 || isFinished(found)) return found;
   const patch = { spec: { parallelism } };
   return await api.patch(JOB, { namespace, name }, patch, { type: "merge", signal });
 }
