@@ -12,8 +12,6 @@ import type { Job, KubeObject } from "../../src/operator/cluster/kube-object.ts"
 import { assertSameTree } from "../faults/workbench.ts";
 import { skipWithoutCluster } from "../kubernetes/cluster/binaries.ts";
 import { startOperator, type OperatorProcess } from "../kubernetes/cluster/operator-process.ts";
-import { SNAPSHOT_CRDS } from "../kubernetes/cluster/snapshot-crds.ts";
-import { volsyncCrds } from "../kubernetes/cluster/volsync-crds.ts";
 import { startTestCluster, until, type TestCluster } from "../kubernetes/cluster/test-cluster.ts";
 import { peer, skipWithout } from "../peers.ts";
 import { DESK_PEERS, openDesk, SECRET_FILE, type Desk } from "./desk.ts";
@@ -101,8 +99,7 @@ suite("the guide on a cluster", { skip }, () => {
     await desk.run(`sops --encrypt --in-place ${SECRET_FILE}`);
     const setUp = blockOf(guide, "Edit and encrypt the secret").text;
     await desk.run(`{\n${setUp}\n} | tee /tmp/screen`);
-    const own = [...SNAPSHOT_CRDS, ...(await volsyncCrds()), ...FLUX_CRDS];
-    cluster = await startTestCluster({ crds: own });
+    cluster = await startTestCluster({ furtherCrds: FLUX_CRDS });
     await cluster.namespace({ name: NAMESPACE, enforce: "restricted" });
     cluster.link.follow<Job>("/apis/batch/v1/jobs", stopping.signal, ({ metadata }) => {
       const { name, uid = "" } = metadata;

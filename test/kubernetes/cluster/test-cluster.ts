@@ -63,6 +63,8 @@ export interface NamespaceOptions {
 export interface TestClusterOptions {
   /** Applied before the controllers start. Absent: VolSync's two and those of snapshots. */
   readonly crds?: readonly KubeObject[];
+  /** Applied besides those. */
+  readonly furtherCrds?: readonly KubeObject[];
   /** Names of nodes. Absent: two. */
   readonly nodes?: readonly string[];
   /** Further images. */
@@ -111,7 +113,10 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
     });
   let namespaces = 0;
   try {
-    await installCrds(link, options.crds ?? [...SNAPSHOT_CRDS, ...allCrds()]);
+    await installCrds(link, [
+      ...(options.crds ?? [...SNAPSHOT_CRDS, ...allCrds()]),
+      ...(options.furtherCrds ?? []),
+    ]);
     const server = await startKubeletServer({
       keys: controlPlane.keys.kubelet,
       authority: controlPlane.keys.authority.certificate,
