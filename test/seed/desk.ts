@@ -49,7 +49,6 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** 0 by default; null takes any. */
   readonly status?: number | null;
-  readonly signal?: AbortSignal;
 }
 
 export interface Desk {
@@ -229,20 +228,18 @@ function runShell(
   { cwd, env, options }: { cwd: string; env: NodeJS.ProcessEnv; options: RunOptions },
 ): Promise<Ran> {
   return new Promise((resolve, reject) => {
-    const { signal } = options;
     const child = spawn("bash", ["-e", "-o", "pipefail", "-c", script], {
       cwd,
       env,
       stdio: ["ignore", "pipe", "pipe"],
-      ...(signal && { signal }),
     });
     const said = { stdout: "", stderr: "" };
     child.stdout.setEncoding("utf8").on("data", (part: string) => (said.stdout += part));
     child.stderr.setEncoding("utf8").on("data", (part: string) => (said.stderr += part));
-    child.on("error", (error) => (signal?.aborted ? undefined : reject(error)));
+    child.on("error", reject);
     child.on("close", (status) => {
       const expected = options.status === undefined ? 0 : options.status;
-      if (expected === null || status === expected || signal?.aborted) {
+      if (expected === null || status === expected) {
         resolve({ status, ...said });
       } else {
         reject(new Error(`status ${status} of: ${script}\n${said.stdout}\n${said.stderr}`));
