@@ -63,9 +63,10 @@ export async function startStorage(
   let held = false;
   const provision = async (claim: PersistentVolumeClaim): Promise<void> => {
     const { uid = "" } = claim.metadata;
-    if (held || busy.has(uid) || !(await isOurs(link, claim))) return;
+    if (held || busy.has(uid)) return;
     busy.add(uid);
     try {
+      if (!(await isOurs(link, claim))) return;
       const volume = `pvc-${uid}`;
       const directory = join(folder, volume);
       if ((await link.get(`/api/v1/persistentvolumes/${volume}`)) !== undefined) return;

@@ -12,5 +12,5 @@ export const DRIVER = "test.csi.holdfast.dev";
 /** Copies a volume as it is: owners, modes, times, extended attributes, links. */
 export async function copyTree(from: string, to: string): Promise<void> {
   await rm(to, { recursive: true, force: true });
-  await run("cp", ["-a", "--reflink=auto", from, to]);
+  await run("cp", ["-aT", "--reflink=auto", from, to]);
 }
