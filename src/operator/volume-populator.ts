@@ -148,6 +148,11 @@ async function populate(
   const found = await latestImage(context, claim);
   if (!("ready" in found)) return found;
   const snapshot = found.ready;
+  const { namespace, name, uid } = claim.metadata;
+  const now = await context.api.get(CLAIM, { namespace, name }, { signal: context.signal });
+  if (now?.metadata.uid !== uid || now?.spec.volumeName !== undefined) {
+    return wait("WaitingForBinding", "the claim is another one by now, or has its volume");
+  }
   await holdImage(context, claim, snapshot);
   await makePrime(context, claim, snapshot.metadata.name);
   return wait(
@@ -316,18 +321,22 @@ async function finish(context: OperatorContext, claim: PersistentVolumeClaim): P
   if (context.stores.claims.get(namespace, primeName(claim)) !== undefined) {
     const prime = await findPrime(context, claim);
     if (prime !== undefined && prime !== "leaving") {
-      if (prime.spec.volumeName !== claim.spec.volumeName || prime.status?.phase !== "Lost") {
+      // One with another volume is of no use: the claim has got its own elsewhere.
+      const isHandedOver = prime.spec.volumeName === claim.spec.volumeName;
+      if (isHandedOver && prime.status?.phase !== "Lost") {
         return wait("WaitingForBinding", "the helper claim is to lose the volume first");
       }
       const { name, uid } = prime.metadata;
       await api.delete(CLAIM, { namespace, name }, { uid, signal });
-      tell(context, {
-        owner: claim,
-        type: "Normal",
-        reason: "VolSyncPopulatorFinished",
-        action: ACTION,
-        message: `populated from VolumeSnapshot ${prime.spec.dataSource?.name}`,
-      });
+      if (isHandedOver) {
+        tell(context, {
+          owner: claim,
+          type: "Normal",
+          reason: "VolSyncPopulatorFinished",
+          action: ACTION,
+          message: `populated from VolumeSnapshot ${prime.spec.dataSource?.name}`,
+        });
+      }
       if (prime.spec.dataSource !== undefined) {
         await releaseImage(context, claim, prime.spec.dataSource.name);
       }

@@ -202,6 +202,16 @@ suite("the image", () => {
     assert.deepEqual(names(world), []);
   });
 
+  test("a resource that was read before the newest image was known takes it for no old one", async (t) => {
+    const world = await imageWorld(t);
+    const destination = world.destination({ ...OWN, copyMethod: "Snapshot" });
+    await restore(world, destination, "one");
+    const before = world.double.objects.get(REPLICATION_DESTINATION, SPACE, "restore")!;
+    const second = await restore(world, destination, "two");
+    await cleanUp(world.context, before, world.plan("one", "destination"));
+    assert.deepEqual(names(world), [second]);
+  });
+
   test("a restore that found nothing is written on its image", async (t) => {
     const world = await imageWorld(t);
     const destination = world.destination({ ...OWN, copyMethod: "Snapshot" });

@@ -166,6 +166,25 @@ test("a newer image during the work changes nothing, and the old one goes at its
   assert.notEqual(world.double.objects.get(VOLUME_SNAPSHOT, SPACE, "newer"), undefined);
 });
 
+test("a cache that is behind makes no second helper claim; one of no use is removed", async (t) => {
+  const { world, claim } = await populatorWorld(t);
+  const { objects } = world.double;
+  const prime = `vs-prime-${claim.metadata.uid}`;
+  world.freeze();
+  await settle(world);
+  assert.equal(objects.get(CLAIM, SPACE, "app")?.status?.phase, "Bound");
+  // Another operator, whose cache is not behind, has come to the end.
+  objects.remove(CLAIM, SPACE, prime);
+  await reconcilePopulated(world.context, `${SPACE}/app`);
+  assert.equal(objects.get(CLAIM, SPACE, prime), undefined);
+  world.thaw();
+  const { apiVersion, kind } = claim;
+  const owner = { apiVersion, kind, name: "app", uid: claim.metadata.uid ?? "", controller: true };
+  world.claim(prime, {}, { ownerReferences: [owner] });
+  await settle(world);
+  assert.equal(objects.get(CLAIM, SPACE, prime), undefined);
+});
+
 suite("what it waits for", () => {
   test("a destination, its image, and that the image is ready", async (t) => {
     const { world, claim } = await populatorWorld(t);

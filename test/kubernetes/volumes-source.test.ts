@@ -159,6 +159,19 @@ suite("Snapshot", () => {
     assert.equal(Date.parse(volume.pointInTime ?? ""), Math.floor(world.clock.now() / 1000) * 1000);
   });
 
+  test("a snapshot that was removed and made anew does not make its claim's data newer", async (t) => {
+    const world = await snapshotWorld(t);
+    world.double.play.readySnapshots();
+    const source = world.source({ copyMethod: "Snapshot" });
+    const plan = world.plan("one");
+    const look = (): Promise<{ pointInTime?: string | undefined }> =>
+      world.reach(() => ensureSourceVolume(world.context, source, plan));
+    const { pointInTime } = await look();
+    world.double.objects.remove(VOLUME_SNAPSHOT, SPACE, COPY);
+    await world.clock.advance(3_600_000);
+    assert.equal((await look()).pointInTime, pointInTime);
+  });
+
   test("a cache that is behind does not bring a removed copy back", async (t) => {
     const world = await snapshotWorld(t);
     world.double.play.readySnapshots();

@@ -4,7 +4,13 @@ import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { CLAIM, JOB, POD, VOLUME_SNAPSHOT } from "../../src/operator/cluster/kinds.ts";
 import { ANNOTATION } from "../../src/operator/names.ts";
-import { NAMESPACE, startOnDouble, success, type OperatorOnDouble } from "./operator-on-double.ts";
+import {
+  failure,
+  NAMESPACE,
+  startOnDouble,
+  success,
+  type OperatorOnDouble,
+} from "./operator-on-double.ts";
 
 let on: OperatorOnDouble;
 afterEach(async () => await on.close());
@@ -41,6 +47,28 @@ test("a copy trigger that is late: a failed run that goes on, and succeeds when 
   assert.equal(claim?.metadata.annotations?.[ANNOTATION.latestCopyStatus], "Completed");
 });
 
+test("failed attempts keep a copy that an application gave its word for", async () => {
+  on = await startOnDouble();
+  let attempts = 0;
+  const uids = new Set<string | undefined>();
+  on.double.play.jobPods((job) => {
+    attempts += 1;
+    uids.add(on.double.objects.get(VOLUME_SNAPSHOT, NAMESPACE, "volsync-files-src")?.metadata.uid);
+    return attempts < 6
+      ? failure(job, { code: "REPO_LOCKED", message: "locked", retryable: false })
+      : success(job);
+  });
+  on.double.objects.update(CLAIM, NAMESPACE, "data", ({ metadata }) => {
+    metadata.annotations = { [ANNOTATION.useCopyTrigger]: "", [ANNOTATION.copyTrigger]: "one" };
+  });
+  await on.source("files", { restic: SNAPSHOT });
+  await on.quiet();
+  for (let wait = 0; wait < 8; wait++) await on.after(3_600_000);
+  assert.equal(on.sourceNow("files").status?.lastManualSync, "first");
+  assert.equal(attempts, 6);
+  assert.equal(uids.size, 1);
+});
+
 /** A pod of the application, which mounts the claim. */
 function pod(name: string, spec: object, phase: "Running" | "Succeeded" = "Running"): void {
   on.double.objects.put(POD, {
@@ -71,7 +99,7 @@ test("a volume that one pod may have, and has: told in the status, and gone on w
   assert.match(problem()[1] ?? "", /pod odoo-0 uses it/);
   assert.deepEqual(on.double.objects.list(JOB, NAMESPACE), []);
   pod("odoo-0", {}, "Succeeded");
-  await on.after(60_000);
+  await on.after(61_000);
   assert.equal(on.sourceNow("files").status?.lastManualSync, "first");
   assert.equal(problem()[0], "None");
 });

@@ -24,6 +24,7 @@ import { VARIABLE } from "../mover-variables.ts";
 import { LABEL } from "../names.ts";
 import type { RunPlan } from "../run-plan.ts";
 import { problemOf } from "../signals/conditions.ts";
+import { asksForCopies } from "../volumes/copy-trigger.ts";
 import { writeStatus } from "./owner-status.ts";
 import type { Next } from "./reconcile.ts";
 import type { Owner, ReconcileContext, RolePart } from "./reconcile-context.ts";
@@ -162,7 +163,7 @@ export async function discardJob<T extends Owner>(
 ): Promise<Next<T>> {
   const { plan, wasCounted } = decision;
   if (wasCounted) await tryKeepLog(context, part, { owner, run, plan });
-  if (wasCounted && wantsFreshCopy(failuresOf(owner))) {
+  if (wasCounted && wantsFreshCopy(failuresOf(owner)) && !asksForCopies(context, owner)) {
     const step = await part.volumes.cleanUp(owner, plan);
     if ("waiting" in step) {
       await deleteJob(context, owner, part.role);

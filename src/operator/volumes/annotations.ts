@@ -8,6 +8,8 @@ export const VOLUME_ANNOTATION = {
   run: "holdfast.dev/run",
   /** On a copy: the value of the copy trigger that it answers. */
   copyTrigger: "holdfast.dev/copy-trigger",
+  /** On a claim made from a snapshot: when the snapshot's data was cut, though the snapshot itself may be made anew. RFC 3339. */
+  pointInTime: "holdfast.dev/point-in-time",
   /** On an image: the id of the snapshot that was restored into it, or `none`. */
   restored: "holdfast.dev/restored",
 } as const;

@@ -43,6 +43,13 @@ export async function userClaim(
       { hint: "Name a claim with volumeMode Filesystem" },
     );
   }
+  if (claim.metadata.deletionTimestamp !== undefined) {
+    throw new HoldfastError(
+      "VOLUME_NOT_READY",
+      `PersistentVolumeClaim ${namespace}/${name} is being deleted`,
+      { hint: "Nothing new can use it: wait until it is gone and made again", retryable: true },
+    );
+  }
   if (claim.status?.phase === "Lost") throw lost(claim);
   return claim;
 }

@@ -8,9 +8,11 @@ import type { KubeObject, VolumeSnapshot } from "../cluster/kube-object.ts";
 import type { OperatorContext, Step } from "../context.ts";
 import { isControlledBy } from "../cluster/owner.ts";
 import { ANNOTATION, LABEL, pointInTimeName } from "../names.ts";
+import { REPLICATION_DESTINATION } from "../resources/replication-destination.ts";
 import type { ReplicationDestination } from "../resources/replication-destination.ts";
 import type { ReplicationSource } from "../resources/replication-source.ts";
 import type { RunPlan } from "../run-plan.ts";
+import { isOfRun } from "./annotations.ts";
 import { completeCopyTrigger } from "./copy-trigger.ts";
 import { targetClaimName } from "./destination-volume.ts";
 import { annotate } from "./image.ts";
@@ -23,7 +25,7 @@ import { annotate } from "./image.ts";
 export async function cleanUp(
   context: OperatorContext,
   owner: ReplicationSource | ReplicationDestination,
-  _plan: RunPlan | undefined,
+  plan: RunPlan | undefined,
 ): Promise<Step<void>> {
   if (isSource(owner)) await endHandshake(context, owner);
   else await endImage(context, owner);
@@ -32,7 +34,7 @@ export async function cleanUp(
     for (const snapshot of await marked(context, VOLUME_SNAPSHOT, owner)) {
       await release(context, VOLUME_SNAPSHOT, snapshot);
     }
-    if (!isSource(owner)) await removeImages(context, owner);
+    if (!isSource(owner)) await removeImages(context, owner, plan);
   }
   return { ready: undefined };
 }
@@ -108,10 +110,16 @@ async function endImage(
 async function removeImages(
   context: OperatorContext,
   destination: ReplicationDestination,
+  plan: RunPlan | undefined,
 ): Promise<void> {
   const { api, signal } = context;
-  const { namespace } = destination.metadata;
-  const latest = destination.status?.latestImage;
+  const { namespace, name: destinationName, uid } = destination.metadata;
+  // As it is now: by an older status the newest image would be an old one.
+  const place = { namespace, name: destinationName };
+  const now = await api.get(REPLICATION_DESTINATION, place, { signal });
+  if (now?.metadata.uid !== uid) return;
+  const latest = now?.status?.latestImage;
+  const isRunning = now?.status?.lastSyncStartTime !== undefined;
   const labelSelector = LABEL.createdBy;
   const { items } = await api.list(VOLUME_SNAPSHOT, { namespace, labelSelector, signal });
   for (const snapshot of items) {
@@ -120,6 +128,8 @@ async function removeImages(
     const isLatest = latest?.kind === "VolumeSnapshot" && latest.name === name;
     // The latest one too is let go where it is to be kept: it must outlive the resource.
     if (isLatest && labels?.[LABEL.doNotDelete] === undefined) continue;
+    // That of a run under way is in no status yet.
+    if (isRunning && plan !== undefined && isOfRun(snapshot, plan)) continue;
     if (isPopulatedFrom(context, snapshot)) continue;
     await release(context, VOLUME_SNAPSHOT, snapshot);
   }

@@ -36,6 +36,16 @@ async function annotate(
   );
 }
 
+/** True when copies are made on an application's word alone: one that is thrown away cannot be had again at will. */
+export function asksForCopies({ stores }: OperatorContext, { metadata, spec }: CopyOwner): boolean {
+  const claim = stores.claims.get(metadata.namespace, spec.sourcePVC ?? "");
+  return claim?.metadata.annotations?.[ANNOTATION.useCopyTrigger] !== undefined;
+}
+
+interface CopyOwner extends KubeObject {
+  readonly spec: { readonly sourcePVC?: string | undefined };
+}
+
 /** Whether the copy may be made now: with the annotations that it is to bear. */
 export async function awaitCopyTrigger(
   context: OperatorContext,

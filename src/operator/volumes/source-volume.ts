@@ -121,7 +121,7 @@ async function fromSnapshot(copying: Copying): Promise<Step<MoverVolume>> {
     const wanted = await newClaim(copying, snapshot.status?.restoreSize);
     copy = await makeClaim(context, source, {
       ...wanted,
-      annotations: { [VOLUME_ANNOTATION.run]: plan.id },
+      annotations: { [VOLUME_ANNOTATION.run]: plan.id, ...pointInTime(cutAt(snapshot)) },
       dataSource: { apiGroup: SNAPSHOT_GROUP, kind: "VolumeSnapshot", name },
       from: `VolumeSnapshot ${name}`,
     });
@@ -129,7 +129,12 @@ async function fromSnapshot(copying: Copying): Promise<Step<MoverVolume>> {
   }
   const step = await bound(context, source, copy);
   if (!("ready" in step)) return step;
-  return { ready: copied(step.ready, cutAt(snapshot)) };
+  const cut = copy.metadata.annotations?.[VOLUME_ANNOTATION.pointInTime] ?? cutAt(snapshot);
+  return { ready: copied(step.ready, cut) };
+}
+
+function pointInTime(cut: string | undefined): Record<string, string> {
+  return cut === undefined ? {} : { [VOLUME_ANNOTATION.pointInTime]: cut };
 }
 
 async function takeSnapshot(copying: Copying): Promise<Step<VolumeSnapshot>> {
