@@ -3,7 +3,7 @@
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { errnoOf } from "../base/errors.ts";
+import { errnoOf, HoldfastError, messageOf } from "../base/errors.ts";
 import type { ClusterIo } from "../operator/find-cluster.ts";
 
 /** A program that gives a token and asks somebody in front of a screen would hang for ever. */
@@ -20,7 +20,10 @@ export function clusterIo(environment: Readonly<Record<string, string | undefine
         return await readFile(path, "utf8");
       } catch (error) {
         if (errnoOf(error) === "ENOENT") return undefined;
-        throw error;
+        throw new HoldfastError("USAGE", `cannot read ${path}: ${messageOf(error)}`, {
+          hint: "Make it a file that we may read, or name another one.",
+          cause: error,
+        });
       }
     },
     run: (program, { arguments: list, variables, signal }) =>

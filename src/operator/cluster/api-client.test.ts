@@ -120,6 +120,25 @@ suite("what answers mean", () => {
     );
   });
 
+  test("a name that would be another path is asked of nobody, and a token that cannot be sent is not shown", async (t) => {
+    const double = await withDouble(t);
+    const api = double.api();
+    for (const name of ["", ".", ".."]) {
+      await failure(api.get(CONFIG_MAP, { namespace: "default", name }), "CLUSTER_INVALID");
+      await failure(api.delete(CONFIG_MAP, { namespace: "default", name }), "CLUSTER_INVALID");
+      await failure(api.list(CONFIG_MAP, { namespace: name }), "CLUSTER_INVALID");
+    }
+    await api.get(CONFIG_MAP, { namespace: "default", name: "../../x?y#z" });
+    assert.equal(double.calls.at(-1)?.name, "../../x?y#z");
+    assert.equal(double.calls.length, 1);
+    const split = clientOf(t, {
+      server: double.url,
+      credentials: fixedCredentials({ token: "s3c\nret" }),
+    });
+    const { message } = await failure(split.get(CONFIG_MAP, PLACE), "CLUSTER_UNREACHABLE");
+    assert.ok(!message.includes("s3c"), message);
+  });
+
   test("a refused token is read again once; one that is refused again is an error without it", async (t) => {
     const asked: (string | undefined)[] = [];
     const url = await withServer(t, (request, response) => {

@@ -1,5 +1,6 @@
 // The kinds of object that the operator deals with: where the API server has each one.
 
+import { HoldfastError } from "../../base/errors.ts";
 import type {
   ConfigMap,
   Job,
@@ -87,15 +88,25 @@ export const VOLUME_SNAPSHOT_CLASS: Kind<VolumeSnapshotClass> = kind(
   global,
 );
 
-/** `/api/v1/namespaces/x/pods/y`; without a namespace, that of all namespaces; without a name, the collection. */
+/**
+ * `/api/v1/namespaces/x/pods/y`; without a namespace, that of all namespaces; without a name, the collection. Names come from
+ * resources, so from anybody: one that would name another path (the collection itself, or what is above it) is CLUSTER_INVALID.
+ */
 export function pathOf(
-  { apiVersion, plural, namespaced }: Kind,
+  { apiVersion, kind: what, plural, namespaced }: Kind,
   place: { namespace?: string | undefined; name?: string | undefined } = {},
 ): string {
   const root = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
   const { namespace, name } = place;
   const within =
-    namespaced && namespace !== undefined ? `/namespaces/${encodeURIComponent(namespace)}` : "";
-  const leaf = name === undefined ? "" : `/${encodeURIComponent(name)}`;
+    namespaced && namespace !== undefined ? `/namespaces/${segment(namespace, "Namespace")}` : "";
+  const leaf = name === undefined ? "" : `/${segment(name, what)}`;
   return `${root}${within}/${plural}${leaf}`;
+}
+
+function segment(name: string, what: string): string {
+  if (name !== "" && name !== "." && name !== "..") return encodeURIComponent(name);
+  throw new HoldfastError("CLUSTER_INVALID", `"${name}" is no name of a ${what}`, {
+    hint: "Correct the name in the resource that refers to it.",
+  });
 }

@@ -114,7 +114,8 @@ export class Transport {
     try {
       return await this.#send(request, identity);
     } catch (error) {
-      if (!(error instanceof StaleSocket)) throw error;
+      // Also what Node says of a header that cannot be sent, such as a token with a line end in it.
+      if (!(error instanceof StaleSocket)) throw this.failure(request, error);
       if (request.method !== "GET" || request.signal?.aborted || this.#isClosed) {
         throw this.failure(request, error.cause);
       }
