@@ -1,6 +1,6 @@
 // The operator as a process of its own: what it does, its metrics, and the probes by which the cluster knows that it is well.
 
-import { messageOf } from "../base/errors.ts";
+import { errnoOf, HoldfastError, messageOf } from "../base/errors.ts";
 import { POD } from "./cluster/kinds.ts";
 import type { ClusterApi } from "./cluster/cluster-api.ts";
 import { runOperator, type OperatorOptions } from "./operator.ts";
@@ -21,7 +21,7 @@ export async function serveOperator(options: ServeOptions): Promise<void> {
   const metrics = new OperatorMetrics({ clock, version, processUse });
   const { metricsAddress, probesAddress } = options;
   const isOpen = metricsAddress !== undefined && !isLoopback(metricsAddress.host);
-  const server = await startMetricsServer({
+  const opening = startMetricsServer({
     text: () => metrics.text(),
     ...(metricsAddress === undefined ? {} : { metrics: metricsAddress }),
     ...(probesAddress === undefined ? {} : { probes: probesAddress }),
@@ -33,6 +33,9 @@ export async function serveOperator(options: ServeOptions): Promise<void> {
     random,
     signal,
   });
+  const server = await opening.catch((error: unknown) => {
+    throw cannotListen(error);
+  });
   const doors = [
     ...(server.metrics ? [`metrics on port ${server.metrics.port}`] : []),
     ...(server.probes ? [`probes on port ${server.probes.port}`] : []),
@@ -43,6 +46,14 @@ export async function serveOperator(options: ServeOptions): Promise<void> {
   } finally {
     await server.close();
   }
+}
+
+function cannotListen(error: unknown): unknown {
+  if (errnoOf(error) === undefined) return error;
+  return new HoldfastError("USAGE", `metrics or probes: ${messageOf(error)}`, {
+    hint: "Give --metrics-address and --probes-address others, or 0 for none.",
+    cause: error,
+  });
 }
 
 function isLoopback(host: string): boolean {
