@@ -45,6 +45,7 @@ export const operatorRunCommand: CommandModule = {
         `
 Examples:
   holdfast operator run
+  holdfast operator run --json
   holdfast operator run --kubeconfig ~/.kube/config --namespace volsync-system --image registry.example.org/holdfast:1
 
 Reconciles ReplicationSources and ReplicationDestinations (volsync.backube/v1alpha1) with a restic mover. It takes the lease
@@ -94,7 +95,9 @@ are at work then go on, and the next operator reads how they ended.`,
         version: PROGRAM_VERSION,
         processUse,
         onNotice: ({ level, message }) => {
-          if (level === "warning") output.warn(message);
+          const time = new Date(clock.now()).toISOString();
+          if (output.isJson) output.json({ message_type: "notice", time, level, message });
+          else if (level === "warning") output.warn(message);
           else output.print(message);
         },
       });
