@@ -10,6 +10,7 @@ import type {
   VolumeSnapshotClass,
 } from "../../../src/operator/cluster/kube-object.ts";
 import type { ClusterLink } from "./cluster-link.ts";
+import { KeyedWork } from "./keyed-work.ts";
 import { copyTree, DRIVER } from "./volume-copy.ts";
 
 export const SNAPSHOT_CLASS = "test-csi-snapshots";
@@ -48,7 +49,6 @@ export async function startSnapshots(options: {
     deletionPolicy: "Delete",
   });
   const known = new Map<string, VolumeSnapshot>();
-  const busy = new Set<string>();
   let held = false;
   let failure: string | undefined;
 
@@ -129,30 +129,22 @@ export async function startSnapshots(options: {
     await link.patch(pathOf(snapshot), { metadata: { finalizers } });
   };
 
-  const step = async (snapshot: VolumeSnapshot): Promise<void> => {
-    const { uid = "", deletionTimestamp } = snapshot.metadata;
-    if (busy.has(uid)) return;
-    busy.add(uid);
-    try {
-      if (deletionTimestamp !== undefined) await remove(snapshot);
-      else if (snapshot.status?.boundVolumeSnapshotContentName === undefined) await bind(snapshot);
-      else if (!held && snapshot.status.readyToUse !== true) await makeReady(snapshot);
-    } finally {
-      busy.delete(uid);
-      // What changed meanwhile was passed over.
-      const latest = known.get(uid);
-      if (latest !== undefined && latest !== snapshot) look(latest);
-    }
-  };
-  const look = (snapshot: VolumeSnapshot): void => void step(snapshot).catch(() => undefined);
+  const work = new KeyedWork(async (uid) => {
+    const snapshot = known.get(uid);
+    if (snapshot === undefined) return;
+    const { metadata, status: told } = snapshot;
+    if (metadata.deletionTimestamp !== undefined) await remove(snapshot);
+    else if (told?.boundVolumeSnapshotContentName === undefined) await bind(snapshot);
+    else if (!held && told.readyToUse !== true) await makeReady(snapshot);
+  }, signal);
   link.follow<VolumeSnapshot>(`${GROUP}/volumesnapshots`, signal, (snapshot, gone) => {
     const { uid = "" } = snapshot.metadata;
     if (gone) return void known.delete(uid);
     known.set(uid, snapshot);
-    look(snapshot);
+    work.ask(uid);
   });
   const again = (): void => {
-    for (const snapshot of known.values()) look(snapshot);
+    for (const uid of known.keys()) work.ask(uid);
   };
   // A snapshot of a claim that is not bound yet waits for it.
   link.follow("/api/v1/persistentvolumeclaims", signal, again);

@@ -11,6 +11,7 @@ import type {
 } from "../../../src/operator/cluster/kube-object.ts";
 import type { ClusterLink } from "./cluster-link.ts";
 import { startSnapshots, type TestSnapshots } from "./csi-snapshots.ts";
+import { KeyedWork } from "./keyed-work.ts";
 import { copyTree, DRIVER } from "./volume-copy.ts";
 
 /** Binds at once, and is the default. */
@@ -59,27 +60,19 @@ export async function startStorage(
   const snapshots = await startSnapshots({ link, folder, signal, directoryOfVolume });
 
   const claims = new Map<string, PersistentVolumeClaim>();
-  const busy = new Set<string>();
   let held = false;
-  const provision = async (claim: PersistentVolumeClaim): Promise<void> => {
-    const { uid = "" } = claim.metadata;
-    if (held || busy.has(uid)) return;
-    busy.add(uid);
-    try {
-      if (!(await isOurs(link, claim))) return;
-      const volume = `pvc-${uid}`;
-      const directory = join(folder, volume);
-      if ((await link.get(`/api/v1/persistentvolumes/${volume}`)) !== undefined) return;
-      if (!(await fill(link, claim, directory, snapshots, directoryOfVolume))) return;
-      await link.create("/api/v1/persistentvolumes", volumeFor(claim, volume));
-    } catch (error) {
-      if ((error as { reason?: string }).reason !== "AlreadyExists") throw error;
-    } finally {
-      busy.delete(uid);
-    }
+  const provision = async (uid: string): Promise<void> => {
+    const claim = claims.get(uid);
+    if (held || claim === undefined || !(await isOurs(link, claim))) return;
+    const volume = `pvc-${uid}`;
+    if ((await link.get(`/api/v1/persistentvolumes/${volume}`)) !== undefined) return;
+    const directory = join(folder, volume);
+    if (!(await fill(link, claim, directory, snapshots, directoryOfVolume))) return;
+    await link.create("/api/v1/persistentvolumes", volumeFor(claim, volume));
   };
+  const work = new KeyedWork(provision, signal);
   const look = (): void => {
-    for (const claim of claims.values()) provision(claim).catch(() => undefined);
+    for (const uid of claims.keys()) work.ask(uid);
   };
   link.follow<PersistentVolumeClaim>("/api/v1/persistentvolumeclaims", signal, (claim, gone) => {
     const { uid = "" } = claim.metadata;
@@ -90,13 +83,13 @@ export async function startStorage(
   });
   // A snapshot that became ready lets claims go on.
   link.follow<VolumeSnapshot>("/apis/snapshot.storage.k8s.io/v1/volumesnapshots", signal, look);
-  link.follow<PersistentVolume>("/api/v1/persistentvolumes", signal, (volume) => {
-    const { name } = volume.metadata;
-    if (volume.status?.phase !== "Released" || policyOf(volume) !== "Delete") return;
-    void (async () => {
-      await rm(join(folder, name), { recursive: true, force: true });
-      await link.delete(`/api/v1/persistentvolumes/${name}`);
-    })().catch(() => undefined);
+  const removal = new KeyedWork(async (name) => {
+    await rm(join(folder, name), { recursive: true, force: true });
+    await link.delete(`/api/v1/persistentvolumes/${name}`);
+  }, signal);
+  link.follow<PersistentVolume>("/api/v1/persistentvolumes", signal, (volume, gone) => {
+    const over = volume.status?.phase === "Released" && policyOf(volume) === "Delete";
+    if (over && !gone) removal.ask(volume.metadata.name);
   });
   return {
     snapshots,

@@ -10,6 +10,7 @@ import type {
   StorageClass,
 } from "../../../src/operator/cluster/kube-object.ts";
 import type { ClusterLink } from "./cluster-link.ts";
+import { KeyedWork } from "./keyed-work.ts";
 import { fitsAffinity, tolerates, type NodeAffinity, type Taint } from "./node-fit.ts";
 import { placeOf } from "./node.ts";
 
@@ -27,14 +28,21 @@ export function startScheduler(link: ClusterLink, signal: AbortSignal): void {
   const claims = new Map<string, PersistentVolumeClaim>();
   const volumes = new Map<string, PersistentVolume>();
   const classes = new Map<string, StorageClass>();
+  const work = new KeyedWork(async (key) => {
+    const pod = pods.get(key);
+    if (pod === undefined || !isWaiting(pod)) return;
+    const choice = await choose(pod);
+    if (choice === "later") return;
+    if ("node" in choice) await bind(link, pod, choice.node);
+    else await refuse(link, pod, choice.reason);
+  }, signal);
   let queued = false;
   const look = (): void => {
     if (queued || signal.aborted) return;
     queued = true;
     setImmediate(() => {
       queued = false;
-      for (const pod of pods.values())
-        if (isWaiting(pod)) void schedule(pod).catch(() => undefined);
+      for (const [key, pod] of pods) if (isWaiting(pod)) work.ask(key);
     });
   };
   const keep = <T extends KubeObject>(path: string, into: Map<string, T>): void => {
@@ -50,21 +58,6 @@ export function startScheduler(link: ClusterLink, signal: AbortSignal): void {
   keep("/api/v1/persistentvolumes", volumes);
   keep("/apis/storage.k8s.io/v1/storageclasses", classes);
   keep("/api/v1/pods", pods);
-
-  const busy = new Set<string>();
-  const schedule = async (pod: Pod): Promise<void> => {
-    const key = pod.metadata.uid ?? "";
-    if (busy.has(key)) return;
-    busy.add(key);
-    try {
-      const choice = await choose(pod);
-      if (choice === "later") return;
-      if ("node" in choice) await bind(link, pod, choice.node);
-      else await refuse(link, pod, choice.reason);
-    } finally {
-      busy.delete(key);
-    }
-  };
 
   const choose = async (pod: Pod): Promise<Choice> => {
     const mounted = claimsOf(pod).map((name) => ({
