@@ -89,7 +89,7 @@ async function until(what: string, holds: () => boolean, seconds = 300): Promise
   while (!holds()) {
     if (performance.now() > end) throw new Error(`${what} has not come`);
     if (operator.exitCode !== null) throw new Error("the operator has ended");
-    await sleep(20);
+    await sleep(100);
   }
 }
 

@@ -11,6 +11,7 @@ export class Garbage {
   readonly #table: ObjectTable;
   #isDirty = false;
   #isRunning = false;
+  #living = new Set<string | undefined>();
 
   readonly #now: () => number;
 
@@ -42,8 +43,10 @@ export class Garbage {
       this.#isDirty = false;
       // In the background, as in a real cluster: whoever deleted has their answer first.
       await turn();
-      for (const { resource, key, object } of this.#table.all())
-        this.#collect(resource, key, object);
+      const all = [...this.#table.all()];
+      // Who was there when the pass began; one that goes during it leaves its dependents to the next.
+      this.#living = new Set(all.map(({ object }) => object.metadata.uid));
+      for (const { resource, key, object } of all) this.#collect(resource, key, object);
     }
     this.#isRunning = false;
   }
@@ -51,7 +54,7 @@ export class Garbage {
   #collect(resource: string, key: string, object: KubeObject): void {
     const { ownerReferences = [], finalizers = [], deletionTimestamp } = object.metadata;
     if (ownerReferences.length > 0) {
-      const living = ownerReferences.filter((owner) => this.#isLiving(owner.uid));
+      const living = ownerReferences.filter((owner) => this.#living.has(owner.uid));
       // What is leaving already goes on below: its finalizers may be ours to remove.
       if (living.length === 0 && !deletionTimestamp) return this.#delete(resource, key, object);
       if (living.length > 0 && living.length < ownerReferences.length) {
@@ -93,11 +96,6 @@ export class Garbage {
         this.#release(resource, key, object, "kubernetes");
       }
     }
-  }
-
-  #isLiving(uid: string): boolean {
-    for (const { object } of this.#table.all()) if (object.metadata.uid === uid) return true;
-    return false;
   }
 
   /** A pod that is there holds its claims, also when it has ended. */
