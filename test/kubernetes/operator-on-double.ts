@@ -1,7 +1,7 @@
 // The operator, in this process, on the API server in memory: what tests of its reconcilers need. Its clock is the test's, and moves
 // only when the test says so; nothing sleeps.
 
-import { systemClock, systemRandom, type Clock } from "../../src/base/clock.ts";
+import { systemRandom, type Clock } from "../../src/base/clock.ts";
 import { CLAIM, kind, SECRET, type Kind } from "../../src/operator/cluster/kinds.ts";
 import type { KubeObject } from "../../src/operator/cluster/kube-object.ts";
 import type { OperatorSettings } from "../../src/operator/context.ts";
@@ -338,6 +338,3 @@ export function planOf({
   const text = status?.external?.[EXTERNAL.run];
   return text === undefined ? undefined : (JSON.parse(text) as RunPlan);
 }
-
-/** For a test that measures with the machine's own clock. */
-export const realClock: Clock = systemClock;

@@ -44,14 +44,6 @@ export function nextSync(resource: SyncResource): number | undefined {
     : undefined;
 }
 
-/** True when two times of the schedule have gone by since the last success: VolSync's "deadline missed". */
-export function missedDeadline(resource: SyncResource, now: number): boolean {
-  const next = nextSync(resource);
-  if (next === undefined) return false;
-  const after = scheduleOf(resource.spec?.trigger?.schedule ?? "").next(next);
-  return after !== undefined && after < now;
-}
-
 /** True when the resource asks for no run at its creation; only what has a schedule can wait for it. */
 export function skipsInitial({ metadata, spec }: SyncResource): boolean {
   return metadata.annotations?.[ANNOTATION.skipInitialSync] === "true" && !!spec?.trigger?.schedule;

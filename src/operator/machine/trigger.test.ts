@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { ANNOTATION, EXTERNAL, type Role } from "../names.ts";
-import { missedDeadline, nextSync } from "./next-sync.ts";
+import { nextSync } from "./next-sync.ts";
 import { planRun } from "./plan-run.ts";
 import { timeText, type SyncResource, type SyncStatus } from "./sync-resource.ts";
 import { latchOf, lookAlikes, pendingCause } from "./trigger.ts";
@@ -55,14 +55,6 @@ suite("when a schedule is due", () => {
       assert.throws(() => nextSync(resource), { code: "RESOURCE_INVALID" });
     });
   }
-
-  test("a deadline is missed when two times have gone by", () => {
-    const trigger = { schedule: "0 * * * *" };
-    const late = (lastSyncTime: string): boolean =>
-      missedDeadline(given({ trigger, status: { lastSyncTime } }), NOW);
-    assert.equal(late("2026-11-26T08:00:00Z"), false);
-    assert.equal(late("2026-11-26T07:59:00Z"), true);
-  });
 });
 
 suite("what asks for a run", () => {
