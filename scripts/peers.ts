@@ -117,6 +117,7 @@ const SOURCES: Readonly<Record<PeerName, readonly Source[]>> = {
   "postgres-18": [postgres("18.4.0-beta.17")],
   etcd: [debian("sid", "etcd-server", "usr/bin/etcd")],
   kubectl: [debian("sid", "kubectl", "usr/bin/kubectl")],
+  helm: [go("helm.sh/helm/v3/cmd/helm", "v3.22.0")],
   promtool: [debian("bookworm", "prometheus", "usr/bin/promtool")],
   lua: [debian("bookworm", "lua5.4", "usr/bin/lua5.4")],
   rustic: [{ name: "crates", install: () => cargoInstall("rustic-rs", "rustic") }],

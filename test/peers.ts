@@ -50,6 +50,7 @@ export type PeerName =
   | "postgres-18"
   | "etcd"
   | "kubectl"
+  | "helm"
   | "promtool"
   | "lua"
   | "rustic"
@@ -114,6 +115,12 @@ export const PEERS: Readonly<Record<PeerName, PeerNeed>> = {
     program: "kubectl",
     versionArguments: ["version", "--client"],
     from: "1.35.0",
+    use: "interop",
+  },
+  helm: {
+    program: "helm",
+    versionArguments: ["version", "--short"],
+    from: "3.14.0",
     use: "interop",
   },
   promtool: {

@@ -11,6 +11,7 @@ import { parseAllDocuments } from "yaml";
 import { kind, type Kind } from "../../src/operator/cluster/kinds.ts";
 import type { KubeObject, Workload } from "../../src/operator/cluster/kube-object.ts";
 import { OPERATOR_RIGHTS } from "../../src/operator/rights.ts";
+import { peer, skipWithout } from "../peers.ts";
 import { skipWithoutCluster } from "./cluster/binaries.ts";
 import { startTestCluster, type TestCluster } from "./cluster/test-cluster.ts";
 
@@ -27,8 +28,7 @@ const ACCESS: Kind<AccessReview> = kind(
 
 const DEPLOY = join(import.meta.dirname, "../../deploy");
 const skip = skipWithoutCluster();
-const helm = process.env["HOLDFAST_HELM"];
-const skipHelm = skip || (helm === undefined && "HOLDFAST_HELM names no helm");
+const skipHelm = skip || skipWithout("helm");
 
 let cluster: TestCluster;
 before(async () => {
@@ -166,7 +166,7 @@ test("the chart gives what the base gives", { skip: skipHelm }, async () => {
   const template = async (...args: string[]): Promise<string> =>
     (
       await promisify(execFile)(
-        helm as string,
+        peer("helm").path,
         [
           "template",
           "volsync",
