@@ -2,18 +2,21 @@
 // of locks whose pods the operator proved dead.
 
 import { unlessCancelled } from "../base/cancellation.ts";
-import { HoldfastError, isHoldfastError } from "../base/errors.ts";
+import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
 import { initRepository } from "../repository/init.ts";
 import { acquireLock, listLocks, removeLocks } from "../repository/locks.ts";
 import type { HeldLock } from "../repository/lock-holder.ts";
 import { openRepository } from "../repository/open.ts";
 import type { Repository } from "../repository/repository.ts";
 import { parseTime } from "../restic/go-time.ts";
+import { redactLocation } from "../storage/location.ts";
+import { openStorage } from "../storage/open-storage.ts";
+import type { Storage } from "../storage/storage.ts";
 import { VARIABLE } from "../operator/mover-variables.ts";
 import { shortId } from "./format.ts";
 import type { Mover } from "./mover-run.ts";
 import { findRepositorySource, readPassword } from "./repository-source.ts";
-import { openNamedStorage } from "./session.ts";
+import { namedLocation, openNamedStorage, storageOptions } from "./session.ts";
 
 /** Within this the repository answers, or the run fails: as long as VolSync waits. */
 const OPEN_MS = 60_000;
@@ -43,21 +46,51 @@ export async function openForMover(
 async function openInTime({ context }: Mover): Promise<Repository> {
   const limit = AbortSignal.timeout(OPEN_MS);
   const signal = AbortSignal.any([context.signal, limit]);
+  let last: unknown;
   try {
     // Its own signal is that of the whole run.
-    const storage = await unlessCancelled(openNamedStorage(context), signal);
+    const opening = openPatiently(context, (error) => (last = error));
+    const storage = await unlessCancelled(opening, signal);
     const { settings, machine } = context;
     const { compression, cacheFolder } = settings;
     const password = await passwordOf(context);
     return await openRepository({ storage, password, machine, compression, cacheFolder, signal });
   } catch (error) {
     if (!limit.aborted || context.signal.aborted) throw error;
+    const why = last === undefined ? "" : `: ${messageOf(last)}`;
     throw new HoldfastError(
       "STORAGE_UNAVAILABLE",
-      `the repository did not answer within ${OPEN_MS / 1000} s`,
+      `the repository did not answer within ${OPEN_MS / 1000} s${why}`,
       {
         hint: "Check RESTIC_REPOSITORY, the network policy of the namespace, and whether the storage is up.",
         retryable: true,
+        cause: error,
+      },
+    );
+  }
+}
+
+/** The storage; `failed` is told of each try that is made again. REPO_NOT_FOUND where its place is not there. */
+async function openPatiently(
+  context: Mover["context"],
+  failed: (error: unknown) => void,
+): Promise<Storage> {
+  const location = await namedLocation(context);
+  const options = await storageOptions(context);
+  const { retry } = options;
+  const onRetry: NonNullable<typeof retry>["onRetry"] = (event) => {
+    failed(event.error);
+    retry?.onRetry?.(event);
+  };
+  try {
+    const storage = await openStorage(location, { ...options, retry: { ...retry, onRetry } });
+    return context.closers.add(storage);
+  } catch (error) {
+    if (!isHoldfastError(error, "STORAGE_NOT_FOUND")) throw error;
+    throw new HoldfastError(
+      "REPO_NOT_FOUND",
+      `there is no repository at ${redactLocation(location)}`,
+      {
         cause: error,
       },
     );

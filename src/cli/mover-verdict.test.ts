@@ -75,7 +75,7 @@ test("the last line for people is the verdict", () => {
     problems: [{ code: "SOURCE_EMPTY", message: "the volume is empty\nreally", hint: "Is it?" }],
   };
   assert.deepEqual(verdictLines(verdict), [
-    "Warning: SOURCE_EMPTY: the volume is empty Is it?",
+    "Warning: SOURCE_EMPTY: the volume is empty. Is it?",
     "Verdict: successful: no snapshot",
   ]);
 });

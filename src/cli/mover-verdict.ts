@@ -100,7 +100,7 @@ export function verdictLines(verdict: MoverVerdict): string[] {
   const { result, snapshot, files, bytes, problems = [] } = verdict;
   const lines = problems.map(({ code, message, hint }) => {
     const [what = ""] = message.split("\n");
-    return `${result === "ok" ? "Warning" : "Problem"}: ${code}: ${what}${hint === undefined ? "" : ` ${hint}`}`;
+    return `${result === "ok" ? "Warning" : "Problem"}: ${code}: ${what}${hint === undefined ? "" : `. ${hint}`}`;
   });
   const what =
     snapshot === undefined

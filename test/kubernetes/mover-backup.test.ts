@@ -212,7 +212,7 @@ suite("mover backup", { skip: skipWithout("restic-newest") }, () => {
     assert.doesNotMatch(stdout, /\u001b/);
     const lines = stdout.trimEnd().split("\n");
     assert.equal(lines[0], "first");
-    assert.match(lines.at(-2) ?? "", /WRONG_PASSWORD: wrong password Check it/);
+    assert.match(lines.at(-2) ?? "", /WRONG_PASSWORD: wrong password. Check it/);
     assert.match(lines.at(-1) ?? "", /^Verdict: failed/);
   });
 });
