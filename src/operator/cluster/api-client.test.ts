@@ -139,6 +139,20 @@ suite("what answers mean", () => {
     assert.ok(!message.includes("s3c"), message);
   });
 
+  test("many watches leave room for requests", async (t) => {
+    const double = await withDouble(t);
+    const api = double.api();
+    const { resourceVersion } = await api.list(CONFIG_MAP);
+    const stop = new AbortController();
+    const watches = Array.from({ length: 80 }, async () => {
+      for await (const _ of api.watch(CONFIG_MAP, { resourceVersion, signal: stop.signal }));
+    });
+    while (double.watches.count < 80) await new Promise((resolve) => setImmediate(resolve));
+    await api.create(CONFIG_MAP, configMap);
+    stop.abort();
+    for (const each of await Promise.allSettled(watches)) assert.equal(each.status, "rejected");
+  });
+
   test("a refused token is read again once; one that is refused again is an error without it", async (t) => {
     const asked: (string | undefined)[] = [];
     const url = await withServer(t, (request, response) => {

@@ -131,6 +131,7 @@ class HttpClusterApi implements ApiClient {
         resourceVersion,
         timeoutSeconds: timeoutSeconds?.toString(),
       },
+      isWatch: true,
       signal,
     });
     // A quiet watch is no failure: whoever watches knows how long is too long.

@@ -19,12 +19,14 @@ export interface ApiRequest {
   readonly body?: unknown;
   readonly contentType?: string;
   readonly accept?: string;
+  /** It lasts for minutes, so it must not take a place that short ones wait for. */
+  readonly isWatch?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Milliseconds without a byte after which a request has failed: the server gives up after 60 s itself. */
 const SILENCE_MAX = 65_000;
-/** Connections at once, watches included. */
+/** Connections at once, watches not counted: of those there are as many as there are namespaces and kinds. */
 const SOCKETS_MAX = 64;
 /** Bytes of one answer: a page of 500 objects of at most 1.5 MB each would be far beyond what any cluster has. */
 const ANSWER_MAX = 256 * 1024 * 1024;
@@ -35,7 +37,7 @@ const IDLE_MAX = 30_000;
 export class Transport {
   readonly #config: ClusterConfig;
   readonly #server: URL;
-  #agent: Agent | undefined;
+  #agents: { readonly requests: Agent; readonly watches: Agent } | undefined;
   /** Former ones, whose requests under way end as they would have. */
   readonly #retired = new Set<Agent>();
   /** The certificate that the agent's connections were opened with. */
@@ -82,7 +84,8 @@ export class Transport {
 
   close(): void {
     this.#isClosed = true;
-    for (const agent of [this.#agent, ...this.#retired]) agent?.destroy();
+    this.#retire();
+    for (const agent of this.#retired) agent.destroy();
   }
 
   async #identity(request: ApiRequest, refused: boolean): Promise<ClusterIdentity> {
@@ -132,7 +135,7 @@ export class Transport {
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const isSecure = this.#server.protocol === "https:";
     const options: RequestOptions = {
-      agent: this.#agentFor(identity),
+      agent: this.#agentFor(identity, request.isWatch ?? false),
       method: request.method,
       path: this.#path(request),
       host: bareHost(this.#server.hostname),
@@ -200,29 +203,33 @@ export class Transport {
       const kept = Object.keys(agent.sockets).length + Object.keys(agent.freeSockets).length;
       if (kept === 0) this.#retired.delete(agent);
     }
-    if (this.#agent !== undefined) this.#retired.add(this.#agent);
-    this.#agent = undefined;
+    for (const agent of Object.values(this.#agents ?? {})) this.#retired.add(agent);
+    this.#agents = undefined;
   }
 
-  /** Connections belong to a client certificate: another one gets an agent of its own. */
-  #agentFor({ certificate, key }: ClusterIdentity): Agent {
-    if (this.#agent !== undefined && this.#agentIdentity === certificate) return this.#agent;
-    this.#retire();
+  /** Connections belong to a client certificate: another one gets agents of its own. */
+  #agentFor(identity: ClusterIdentity, isWatch: boolean): Agent {
+    if (this.#agents === undefined || this.#agentIdentity !== identity.certificate) {
+      this.#retire();
+      this.#agentIdentity = identity.certificate;
+      const requests = this.#makeAgent(identity, SOCKETS_MAX);
+      this.#agents = { requests, watches: this.#makeAgent(identity, Infinity) };
+    }
+    return isWatch ? this.#agents.watches : this.#agents.requests;
+  }
+
+  #makeAgent({ certificate, key }: ClusterIdentity, maxSockets: number): Agent {
     const { authorities, serverName, insecure = false } = this.#config;
-    const settings = { keepAlive: true, maxSockets: SOCKETS_MAX, timeout: IDLE_MAX };
-    this.#agentIdentity = certificate;
-    this.#agent =
-      this.#server.protocol === "http:"
-        ? new PlainAgent(settings)
-        : new SecureAgent({
-            ...settings,
-            ...(authorities === undefined ? {} : { ca: authorities }),
-            ...(serverName === undefined ? {} : { servername: serverName }),
-            ...(certificate === undefined ? {} : { cert: certificate }),
-            ...(key === undefined ? {} : { key }),
-            rejectUnauthorized: !insecure,
-          });
-    return this.#agent;
+    const settings = { keepAlive: true, maxSockets, timeout: IDLE_MAX };
+    if (this.#server.protocol === "http:") return new PlainAgent(settings);
+    return new SecureAgent({
+      ...settings,
+      ...(authorities === undefined ? {} : { ca: authorities }),
+      ...(serverName === undefined ? {} : { servername: serverName }),
+      ...(certificate === undefined ? {} : { cert: certificate }),
+      ...(key === undefined ? {} : { key }),
+      rejectUnauthorized: !insecure,
+    });
   }
 }
 
