@@ -7,6 +7,7 @@ import { lstat, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { promisify } from "node:util";
+import type { KubeObject, Pod } from "../../src/operator/cluster/kube-object.ts";
 import { skipWithout } from "../peers.ts";
 import { skipWithoutCluster } from "./cluster/binaries.ts";
 import { done, plantTree, Scene, startPlaybook, type Playbook } from "./playbooks/playbook.ts";
@@ -217,5 +218,60 @@ suite("playbooks: single runs", { skip, concurrency: 4 }, () => {
     assert.match(logs, /No data will be restored/);
     const problem = conditions?.find(({ type }) => type === "Problem");
     assert.equal(problem?.status, "True", JSON.stringify(conditions));
+  });
+
+  test("Direct beside a running pod: the mover goes to the node that has the volume", async () => {
+    const scene = await Scene.open(playbook);
+    await scene.secret("repository");
+    await plantTree(await scene.claim("data"), 1000);
+    const user = { runAsUser: 1000, runAsGroup: 1000, fsGroup: 1000 };
+    await scene.apply([
+      {
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: { name: "app", namespace: scene.namespace },
+        spec: {
+          nodeSelector: { "kubernetes.io/hostname": "node-2" },
+          securityContext: {
+            ...user,
+            runAsNonRoot: true,
+            seccompProfile: { type: "RuntimeDefault" },
+          },
+          volumes: [{ name: "data", persistentVolumeClaim: { claimName: "data" } }],
+          containers: [
+            {
+              name: "app",
+              image: "busybox",
+              command: ["sleep", "1000"],
+              volumeMounts: [{ name: "data", mountPath: "/srv" }],
+              securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },
+            },
+          ],
+        },
+      } as KubeObject,
+    ]);
+    const { cluster } = playbook;
+    await scene.until("app runs", async () => {
+      const { stdout } = await cluster.kubectl("get", "pod", "app", "-n", scene.namespace);
+      return stdout.includes("Running");
+    });
+    const seen: Pod[] = [];
+    const over = new AbortController();
+    cluster.link.follow<Pod>(`/api/v1/namespaces/${scene.namespace}/pods`, over.signal, (pod) =>
+      seen.push(pod),
+    );
+    await scene.source("source", {
+      sourcePVC: "data",
+      trigger: { manual: "once" },
+      restic: { repository: "repository", copyMethod: "Direct" },
+    });
+    await scene.sourceUntil("source", "run", done("once"));
+    over.abort();
+    const movers = seen.filter(({ metadata }) => metadata.labels?.["job-name"] !== undefined);
+    const nodes = new Set(movers.map(({ spec }) => spec.nodeName).filter(Boolean));
+    assert.deepEqual([...nodes], ["node-2"]);
+    // Nobody said as whom to read it: as the pod that has it.
+    const { runAsUser, fsGroup } = movers[0]?.spec.securityContext ?? {};
+    assert.deepEqual({ runAsUser, fsGroup }, { runAsUser: 1000, fsGroup: 1000 });
   });
 });

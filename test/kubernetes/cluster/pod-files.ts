@@ -16,6 +16,7 @@ import type {
 } from "../../../src/operator/cluster/kube-object.ts";
 import type { ClusterLink } from "./cluster-link.ts";
 import type { Mount } from "./container-process.ts";
+import { claimsOf } from "./scheduler.ts";
 
 const run = promisify(execFile);
 
@@ -48,6 +49,7 @@ async function prepare(files: PodFiles, volume: Volume): Promise<string> {
     );
     const bound = claim?.spec.volumeName;
     if (bound === undefined) throw new Error(`claim ${claimName} is not bound`);
+    await refuseSecondNode(link, pod, claim!);
     const directory = directoryOfVolume(bound);
     if (fsGroup !== undefined) await giveToGroup(directory, fsGroup, fsGroupChangePolicy);
     return directory;
@@ -75,6 +77,28 @@ async function prepare(files: PodFiles, volume: Volume): Promise<string> {
     throw new Error(`volume ${volume.name} is of a kind that this cluster lacks`);
   }
   return own;
+}
+
+/** A volume that one node may have at a time is not attached to another one while a pod there has it. */
+async function refuseSecondNode(
+  link: ClusterLink,
+  pod: Pod,
+  claim: PersistentVolumeClaim,
+): Promise<void> {
+  const modes = claim.spec.accessModes ?? [];
+  if (modes.includes("ReadWriteMany") || modes.includes("ReadOnlyMany")) return;
+  const pods = await link.list<Pod>(`/api/v1/namespaces/${pod.metadata.namespace}/pods`);
+  const holder = pods.find(
+    (other) =>
+      other.spec.nodeName !== undefined &&
+      other.spec.nodeName !== pod.spec.nodeName &&
+      other.status?.phase === "Running" &&
+      claimsOf(other).includes(claim.metadata.name),
+  );
+  if (holder === undefined) return;
+  throw new Error(
+    `Multi-Attach error for volume "${claim.spec.volumeName}": already used by pod ${holder.metadata.name}`,
+  );
 }
 
 async function writeKeys(
