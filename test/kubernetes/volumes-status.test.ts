@@ -69,6 +69,20 @@ test("failed attempts keep a copy that an application gave its word for", async 
   assert.equal(uids.size, 1);
 });
 
+test("a clone that comes with the mover's pod: the application is told while the mover is at work", async () => {
+  on = await startOnDouble();
+  on.double.play.jobPods(() => new Promise(() => {}));
+  on.double.objects.update(CLAIM, NAMESPACE, "data", ({ metadata }) => {
+    metadata.annotations = { [ANNOTATION.useCopyTrigger]: "", [ANNOTATION.copyTrigger]: "one" };
+  });
+  await on.source("files", { restic: { repository: "restic", copyMethod: "Clone" } });
+  await on.quiet();
+  assert.equal(on.double.objects.list(JOB, NAMESPACE).length, 1);
+  const claim = on.double.objects.get(CLAIM, NAMESPACE, "data");
+  assert.equal(claim?.metadata.annotations?.[ANNOTATION.latestCopyStatus], "Completed");
+  assert.equal(claim?.metadata.annotations?.[ANNOTATION.latestCopyTrigger], "one");
+});
+
 /** A pod of the application, which mounts the claim. */
 function pod(name: string, spec: object, phase: "Running" | "Succeeded" = "Running"): void {
   on.double.objects.put(POD, {

@@ -24,7 +24,7 @@ import { VARIABLE } from "../mover-variables.ts";
 import { LABEL } from "../names.ts";
 import type { RunPlan } from "../run-plan.ts";
 import { problemOf } from "../signals/conditions.ts";
-import { asksForCopies } from "../volumes/copy-trigger.ts";
+import { asksForCopies, tellCloned } from "../volumes/copy-trigger.ts";
 import { writeStatus } from "./owner-status.ts";
 import type { Next } from "./reconcile.ts";
 import type { Owner, ReconcileContext, RolePart } from "./reconcile-context.ts";
@@ -58,6 +58,7 @@ export async function watchRun<T extends Owner>(
   if (run.kind === "running") {
     const { job } = run;
     if (job.spec.parallelism === 0 && owner.spec.paused !== true) await resume(context, job);
+    if (part.role === "source") await tellCloned(context, owner);
     const age = context.clock.now() - Date.parse(job.metadata.creationTimestamp ?? "");
     if (run.problem !== undefined && (run.failures > 0 || !(age < PATIENCE))) {
       problem = problemOf(run.problem, run.problem.reason);

@@ -7,13 +7,13 @@ import { CLAIM, VOLUME_SNAPSHOT } from "../cluster/kinds.ts";
 import type { KubeObject, VolumeSnapshot } from "../cluster/kube-object.ts";
 import type { OperatorContext, Step } from "../context.ts";
 import { isControlledBy } from "../cluster/owner.ts";
-import { ANNOTATION, LABEL, pointInTimeName } from "../names.ts";
+import { ANNOTATION, LABEL } from "../names.ts";
 import { REPLICATION_DESTINATION } from "../resources/replication-destination.ts";
 import type { ReplicationDestination } from "../resources/replication-destination.ts";
 import type { ReplicationSource } from "../resources/replication-source.ts";
 import type { RunPlan } from "../run-plan.ts";
 import { isOfRun } from "./annotations.ts";
-import { completeCopyTrigger } from "./copy-trigger.ts";
+import { tellCloned } from "./copy-trigger.ts";
 import { targetClaimName } from "./destination-volume.ts";
 import { annotate } from "./image.ts";
 
@@ -27,7 +27,8 @@ export async function cleanUp(
   owner: ReplicationSource | ReplicationDestination,
   plan: RunPlan | undefined,
 ): Promise<Step<void>> {
-  if (isSource(owner)) await endHandshake(context, owner);
+  // An application that waits for its copy is told, whatever became of the run.
+  if (isSource(owner)) await tellCloned(context, owner);
   else await endImage(context, owner);
   for (const claim of await marked(context, CLAIM, owner)) await release(context, CLAIM, claim);
   if (await context.api.serves(VOLUME_SNAPSHOT, { signal: context.signal })) {
@@ -80,18 +81,6 @@ async function release<T extends KubeObject>(
     },
   };
   await api.patch(kind, { namespace, name }, patch, { type: "merge", signal });
-}
-
-/** An application that waits for its copy is told, whatever became of the run. */
-async function endHandshake(context: OperatorContext, source: ReplicationSource): Promise<void> {
-  const { namespace, name } = source.metadata;
-  const { sourcePVC, restic } = source.spec;
-  const claim = context.stores.claims.get(namespace, sourcePVC ?? "");
-  if (claim === undefined || restic?.copyMethod !== "Clone") return;
-  const { api, signal } = context;
-  const copy = await api.get(CLAIM, { namespace, name: pointInTimeName(name) }, { signal });
-  if (copy === undefined || !isControlledBy(copy, source)) return;
-  if (copy.status?.phase === "Bound") await completeCopyTrigger(context, source, { claim, copy });
 }
 
 async function endImage(

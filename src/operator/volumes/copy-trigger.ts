@@ -4,7 +4,8 @@
 import { CLAIM } from "../cluster/kinds.ts";
 import type { KubeObject, PersistentVolumeClaim } from "../cluster/kube-object.ts";
 import type { OperatorContext, Step } from "../context.ts";
-import { ANNOTATION } from "../names.ts";
+import { isControlledBy } from "../cluster/owner.ts";
+import { ANNOTATION, pointInTimeName } from "../names.ts";
 import { VOLUME_ANNOTATION } from "./annotations.ts";
 import { tell, tellOnce } from "./told.ts";
 
@@ -44,6 +45,19 @@ export function asksForCopies({ stores }: OperatorContext, { metadata, spec }: C
 
 interface CopyOwner extends KubeObject {
   readonly spec: { readonly sourcePVC?: string | undefined };
+}
+
+/** Tells the application when the clone has its volume, which may come with the mover's pod. Of use at any time of a run. */
+export async function tellCloned(context: OperatorContext, source: CopyOwner): Promise<void> {
+  const { api, stores, signal } = context;
+  const { namespace, name } = source.metadata;
+  if (!asksForCopies(context, source)) return;
+  const claim = stores.claims.get(namespace, source.spec.sourcePVC ?? "");
+  const copy = await api.get(CLAIM, { namespace, name: pointInTimeName(name) }, { signal });
+  if (claim === undefined || copy === undefined || !isControlledBy(copy, source)) return;
+  const isClone = copy.spec.dataSource?.kind === copy.kind;
+  if (isClone && copy.status?.phase === "Bound")
+    await completeCopyTrigger(context, source, { claim, copy });
 }
 
 /** Whether the copy may be made now: with the annotations that it is to bear. */
