@@ -221,3 +221,60 @@ test("other movers, two methods and nothing at all are refused with VolSync's wo
   assert.match(text("two") ?? "", /^only one replication method can be supplied/);
   assert.equal(on.sourceNow("theirs").status, undefined);
 });
+
+test("a resource that is made anew under the same name has nothing to do with the one before", async () => {
+  on = await startOnDouble();
+  const owners: (string | undefined)[] = [];
+  on.double.play.jobPods((job) => {
+    owners.push(job.metadata.ownerReferences?.[0]?.uid);
+    return owners.length === 1 ? new Promise(() => {}) : success(job);
+  });
+  await on.source("files");
+  await on.quiet();
+  const first = on.sourceNow("files").metadata.uid;
+  await on.double.api().delete(REPLICATION_SOURCE, { namespace: NAMESPACE, name: "files" });
+  await on.source("files");
+  await on.quiet();
+  const second = on.sourceNow("files");
+  assert.deepEqual(owners, [first, second.metadata.uid]);
+  assert.equal(second.status?.lastManualSync, "first");
+});
+
+test("Ready, Reconciling and Stalled are there for whoever asks for them", async () => {
+  await withMovers();
+  await on.source("files", {}, { [ANNOTATION.readyConditions]: "true" });
+  await on.quiet();
+  assert.deepEqual(conditions(on.sourceNow("files")), [
+    "Synchronizing=False/WaitingForManual",
+    "Problem=False/None",
+    "Ready=True/Synchronized",
+    "Reconciling=False/Synchronized",
+    "Stalled=False/NotStalled",
+  ]);
+});
+
+test("a schedule that cannot be read is an error that names it, and a mended one runs", async () => {
+  const { runs } = await withMovers();
+  await on.source("files", { trigger: { schedule: "0 4 * * 7" } });
+  await on.quiet();
+  const source = on.sourceNow("files");
+  assert.deepEqual(conditions(source), [
+    "Synchronizing=False/Error",
+    "Problem=True/ResourceInvalid",
+  ]);
+  assert.match(source.status?.conditions?.[0]?.message ?? "", /spec\.trigger\.schedule/);
+  await on.patch(REPLICATION_SOURCE, "files", { spec: { trigger: { schedule: "0 4 * * 0" } } });
+  await on.quiet();
+  assert.equal(runs.length, 1);
+});
+
+test("a monthly schedule does not run before its month is over", async () => {
+  const { runs } = await withMovers();
+  await on.source("files", { trigger: { schedule: "0 0 1 9 *" } });
+  await on.quiet();
+  assert.equal(runs.length, 1);
+  for (let month = 0; month < 9; month++) await on.after(30 * 86_400_000);
+  assert.equal(runs.length, 1, "August");
+  await on.after(10 * 86_400_000);
+  assert.equal(runs.length, 2);
+});
