@@ -6,7 +6,7 @@ import { ANNOTATION, EXTERNAL, type Role } from "../names.ts";
 import { nextSync } from "./next-sync.ts";
 import { planRun } from "./plan-run.ts";
 import { timeText, type SyncResource, type SyncStatus } from "./sync-resource.ts";
-import { latchOf, lookAlikes, pendingCause } from "./trigger.ts";
+import { latchOf, lookAlikes, pendingCause, triggerValue } from "./trigger.ts";
 
 const NOW = Date.parse("2026-11-26T10:00:00Z");
 
@@ -116,6 +116,14 @@ suite("what asks for a run", () => {
     assert.equal(latchOf(given(annotated("3", "")), { ...at, isRunning: false }), "3");
     const foreign = given({ ...annotated("3"), status: SYNCED });
     assert.equal(latchOf(foreign, { role: "source", isRunning: false }), "3");
+  });
+
+  test("a long value is kept as its hash, and is answered by it", () => {
+    const long = given(annotated("x".repeat(1000), ""));
+    const kept = triggerValue(long) ?? "";
+    assert.match(kept, /^sha256:[0-9a-f]{64}$/);
+    const again = { trigger: schedule, ...annotated("x".repeat(1000), kept) };
+    assert.equal(kind(given(again)), undefined);
   });
 
   test("keys that look like the trigger are found, ours are not", () => {

@@ -3,6 +3,7 @@
 // The annotation is a latch: a value that was answered never asks again, its removal asks for nothing, and the same value added
 // once more asks for nothing. GitOps tools take foreign annotations away and people put them back.
 
+import { createHash } from "node:crypto";
 import { ANNOTATION, EXTERNAL, type Role } from "../names.ts";
 import type { RunCause } from "../run-plan.ts";
 import { nextSync, skipsInitial } from "./next-sync.ts";
@@ -59,10 +60,15 @@ export function latchOf(
   return isRunning || answered === "" ? value : undefined;
 }
 
-/** The annotation's value; undefined when there is none, or an empty one. */
+/** An annotation may hold 256 KiB, and what is answered is kept in the status twice. */
+const VALUE_MAX = 200;
+
+/** The annotation's value, or its hash when it is long; undefined when there is none, or an empty one. */
 export function triggerValue({ metadata }: SyncResource): string | undefined {
   const value = metadata.annotations?.[ANNOTATION.trigger];
-  return value === "" ? undefined : value;
+  if (value === undefined || value === "") return undefined;
+  if (value.length <= VALUE_MAX) return value;
+  return `sha256:${createHash("sha256").update(value).digest("hex")}`;
 }
 
 /** Annotations that were meant to be the trigger and are not: people know it by several names. */
