@@ -3,9 +3,21 @@
 
 import type { Kind } from "../cluster/kinds.ts";
 import type { OperatorContext } from "../context.ts";
-import { isSameStatus, knownProblem } from "../machine/next-status.ts";
+import { isSameStatus, knownProblem, type StatusStep } from "../machine/next-status.ts";
 import type { SyncStatus } from "../machine/sync-resource.ts";
-import type { Owner } from "./reconcile-context.ts";
+import { recordMovers } from "../mover/dead-locks.ts";
+import { EXTERNAL } from "../names.ts";
+import type { Owner, RolePart } from "./reconcile-context.ts";
+
+/** What a status is worked out from: the resource, the time, and the pods of movers that are to be remembered. */
+export function stepOf<T extends Owner>(
+  context: Pick<OperatorContext, "clock" | "stores">,
+  { role }: Pick<RolePart<T>, "role">,
+  resource: T,
+): StatusStep & { readonly resource: T } {
+  const movers = recordMovers(context, resource);
+  return { resource, role, now: context.clock.now(), movers };
+}
 
 /** Writes `status`, unless it says what is there already. The resource as it is then. CLUSTER_CONFLICT, CLUSTER_*. */
 export async function writeStatus<T extends Owner>(
@@ -29,8 +41,7 @@ function tellProblem<T extends Owner>(
   const problem = knownProblem(after);
   if (problem === undefined) return;
   const known = knownProblem(before);
-  const failures = (owner: T): string | undefined =>
-    owner.status?.external?.["holdfast.dev/failures"];
+  const failures = (owner: T): string | undefined => owner.status?.external?.[EXTERNAL.failures];
   const isSame = known?.reason === problem.reason && known.message === problem.message;
   if (isSame && failures(before) === failures(after)) return;
   events.record({

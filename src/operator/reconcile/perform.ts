@@ -5,14 +5,13 @@ import type { Decision } from "../machine/decide.ts";
 import { beginStatus, idleStatus, runningStatus } from "../machine/next-status.ts";
 import { modeOf, newRunId, planRun } from "../machine/plan-run.ts";
 import type { SyncStatus } from "../machine/sync-resource.ts";
-import { recordMovers } from "../mover/dead-locks.ts";
 import type { RunState } from "../mover/run-state.ts";
 import { readMoverSecret } from "../mover/secret.ts";
 import { problemOfError } from "../signals/conditions.ts";
 import type { RunCause, RunPlan } from "../run-plan.ts";
 import { COPY_TRIGGER_LATE } from "../volumes/copy-trigger.ts";
 import { makeAttempt } from "./mover-attempt.ts";
-import { writeStatus } from "./owner-status.ts";
+import { stepOf, writeStatus } from "./owner-status.ts";
 import type { Next } from "./reconcile.ts";
 import type { Owner, ReconcileContext, RolePart } from "./reconcile-context.ts";
 import { countFailure, discardJob, finishRun, removeRemains, watchRun } from "./run-steps.ts";
@@ -70,15 +69,6 @@ async function write<T extends Owner>(
   status: SyncStatus,
 ): Promise<T> {
   return await writeStatus(context, part.kind, owner, status);
-}
-
-function stepOf<T extends Owner>(
-  context: ReconcileContext,
-  { role }: RolePart<T>,
-  resource: T,
-): { resource: T; role: typeof role; now: number; movers: string | undefined } {
-  const movers = recordMovers(context, resource);
-  return { resource, role, now: context.clock.now(), movers };
 }
 
 async function rest<T extends Owner>(

@@ -14,7 +14,6 @@ import {
 } from "../machine/next-status.ts";
 import { wantsFreshCopy } from "../machine/backoff.ts";
 import { pinnedPlan } from "../machine/plan-run.ts";
-import { recordMovers } from "../mover/dead-locks.ts";
 import { deleteJob } from "../mover/ensure-job.ts";
 import { keepLog, readMoverLog } from "../mover/log-pod.ts";
 import type { RunState } from "../mover/run-state.ts";
@@ -25,7 +24,7 @@ import { LABEL } from "../names.ts";
 import type { RunPlan } from "../run-plan.ts";
 import { problemOf } from "../signals/conditions.ts";
 import { asksForCopies, tellCloned } from "../volumes/copy-trigger.ts";
-import { writeStatus } from "./owner-status.ts";
+import { stepOf, writeStatus } from "./owner-status.ts";
 import type { Next } from "./reconcile.ts";
 import type { Owner, ReconcileContext, RolePart } from "./reconcile-context.ts";
 import { standingProblem } from "./standing-problem.ts";
@@ -37,15 +36,6 @@ interface Running<T extends Owner> {
 
 /** A pod that is not started yet is nothing to tell of before this. */
 const PATIENCE = 30_000;
-
-function stepOf<T extends Owner>(
-  context: ReconcileContext,
-  { role }: RolePart<T>,
-  resource: T,
-): { resource: T; role: typeof role; now: number; movers: string | undefined } {
-  const movers = recordMovers(context, resource);
-  return { resource, role, now: context.clock.now(), movers };
-}
 
 /** The Job is at work. It is left alone, but for one that was made while the resource was paused. */
 export async function watchRun<T extends Owner>(
