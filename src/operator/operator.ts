@@ -104,7 +104,13 @@ async function act(options: OperatorOptions, leading: AbortSignal): Promise<void
   });
   // Started while the API server is away, it waits for it.
   const watched = await retry(
-    () => startWatching({ ...options, signal, onError: (error) => warn("watch", error) }),
+    () => {
+      const onError = (error: unknown): void => {
+        metrics.watchFailed();
+        warn("watch", error);
+      };
+      return startWatching({ ...options, signal, onError });
+    },
     {
       clock,
       random,
