@@ -106,7 +106,7 @@ async function act(options: OperatorOptions, leading: AbortSignal): Promise<void
   const watched = await retry(
     () => {
       const onError = (error: unknown): void => {
-        metrics.watchFailed();
+        options.metrics.watchFailed();
         warn("watch", error);
       };
       return startWatching({ ...options, signal, onError });
