@@ -7,12 +7,12 @@
 
 import type { Job, Pod } from "../cluster/kube-object.ts";
 import { NODE } from "../cluster/kinds.ts";
+import { isOwnedBy } from "../cluster/owner.ts";
 import type { OperatorContext } from "../context.ts";
 import type { SeenLock } from "../mover-verdict.ts";
 import { MOVER_CONTAINER } from "../mover-variables.ts";
 import { CREATED_BY, EXTERNAL, LABEL } from "../names.ts";
 import type { MoverOwner } from "./owner.ts";
-import { isOwnedBy } from "./ownership.ts";
 
 /** Pods that are remembered; the oldest are forgotten, whose locks are stale by age long since. */
 const REMEMBERED = 24;

@@ -4,10 +4,10 @@
 import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
 import type { Job } from "../cluster/kube-object.ts";
 import { JOB } from "../cluster/kinds.ts";
+import { isOwnedBy } from "../cluster/owner.ts";
 import type { OperatorContext } from "../context.ts";
 import { moverName } from "../names.ts";
 import type { Role } from "../names.ts";
-import { isOwnedBy } from "./ownership.ts";
 import type { MoverOwner } from "./owner.ts";
 
 /**

@@ -10,6 +10,7 @@ import type {
   PodSpec,
   SecurityContext,
 } from "../cluster/kube-object.ts";
+import { controllerReference } from "../cluster/owner.ts";
 import type { OperatorSettings } from "../context.ts";
 import { ANNOTATION, CREATED_BY, LABEL, moverName } from "../names.ts";
 import type { Role } from "../names.ts";
@@ -18,7 +19,6 @@ import type { RunPlan } from "../run-plan.ts";
 import { moverEnvironment } from "./environment.ts";
 import { hasCustomCa, moverMounts } from "./mover-volumes.ts";
 import type { MoverCache } from "./mover-volumes.ts";
-import { ownedBy } from "./ownership.ts";
 import type { MoverOwner } from "./owner.ts";
 import type { MoverSecret } from "./secret.ts";
 
@@ -72,7 +72,7 @@ export function buildMoverJob(input: MoverJobInput): Job {
         [LABEL.run]: plan.id,
       },
       annotations: { [SECRET_HASH]: secret.hash },
-      ownerReferences: [ownedBy(owner)],
+      ownerReferences: [controllerReference(owner)],
     },
     spec: {
       backoffLimit: BACKOFF_LIMIT,

@@ -5,6 +5,7 @@
 import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
 import type { Pod } from "../cluster/kube-object.ts";
 import { POD } from "../cluster/kinds.ts";
+import { controllerReference, isOwnedBy } from "../cluster/owner.ts";
 import type { OperatorContext } from "../context.ts";
 import type { MoverVerdict } from "../mover-verdict.ts";
 import { MOVER_CONTAINER, VARIABLE } from "../mover-variables.ts";
@@ -12,7 +13,6 @@ import { LABEL, logPodName, moverName } from "../names.ts";
 import type { Role } from "../names.ts";
 import type { RunPlan } from "../run-plan.ts";
 import { ownerLabels } from "./job.ts";
-import { isOwnedBy, ownedBy } from "./ownership.ts";
 import type { MoverOwner } from "./owner.ts";
 import { podsOf } from "./run-state.ts";
 
@@ -115,7 +115,7 @@ export function logPod({ owner, role, plan, log, verdict, image }: LogPodInput):
       name: logPodName(role, name),
       ...(namespace !== undefined && { namespace }),
       labels: { ...ownerLabels(role, name), [LABEL.run]: plan.id },
-      ownerReferences: [ownedBy(owner)],
+      ownerReferences: [controllerReference(owner)],
     },
     spec: {
       restartPolicy: "Never",

@@ -3,13 +3,13 @@
 
 import type { ErrorCode } from "../../base/errors.ts";
 import type { ContainerState, Job, Pod } from "../cluster/kube-object.ts";
+import { isOwnedBy } from "../cluster/owner.ts";
 import type { OperatorContext } from "../context.ts";
 import type { MoverVerdict } from "../mover-verdict.ts";
 import { MOVER_CONTAINER, MOVER_EXIT } from "../mover-variables.ts";
 import { LABEL, moverName } from "../names.ts";
 import type { Role } from "../names.ts";
 import { reasonOf } from "../signals/conditions.ts";
-import { isOwnedBy } from "./ownership.ts";
 import type { MoverOwner } from "./owner.ts";
 import { parseVerdict } from "./parse-verdict.ts";
 

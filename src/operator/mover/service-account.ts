@@ -3,10 +3,10 @@
 
 import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
 import { SERVICE_ACCOUNT } from "../cluster/kinds.ts";
+import { controllerReference } from "../cluster/owner.ts";
 import type { OperatorContext } from "../context.ts";
 import { CREATED_BY, LABEL, moverName } from "../names.ts";
 import type { Role } from "../names.ts";
-import { ownedBy } from "./ownership.ts";
 import type { MoverOwner } from "./owner.ts";
 
 /** The name of the account that movers of the resource run under; made if it is ours and missing. RESOURCE_INVALID, CLUSTER_*. */
@@ -35,7 +35,7 @@ export async function ensureServiceAccount(
       name,
       ...(namespace !== undefined && { namespace }),
       labels: { [LABEL.createdBy]: CREATED_BY },
-      ownerReferences: [ownedBy(owner)],
+      ownerReferences: [controllerReference(owner)],
     },
     automountServiceAccountToken: false,
   };
