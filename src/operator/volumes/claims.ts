@@ -11,9 +11,9 @@ import type {
 import type { OperatorContext, Step } from "../context.ts";
 import { LABEL } from "../names.ts";
 import { compareQuantities } from "../resources/quantity.ts";
-import { ownedMetadata, standingOf } from "./owned.ts";
+import { makeOwned, ownedMetadata, standingOf } from "./owned.ts";
 import { bindsAtOnce } from "./storage-class.ts";
-import { ageOf, tell, tellOnce } from "./told.ts";
+import { ageOf, tellOnce } from "./told.ts";
 
 /** As VolSync: after this long a claim that is not bound is told of. */
 const BOUND_WITHIN = 120_000;
@@ -105,21 +105,11 @@ export async function makeClaim(
       ...(dataSource && { dataSource }),
     },
   };
-  try {
-    const made = await context.api.create(CLAIM, claim, { signal: context.signal });
-    tell(context, {
-      owner,
-      type: "Normal",
-      reason: "PersistentVolumeClaimCreated",
-      action: "CreatePersistentVolumeClaim",
-      message: `created PersistentVolumeClaim ${name}${from === undefined ? "" : ` from ${from}`}`,
-      related: made,
-    });
-    return made;
-  } catch (error) {
-    if (isHoldfastError(error, "CLUSTER_EXISTS")) return undefined;
-    throw error;
-  }
+  return await makeOwned(context, CLAIM, {
+    owner,
+    object: claim,
+    ...(from !== undefined && { from }),
+  });
 }
 
 /** The wait for something of ours that bears the name and is on its way out. */

@@ -1,10 +1,13 @@
 // Whose an object is. What the operator makes names its resource as the controller, so that it goes with it; what bears one of
 // our names and is somebody else's is never touched.
 
-import { HoldfastError } from "../../base/errors.ts";
+import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
+import type { Kind } from "../cluster/kinds.ts";
 import type { KubeObject, ObjectMeta } from "../cluster/kube-object.ts";
 import { controllerOf, controllerReference, isControlledBy } from "../cluster/owner.ts";
+import type { OperatorContext } from "../context.ts";
 import { CREATED_BY, LABEL } from "../names.ts";
+import { tell } from "./told.ts";
 
 /** Metadata of an object that belongs to `owner`; `temporary`: it goes at the end of the run. */
 export function ownedMetadata(
@@ -25,6 +28,34 @@ interface OwnedMetadata {
   readonly name: string;
   readonly temporary: boolean;
   readonly annotations?: Record<string, string>;
+}
+
+/** Creates the object and tells its owner what it was made from. Undefined when one was made in between: look again. */
+export async function makeOwned<T extends KubeObject>(
+  context: OperatorContext,
+  kind: Kind<T>,
+  {
+    owner,
+    object,
+    from,
+  }: { readonly owner: KubeObject; readonly object: T; readonly from?: string },
+): Promise<T | undefined> {
+  let made: T;
+  try {
+    made = await context.api.create(kind, object, { signal: context.signal });
+  } catch (error) {
+    if (isHoldfastError(error, "CLUSTER_EXISTS")) return undefined;
+    throw error;
+  }
+  tell(context, {
+    owner,
+    type: "Normal",
+    reason: `${kind.kind}Created`,
+    action: `Create${kind.kind}`,
+    message: `created ${kind.kind} ${object.metadata.name}${from === undefined ? "" : ` from ${from}`}`,
+    related: made,
+  });
+  return made;
 }
 
 export type Standing =

@@ -10,8 +10,8 @@ import type {
   VolumeSnapshotClass,
 } from "../cluster/kube-object.ts";
 import type { OperatorContext, Step } from "../context.ts";
-import { ownedMetadata } from "./owned.ts";
-import { ageOf, tell, tellOnce } from "./told.ts";
+import { makeOwned, ownedMetadata } from "./owned.ts";
+import { ageOf, tellOnce } from "./told.ts";
 
 /** As VolSync: after this long a snapshot that is not bound, or not ready, is told of. */
 const BOUND_WITHIN = 30_000;
@@ -44,21 +44,8 @@ export async function makeSnapshot(
       ...(className !== undefined && { volumeSnapshotClassName: className }),
     },
   };
-  try {
-    const made = await context.api.create(VOLUME_SNAPSHOT, snapshot, { signal: context.signal });
-    tell(context, {
-      owner,
-      type: "Normal",
-      reason: "VolumeSnapshotCreated",
-      action: "CreateVolumeSnapshot",
-      message: `created VolumeSnapshot ${name} from PersistentVolumeClaim ${claim.metadata.name}`,
-      related: made,
-    });
-    return made;
-  } catch (error) {
-    if (isHoldfastError(error, "CLUSTER_EXISTS")) return undefined;
-    throw error;
-  }
+  const from = `PersistentVolumeClaim ${claim.metadata.name}`;
+  return await makeOwned(context, VOLUME_SNAPSHOT, { owner, object: snapshot, from });
 }
 
 /** Waits until the snapshot can be used. Throws VOLUME_NOT_READY with what its driver says went wrong; it may still come right. */
