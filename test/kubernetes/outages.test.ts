@@ -8,13 +8,14 @@ import { join } from "node:path";
 import { after, afterEach, before, suite, test } from "node:test";
 import { promisify } from "node:util";
 import { POD } from "../../src/operator/cluster/kinds.ts";
-import type { Pod } from "../../src/operator/cluster/kube-object.ts";
+import type { Node, Pod } from "../../src/operator/cluster/kube-object.ts";
 import { peer, skipWithout } from "../peers.ts";
 import { skipWithoutCluster } from "./cluster/binaries.ts";
 import { startOperator } from "./cluster/operator-process.ts";
 import { done, Scene, startPlaybook, type Playbook } from "./playbooks/playbook.ts";
 
 const run = promisify(execFile);
+const OUT_OF_SERVICE = "node.kubernetes.io/out-of-service";
 const skip = skipWithoutCluster() || skipWithout("rest-server", "restic-newest");
 
 suite("outages in the middle of a run", { skip }, () => {
@@ -100,9 +101,35 @@ suite("outages in the middle of a run", { skip }, () => {
     const { name, namespace = "" } = mover.metadata;
     await playbook.cluster.kubelet.runOutOfMemory(namespace, name);
     await runningMover(scene, name);
+    const { stdout } = await playbook.cluster.kubectl("get", "events", "-n", namespace);
+    assert.match(stdout, /Warning .*memory/i);
     playbook.cluster.kubelet.release();
     await scene.sourceUntil("source", "run", done("1"));
     assert.equal(await snapshotsIn(location), 1);
+  });
+
+  test("the mover's node is lost: its work is done on another one", async () => {
+    const { cluster } = playbook;
+    const { scene, location, mover } = await midRun();
+    const node = mover.spec.nodeName ?? "";
+    cluster.nodes.lose(node);
+    try {
+      await scene.until("node not ready", async () => {
+        const found = await cluster.link.get<Node>(`/api/v1/nodes/${node}`);
+        const ready = found?.status?.conditions?.find(({ type }) => type === "Ready");
+        return ready?.status === "Unknown";
+      });
+      // What an administrator says who knows that the machine is off: Kubernetes then gives up its pods.
+      await cluster.kubectl("taint", "node", node, `${OUT_OF_SERVICE}=nodeshutdown:NoExecute`);
+      const next = await runningMover(scene, mover.metadata.name);
+      assert.notEqual(next.spec.nodeName, node);
+      cluster.kubelet.release();
+      await scene.sourceUntil("source", "run", done("1"));
+      assert.equal(await snapshotsIn(location), 1);
+    } finally {
+      await cluster.kubectl("taint", "node", node, `${OUT_OF_SERVICE}-`);
+      await cluster.nodes.recover(node);
+    }
   });
 
   test("the resource is deleted: all that is its own goes, and the data stays", async () => {

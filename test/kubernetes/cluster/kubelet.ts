@@ -63,10 +63,17 @@ export async function startKubelet(options: KubeletOptions): Promise<TestKubelet
       })
       .catch(() => undefined);
   };
-  link.follow<Pod>("/api/v1/pods", signal, (pod, gone) => {
+  /** What was heard of pods of lost nodes, by their UID. */
+  const missed = new Map<string, Pod>();
+  const hear = (pod: Pod, gone: boolean): void => {
     const { uid = "", namespace, name, deletionTimestamp } = pod.metadata;
     const { nodeName } = pod.spec;
     if (nodeName === undefined || !nodes.names.includes(nodeName)) return;
+    if (!nodes.alive(nodeName)) {
+      if (gone) missed.delete(uid);
+      else missed.set(uid, pod);
+      if (!gone) return;
+    }
     let run = runs.get(uid);
     if (gone) {
       runs.delete(uid);
@@ -93,6 +100,12 @@ export async function startKubelet(options: KubeletOptions): Promise<TestKubelet
       return;
     }
     void run.terminate(pod).then(() => finalize(pod));
+  };
+  link.follow<Pod>("/api/v1/pods", signal, hear);
+  nodes.onRecover(() => {
+    const pods = [...missed.values()];
+    missed.clear();
+    for (const pod of pods) hear(pod, false);
   });
   return {
     hold() {

@@ -12,6 +12,8 @@ export interface TestNodes {
   lose(name: string): void;
   /** It is heard of again. */
   recover(name: string): Promise<void>;
+  /** Calls back after each recovery. */
+  onRecover(listener: () => void): void;
 }
 
 const LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
@@ -27,6 +29,7 @@ export async function startNodes(options: {
 }): Promise<TestNodes> {
   const { link, names, port, signal } = options;
   const lost = new Set<string>();
+  const listeners: (() => void)[] = [];
   const ready = async (name: string): Promise<void> => {
     await link.patch(`/api/v1/nodes/${name}/status`, {
       status: { conditions: conditions(), ...capacity(), ...address(port) },
@@ -75,7 +78,9 @@ export async function startNodes(options: {
       lost.delete(name);
       await renew(name);
       await ready(name);
+      for (const listener of listeners) listener();
     },
+    onRecover: (listener) => void listeners.push(listener),
   };
 }
 
