@@ -172,7 +172,22 @@ export function applyMetadata(path: string, node: TreeNode, setOwner: boolean): 
   const times = [seconds(node.atime), seconds(node.mtime)] as const;
   if (node.type === "symlink") return lutimesSync(native, ...times);
   chmodSync(native, permissions(node));
+  if (setOwner && node.type === "dir") keepSetgid(native, node);
   utimesSync(native, ...times);
+}
+
+const SETGID = 0o2000;
+
+/**
+ * Without the capability FSETID, which movers of a cluster lack, a change of the mode drops setgid where the group is none of ours. A
+ * change of a directory's group keeps it: so the mode is set while the group is ours.
+ */
+function keepSetgid(native: ReturnType<typeof nativePath>, node: TreeNode): void {
+  if ((permissions(node) & SETGID) === 0) return;
+  if ((lstatSync(native).mode & SETGID) !== 0) return;
+  lchownSync(native, node.uid, process.getegid?.() ?? 0);
+  chmodSync(native, permissions(node));
+  lchownSync(native, node.uid, node.gid);
 }
 
 /** Makes a link, fifo or device with its metadata at `temporary` and moves it to `path`, where no directory may be. */
