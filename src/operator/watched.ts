@@ -165,7 +165,12 @@ export function onEveryChange(
       const job = jobs.get(key);
       if (job !== undefined) addOwners(job);
     }
-    // Whether a volume is in use decides about restores into it.
-    for (const claim of mountedClaims(pod)) addUsers(claim, ["destination"]);
+    // Whether a volume is in use decides about restores into it, and whether a volume of one pod can be read.
+    for (const claim of mountedClaims(pod)) {
+      const [namespace, name] = claim.split("/") as [string, string];
+      const modes = stores.claims.get(namespace, name)?.spec.accessModes;
+      const isExclusive = modes?.includes("ReadWriteOncePod") === true;
+      addUsers(claim, isExclusive ? ["source", "destination"] : ["destination"]);
+    }
   });
 }

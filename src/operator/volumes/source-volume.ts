@@ -79,8 +79,8 @@ export function heldAlone(
   const [pod] = mountedBy(context, claim);
   if (pod === undefined) return undefined;
   const message = `PersistentVolumeClaim ${claim.metadata.name} may be used by one pod at a time (ReadWriteOncePod), and pod ${pod.metadata.name} uses it`;
-  // Its end is that of a pod which is none of ours: looked for from time to time, should nothing else bring us here.
-  return { waiting: { reason: "VolumeInUse", message, recheck: 60_000, late: true } };
+  // The pod's end brings us here again (watched.ts).
+  return { waiting: { reason: "VolumeInUse", message, late: true } };
 }
 
 async function clone(copying: Copying): Promise<Step<MoverVolume>> {
