@@ -91,8 +91,13 @@ function build(folder: string, name: string): void {
   const made = join(folder, name);
   console.error(`building ${name} …`);
   go(folder, [
-    ...["build", "-trimpath", "-ldflags", ["-s -w", ...flags].join(" ")],
-    ...["-o", made, `${MODULE}/cmd/${name}`],
+    "build",
+    "-trimpath",
+    "-ldflags",
+    ["-s -w", ...flags].join(" "),
+    "-o",
+    made,
+    `${MODULE}/cmd/${name}`,
   ]);
   const told = execFileSync(made, ["--version"], { encoding: "utf8" }).trim();
   if (told !== `Kubernetes v${KUBERNETES_VERSION}`) throw new Error(`${name} is ${told}`);
