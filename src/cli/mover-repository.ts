@@ -4,6 +4,7 @@
 import { unlessCancelled } from "../base/cancellation.ts";
 import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
 import { initRepository } from "../repository/init.ts";
+import { CONFIG_KEY } from "../repository/layout.ts";
 import { acquireLock, listLocks, removeLocks } from "../repository/locks.ts";
 import type { HeldLock } from "../repository/lock-holder.ts";
 import { openRepository } from "../repository/open.ts";
@@ -20,6 +21,9 @@ import { namedLocation, openNamedStorage, storageOptions } from "./session.ts";
 
 /** Within this the repository answers, or the run fails: as long as VolSync waits. */
 const OPEN_MS = 60_000;
+/** Another one that makes a repository has put its config there within these looks. */
+const MAKING_LOOKS = 6;
+const MAKING_LOOK_MS = 500;
 /** More locks than this tell no more. */
 const LOCKS_MAX = 8;
 
@@ -39,8 +43,32 @@ export async function openForMover(
     // Only a storage that answered "there is none" is no doubt: a repository is never made beside one that cannot be reached.
     if (!init || !isHoldfastError(error, "REPO_NOT_FOUND")) throw error;
   }
-  await makeRepository(mover);
-  return { repository: await openInTime(mover), created: true };
+  let created = true;
+  try {
+    await makeRepository(mover);
+  } catch (error) {
+    if (!isHoldfastError(error, "REPO_EXISTS")) throw error;
+    // Another mover makes it in this moment: volumes that share a repository begin at once.
+    await untilMade(mover, error);
+    created = false;
+  }
+  return { repository: await openInTime(mover), created };
+}
+
+/** Waits for the config of a repository that another one is making; `error` when it never comes, as where it was lost. */
+async function untilMade({ context }: Mover, error: HoldfastError): Promise<void> {
+  const { clock, signal } = context;
+  const storage = await openNamedStorage(context);
+  for (let looks = 0; looks < MAKING_LOOKS; looks++) {
+    try {
+      await storage.stat(CONFIG_KEY, { signal });
+      return;
+    } catch (missing) {
+      if (!isHoldfastError(missing, "STORAGE_NOT_FOUND")) throw missing;
+    }
+    await clock.sleep(MAKING_LOOK_MS, signal);
+  }
+  throw error;
 }
 
 async function openInTime({ context }: Mover): Promise<Repository> {
@@ -54,7 +82,11 @@ async function openInTime({ context }: Mover): Promise<Repository> {
     const { settings, machine } = context;
     const { compression, cacheFolder } = settings;
     const password = await passwordOf(context);
-    return await openRepository({ storage, password, machine, compression, cacheFolder, signal });
+    try {
+      return await openRepository({ storage, password, machine, compression, cacheFolder, signal });
+    } catch (error) {
+      throw isHoldfastError(error, "WRONG_PASSWORD") ? wrongPassword(error, password) : error;
+    }
   } catch (error) {
     if (!limit.aborted || context.signal.aborted) throw error;
     const why = last === undefined ? "" : `: ${messageOf(last)}`;
@@ -68,6 +100,17 @@ async function openInTime({ context }: Mover): Promise<Repository> {
       },
     );
   }
+}
+
+/** Where a mover's password is, and the mistake that `echo PASSWORD | base64` makes. */
+function wrongPassword(cause: HoldfastError, password: string): HoldfastError {
+  const end = /\s$/.test(password)
+    ? "It ends with white space, which counts: `echo` adds a line's end, `printf` does not."
+    : "It is taken as it is, white space at its end too.";
+  return new HoldfastError("WRONG_PASSWORD", "RESTIC_PASSWORD does not open the repository", {
+    hint: `Check it in the Secret that the resource names, and whether this is the right repository. ${end}`,
+    cause,
+  });
 }
 
 /** The storage; `failed` is told of each try that is made again. REPO_NOT_FOUND where its place is not there. */

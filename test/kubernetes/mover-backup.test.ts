@@ -61,6 +61,33 @@ suite("mover backup", { skip: skipWithout("restic-newest") }, () => {
     assertSameTree(bench.at("out"), bench.data);
   });
 
+  test("volumes that share a repository begin at once: one makes it, none fails", async (t) => {
+    const bench = await openMoverBench(t);
+    const repository = bench.at("shared");
+    bench.plant({ "a.txt": "one" });
+    const runs = await Promise.all(
+      [1, 2, 3].map(() =>
+        bench.mover(["backup"], { repository, env: { FORGET_OPTIONS: "--keep-last 9" } }),
+      ),
+    );
+    assert.deepEqual(
+      runs.map(({ status }) => status),
+      [0, 0, 0],
+    );
+    assert.equal(runs.filter(({ stdout }) => stdout.includes("created restic")).length, 1);
+    await bench.restic("newest", ["check", "--read-data"], { repository });
+  });
+
+  test("what remains of a repository is made no other one of", async (t) => {
+    const bench = await openMoverBench(t);
+    bench.plant({ "a.txt": "one" });
+    await bench.mover(["backup"]);
+    rmSync(`${bench.repository}/config`, { force: true });
+    const { status, verdict, stderr } = await bench.mover(["backup"]);
+    assert.equal(status, 78, stderr);
+    assert.equal(verdict.problems?.[0]?.code, "REPO_EXISTS");
+  });
+
   test("goes on from a snapshot of VolSync's, and forgets in its group", async (t) => {
     const bench = await openMoverBench(t);
     bench.plant(many(12));

@@ -155,7 +155,10 @@ suite("objects of movers", () => {
       code: "SECRET_INVALID",
     });
     double.objects.put(SECRET, RESTIC);
-    assert.equal((await readMoverSecret(context(), ownerOf())).scheme, "local");
+    const volumeSource = { persistentVolumeClaim: { claimName: "x" } };
+    const mounted = ownerOf({ moverVolumes: [{ mountPath: "x", volumeSource }] });
+    assert.equal((await readMoverSecret(context(), mounted)).scheme, "local");
+    await assert.rejects(readMoverSecret(context(), ownerOf()), { code: "SECRET_INVALID" });
   });
 
   test("the log stays in a pod without volumes, until the next run", async (t) => {

@@ -319,6 +319,38 @@ suite("the Secret of a repository", () => {
     });
   });
 
+  test("a path that ends with the pod is no repository", () => {
+    const at = (location: string, mounts: string[]): unknown =>
+      inspectSecret(secretOf("s", { RESTIC_REPOSITORY: location, RESTIC_PASSWORD: "p" }), {
+        mounts,
+      });
+    for (const location of ["/tmp/x", "/cache", "/mnt", "/mnt/repository", "local:/mnt/repo/.."]) {
+      assert.throws(() => at(location, ["/mnt/repo"]), {
+        code: "SECRET_INVALID",
+        message: /ends with the mover's pod: moverVolumes mounts \/mnt\/repo/,
+      });
+    }
+    assert.throws(() => at("s3//bucket/x", []), { message: /a colon is missing behind "s3"/ });
+    for (const location of ["/mnt/repo", "/mnt/repo/in/it", "local:/mnt/repo/"]) {
+      assert.doesNotThrow(() => at(location, ["/mnt/repo"]));
+    }
+  });
+
+  test("a remote of rclone's that nothing configures is named, with those that are", () => {
+    const typed = { RCLONE_CONFIG_GCS_TYPE: "google cloud storage" };
+    const repository = { RESTIC_REPOSITORY: "rclone:gsc:bucket/x" };
+    assert.throws(
+      () => of({ ...typed, ...repository }),
+      ({ code, message, hint }: Record<string, string>) => {
+        assert.equal(code, "SECRET_INVALID");
+        assert.match(message!, /remote "gsc" is not configured: RCLONE_CONFIG_GSC_TYPE is missing/);
+        assert.match(hint!, /\(gcs\)/);
+        return true;
+      },
+    );
+    assert.doesNotThrow(() => of({ ...repository, RCLONE_CONFIG: "/mnt/rclone/rclone.conf" }));
+  });
+
   test("a storage that cannot be served is named, and nothing else of the location", () => {
     for (const [location, scheme] of [
       ["b2:bucket:secret", "b2:"],
@@ -343,7 +375,7 @@ suite("the Secret of a repository", () => {
       "gs:bucket:/x",
       "s3:host/bucket",
       "rest:https://host/x",
-      "rclone:y:p",
+      "rclone::s3,provider=AWS:p",
       "/mnt/x",
     ]) {
       assert.ok(of({ RESTIC_REPOSITORY: location }), location);

@@ -2,12 +2,14 @@
 // or cannot be served is told at once and with its name. Values stay here: only names, and a hash, leave.
 
 import { createHash } from "node:crypto";
+import { posix } from "node:path";
 import { HoldfastError, isHoldfastError, messageOf } from "../../base/errors.ts";
-import { parseLocation } from "../../storage/location.ts";
+import { parseLocation, SCHEMES } from "../../storage/location.ts";
 import type { Scheme } from "../../storage/location.ts";
 import type { Secret } from "../cluster/kube-object.ts";
 import { SECRET } from "../cluster/kinds.ts";
 import type { OperatorContext } from "../context.ts";
+import { PLACE } from "../mover-variables.ts";
 import type { MoverOwner } from "./owner.ts";
 
 export interface MoverSecret {
@@ -57,11 +59,28 @@ export async function readMoverSecret(
       retryable: true,
     });
   }
-  return inspectSecret(secret, { rclone: context.settings?.moversHaveRclone === true });
+  return inspectSecret(secret, {
+    rclone: context.settings?.moversHaveRclone === true,
+    mounts: mountsOf(owner),
+  });
 }
 
-/** What can be said of a Secret without asking anybody; `rclone`: movers have it. Throws as `readMoverSecret` does. */
-export function inspectSecret(secret: Secret, has: { rclone?: boolean } = {}): MoverSecret {
+/** Where moverVolumes mounts what, as folders without a "/" at their end. */
+export function mountsOf({ spec }: Pick<MoverOwner, "spec">): string[] {
+  return (spec.restic?.moverVolumes ?? []).map(({ mountPath }) =>
+    posix.join(PLACE.mounts, mountPath).replace(/\/$/, ""),
+  );
+}
+
+/** What the mover has. */
+interface MoverEquipment {
+  readonly rclone?: boolean;
+  /** `mountsOf` its resource. Absent: nobody knows, and any path will do. */
+  readonly mounts?: readonly string[];
+}
+
+/** What can be said of a Secret without asking anybody. Throws as `readMoverSecret` does. */
+export function inspectSecret(secret: Secret, has: MoverEquipment = {}): MoverSecret {
   const { name } = secret.metadata;
   const data = secret.data ?? {};
   const text = (key: string): string => Buffer.from(data[key] ?? "", "base64").toString("utf8");
@@ -84,7 +103,7 @@ function checkBackend(
   name: string,
   text: (key: string) => string,
   keys: readonly string[],
-  has: { rclone?: boolean },
+  has: MoverEquipment,
 ): Pick<MoverSecret, "scheme" | "remote"> {
   const { scheme, target } = locationOf(name, text("RESTIC_REPOSITORY"));
   const fix = UNSUPPORTED[scheme];
@@ -95,8 +114,9 @@ function checkBackend(
       { hint: fix },
     );
   }
+  if (scheme === "local" && has.mounts !== undefined) checkPath(name, target, has.mounts);
   if (scheme !== "rclone") return { scheme };
-  const remote = remoteType(target, text, keys);
+  const remote = remoteType(name, target, text, keys);
   const isSpoken = remote === undefined || REMOTES.some((known) => known === remote);
   if (isSpoken || has.rclone === true) return { scheme, remote };
   throw new HoldfastError(
@@ -108,16 +128,50 @@ function checkBackend(
   );
 }
 
+/** Any other folder of a mover is gone with its pod, and the backup with it: a success that stored nothing. */
+function checkPath(name: string, target: string, mounts: readonly string[]): void {
+  const path = posix.resolve("/", target);
+  if (mounts.some((mount) => path === mount || path.startsWith(`${mount}/`))) return;
+  // Told apart by its first word alone: the rest may be a secret in the wrong place.
+  const scheme = SCHEMES.find((each) => each !== "local" && target.startsWith(`${each}/`));
+  const where =
+    mounts.length === 0
+      ? "moverVolumes mounts nothing"
+      : `moverVolumes mounts ${mounts.join(", ")}`;
+  throw new HoldfastError(
+    "SECRET_INVALID",
+    scheme === undefined
+      ? `Secret ${name}: RESTIC_REPOSITORY is a path that ends with the mover's pod: ${where}`
+      : `Secret ${name}: RESTIC_REPOSITORY begins with "${scheme}/", so it is a path: a colon is missing behind "${scheme}"`,
+    {
+      hint: "Locations begin with gs:, s3:, rest: or rclone:, or are a path below /mnt that moverVolumes mounts.",
+    },
+  );
+}
+
 /** The type that the Secret gives the remote; undefined where it does not say, as for one made up on the spot. */
 function remoteType(
+  secretName: string,
   target: string,
   text: (key: string) => string,
   keys: readonly string[],
 ): string | undefined {
-  const name = /^([\w.+@ -]+)[:,]/.exec(target)?.[1];
+  const [, name, end] = /^([\w.+@ -]+)([:,])/.exec(target) ?? [];
   if (name === undefined) return undefined;
   const wanted = `RCLONE_CONFIG_${name.replaceAll(/[^A-Za-z0-9]/g, "_").toUpperCase()}_TYPE`;
   const key = keys.find((each) => each.toUpperCase() === wanted);
+  // A file of rclone's, which is mounted from elsewhere, may tell of it.
+  if (key === undefined && end === ":" && !keys.includes("RCLONE_CONFIG")) {
+    const known = keys.flatMap((each) => /^RCLONE_CONFIG_(.+)_TYPE$/i.exec(each)?.[1] ?? []);
+    const others = known.map((each) => each.toLowerCase()).join(", ");
+    throw new HoldfastError(
+      "SECRET_INVALID",
+      `Secret ${secretName}: rclone's remote "${name}" is not configured: ${wanted} is missing`,
+      {
+        hint: `Add it and what else the remote needs${others === "" ? "" : `, or name a remote that is configured (${others})`}.`,
+      },
+    );
+  }
   return key === undefined ? undefined : text(key).trim() || undefined;
 }
 
