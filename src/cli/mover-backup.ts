@@ -20,6 +20,7 @@ import { textToByteString } from "../restic/byte-string.ts";
 import { formatTime } from "../restic/go-time.ts";
 import { SNAPSHOT_HOST, SNAPSHOT_PATH, TAG, VARIABLE } from "../operator/mover-variables.ts";
 import { createBackupEvents, reportBackup } from "./backup-report.ts";
+import { mayBeOf } from "./mover-choice.ts";
 import { forgetByRules, parseForgetOptions, pruneWithinBudget } from "./mover-forget.ts";
 import { openForMover, removeDeadLocks, seeingLocks, unlock } from "./mover-repository.ts";
 import type { Mover } from "./mover-run.ts";
@@ -147,7 +148,7 @@ async function store(mover: Mover, repository: Repository, created: boolean): Pr
   );
 }
 
-/** Snapshots of the host and path of movers, oldest first. */
+/** Snapshots of the volume, by host, path and claim, oldest first. */
 async function ownSnapshots(mover: Mover, repository: Repository): Promise<FoundSnapshot[]> {
   const { signal, output } = mover.context;
   const found = await listSnapshots(repository, {
@@ -155,7 +156,8 @@ async function ownSnapshots(mover: Mover, repository: Repository): Promise<Found
     onDamage: (_, error) => output.warn(error.message),
     signal,
   });
-  return found.filter(({ snapshot }) => isOwnPath(snapshot.paths));
+  const claim = mover.environment[VARIABLE.claim] || undefined;
+  return found.filter((each) => isOwnPath(each.snapshot.paths) && mayBeOf(each, claim));
 }
 
 function isOwnPath(paths: readonly string[]): boolean {

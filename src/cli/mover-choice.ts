@@ -71,6 +71,12 @@ export function claimOf({ snapshot }: FoundSnapshot): string | undefined {
   return tagValue(snapshot.tags, TAG.claim);
 }
 
+/** Whether it may be of the volume of `claim`: only one that says so is another's. Without a claim all are. */
+export function mayBeOf(found: FoundSnapshot, claim: string | undefined): boolean {
+  const whose = claimOf(found);
+  return claim === undefined || whose === undefined || whose === claim;
+}
+
 /** What follows `prefix` in the first tag that has it. */
 export function tagValue(tags: readonly string[], prefix: string): string | undefined {
   return tags.find((tag) => tag.startsWith(prefix))?.slice(prefix.length);

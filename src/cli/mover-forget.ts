@@ -1,5 +1,7 @@
 // What a mover does once its snapshot is stored: snapshots go by the keep rules of the resource, and, when that is due, a prune.
 //
+// Where volumes share a repository, none removes what says that it is another's: whose rules keep that is not known here.
+//
 // The exclusive lock is held only where something goes, and only as long as that takes. The snapshot is safe by then: what goes
 // wrong here is told, and done by the next run, instead of making one snapshot more.
 
@@ -19,14 +21,18 @@ import type { FoundSnapshot } from "../repository/snapshots.ts";
 import { PACK_SIZE_DEFAULT } from "../repository/writer.ts";
 import { SNAPSHOT_HOST, SNAPSHOT_PATH, TAG, VARIABLE } from "../operator/mover-variables.ts";
 import { keepPolicy } from "./keep-options.ts";
+import { claimOf, mayBeOf } from "./mover-choice.ts";
 import { seeingLocks, withMoverLock } from "./mover-repository.ts";
 import type { Mover } from "./mover-run.ts";
 import { PruneReporter } from "./prune-report.ts";
+import { quoteUnprintable } from "./terminal-text.ts";
 
 const UNITS = ["last", "hourly", "daily", "weekly", "monthly", "yearly"];
 /** One prune writes no more than this anew: it stands between the backup and the end of the pod. */
 const REPACK_BYTES = 20 * 2 ** 30;
 const WORKERS_MAX = 8;
+/** More names of other volumes tell no more. */
+const CLAIMS_MAX = 5;
 
 /** The keep rules in FORGET_OPTIONS. USAGE for anything that is none. */
 export function parseForgetOptions(text: string): KeepPolicy {
@@ -81,6 +87,7 @@ export async function forgetByRules(
         throw new HoldfastError("INCOMPLETE", `${failed} snapshots could not be removed`);
       });
     }
+    tellOthers(mover, first.others);
     tellShrinks(mover, first.groups);
     for (const { keep, remove } of first.groups) {
       output.print(`keep ${keep.length} snapshots, remove ${remove.length} snapshots`);
@@ -94,8 +101,10 @@ export async function forgetByRules(
 interface Removal {
   readonly groups: readonly ForgetGroup[];
   readonly ids: readonly string[];
-  /** Snapshots of the mover's own host and path. */
+  /** Snapshots of the mover's own host, path and claim. */
   readonly present: number;
+  /** Those of other claims, which stay. */
+  readonly others: readonly FoundSnapshot[];
 }
 
 async function planRemoval(
@@ -105,11 +114,14 @@ async function planRemoval(
   signal: AbortSignal,
 ): Promise<Removal> {
   const { clock, output } = mover.context;
-  const found = await listSnapshots(repository, {
+  const all = await listSnapshots(repository, {
     filter: { hosts: [SNAPSHOT_HOST] },
     onDamage: (_, error) => output.warn(error.message),
     signal,
   });
+  const claim = mover.environment[VARIABLE.claim] || undefined;
+  const found = all.filter((each) => mayBeOf(each, claim));
+  const others = all.filter((each) => !mayBeOf(each, claim));
   const groups = planForget(found, {
     by: GROUP_BY_DEFAULT,
     policy,
@@ -120,7 +132,16 @@ async function planRemoval(
   const free = groups.filter(({ snapshots }) => accepted || shrinkOf(snapshots) === undefined);
   const ids = free.flatMap(({ remove }) => remove.map(({ id }) => id));
   const present = found.filter(({ snapshot }) => snapshot.paths.includes(SNAPSHOT_PATH)).length;
-  return { groups, ids, present };
+  return { groups, ids, present, others };
+}
+
+/** A volume that got another name has left them behind; or they are of one that shares the repository. */
+function tellOthers({ context }: Mover, others: readonly FoundSnapshot[]): void {
+  if (others.length === 0) return;
+  const claims = [...new Set(others.map(claimOf))].slice(0, CLAIMS_MAX).join(", ");
+  context.output.print(
+    `left alone: ${others.length} snapshots of other volumes (${quoteUnprintable(claims)})`,
+  );
 }
 
 /** A source that lost its files looks like any other: the snapshots from before may be all that is left of them. */
