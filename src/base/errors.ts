@@ -83,6 +83,7 @@ export const ERROR_CODES = {
   BACKEND_UNSUPPORTED: "the repository is on a storage that is not supported",
   VOLUME_NOT_READY: "a volume, or a snapshot of one, does not become ready",
   VOLUME_IN_USE: "a volume that is to be written is in use",
+  OTHER_OWNER: "the files of a volume belong to another user than its mover is",
   MOVER_FAILED: "a mover ended without success",
   CREDENTIALS_INVALID: "the credentials for the storage cannot be used",
   STORAGE_NOT_FOUND: "the object does not exist",

@@ -23,6 +23,7 @@ import { createBackupEvents, reportBackup } from "./backup-report.ts";
 import { mayBeOf } from "./mover-choice.ts";
 import { forgetByRules, parseForgetOptions, pruneWithinBudget } from "./mover-forget.ts";
 import { openForMover, removeDeadLocks, seeingLocks, unlock } from "./mover-repository.ts";
+import { lookBeforeBackup, rightsHint } from "./mover-owner.ts";
 import type { Mover } from "./mover-run.ts";
 import { ProgressDisplay } from "./progress.ts";
 import { backupView } from "./progress-views.ts";
@@ -42,7 +43,8 @@ export async function moverBackup(
   // Before anything is written: rules that cannot be read must not be found out after the backup.
   const policy = parseForgetOptions(mover.environment[VARIABLE.forgetOptions] ?? "");
   output.print("== Checking directory for content ===");
-  if (isEmptySource(mover.dataFolder)) {
+  lookBeforeBackup(mover);
+  if (isEmptySource(mover)) {
     reportEmpty(mover);
     return;
   }
@@ -58,27 +60,26 @@ export async function moverBackup(
   await pruneWithinBudget(mover, repository);
 }
 
-function isEmptySource(folder: string): boolean {
+function isEmptySource(mover: Mover): boolean {
   try {
-    return readdirSync(folder).every((name) => name === LEFT_OUT);
+    return readdirSync(mover.dataFolder).every((name) => name === LEFT_OUT);
   } catch (error) {
-    throw unreadableVolume(error);
+    throw unreadableVolume(mover, error);
   }
 }
 
-function enter(folder: string): void {
+function enter(mover: Mover): void {
   try {
-    process.chdir(folder);
+    process.chdir(mover.dataFolder);
   } catch (error) {
-    throw unreadableVolume(error);
+    throw unreadableVolume(mover, error);
   }
 }
 
-function unreadableVolume(error: unknown): HoldfastError {
-  return new HoldfastError("SOURCE_UNREADABLE", `the volume cannot be read: ${messageOf(error)}`, {
-    hint: "Set moverSecurityContext to the user and group that own the files.",
-    cause: error,
-  });
+function unreadableVolume(mover: Mover, cause: unknown): HoldfastError {
+  const hint = rightsHint(mover);
+  const message = `the volume cannot be read: ${messageOf(cause)}`;
+  return new HoldfastError("SOURCE_UNREADABLE", message, { hint, cause });
 }
 
 /** VolSync calls it a success. So do we where its users depend on that, but not silently. */
@@ -141,10 +142,7 @@ async function store(mover: Mover, repository: Repository, created: boolean): Pr
   throw new HoldfastError(
     "INCOMPLETE",
     `${progress.errors} files could not be read, so nothing was forgotten; the first: ${unreadable}`,
-    {
-      hint: "Set moverSecurityContext to the user and group that own the files, or allow privileged movers in the namespace.",
-      retryable: true,
-    },
+    { hint: rightsHint(mover), retryable: true },
   );
 }
 
@@ -185,7 +183,7 @@ async function backupOptions(
   mover: Mover,
   repository: Repository,
 ): Promise<Omit<BackupOptions, "events">> {
-  const { context, dataFolder, environment, lockWait } = mover;
+  const { context, environment, lockWait } = mover;
   const { settings, clock, signal, cores } = context;
   const { cacheFolder } = settings;
   const rules = { exclude: [LEFT_OUT], excludeCaches: environment[VARIABLE.excludeCaches] === "1" };
@@ -208,7 +206,7 @@ async function backupOptions(
   );
   const location = await namedLocation(context);
   // The entries of the folder go to the root of the snapshot, which calls it /data wherever it is.
-  enter(dataFolder);
+  enter(mover);
   return {
     repository: Promise.resolve(repository),
     location,

@@ -11,6 +11,7 @@ import { RestorePool } from "../files/restore-pool.ts";
 import { compileSelector } from "../files/selection.ts";
 import type { Selector } from "../files/selection.ts";
 import { verifyRestored } from "../files/verify-restored.ts";
+import type { BlobReader } from "../repository/blob-reader.ts";
 import type { Repository } from "../repository/repository.ts";
 import { listSnapshots } from "../repository/snapshots.ts";
 import type { FoundSnapshot } from "../repository/snapshots.ts";
@@ -22,6 +23,7 @@ import type { Context } from "./command.ts";
 import { shortId } from "./format.ts";
 import { chooseSnapshot, tagValue } from "./mover-choice.ts";
 import { openForMover, removeDeadLocks, withMoverLock } from "./mover-repository.ts";
+import { lookBeforeRestore } from "./mover-owner.ts";
 import type { Mover } from "./mover-run.ts";
 import { ProgressDisplay } from "./progress.ts";
 import { restoreView } from "./progress-views.ts";
@@ -50,7 +52,11 @@ export async function moverRestore(mover: Mover): Promise<void> {
   await removeDeadLocks(mover, repository);
   await withMoverLock(mover, repository, false, async (signal) => {
     const chosen = await choose(mover, repository, request, signal);
-    if (chosen !== undefined) await bringBack(mover, repository, chosen, request, signal);
+    if (chosen === undefined) return;
+    const reader = await openBlobs(mover.context, repository, signal);
+    const setOwner = canSetOwner(mover.context);
+    if (!setOwner) await lookBeforeRestore(mover, reader, chosen, signal);
+    await bringBack(mover, chosen, { ...request, repository, reader, setOwner }, signal);
   });
 }
 
@@ -124,11 +130,16 @@ async function choose(
   return chosen;
 }
 
+interface RestoreWork extends RestoreRequest {
+  readonly repository: Repository;
+  readonly reader: BlobReader;
+  readonly setOwner: boolean;
+}
+
 async function bringBack(
   mover: Mover,
-  repository: Repository,
   { id, snapshot }: FoundSnapshot,
-  request: RestoreRequest,
+  work: RestoreWork,
   signal: AbortSignal,
 ): Promise<void> {
   const { context, dataFolder, facts } = mover;
@@ -140,7 +151,7 @@ async function bringBack(
   facts.snapshot = id;
   const taken = tagValue(tags, TAG.pointInTime);
   facts.pointInTime = taken !== undefined && TIME.test(taken) ? taken : secondText(time);
-  const done = await restoreTree(mover, repository, { snapshot, delete: request.delete }, signal);
+  const done = await restoreTree(mover, snapshot, work, signal);
   facts.files = done.files;
   facts.bytes = snapshot.summary?.totalBytesProcessed;
   if (done.failures > 0) throw differs(done.failures, done.first);
@@ -149,15 +160,13 @@ async function bringBack(
 /** Restores and verifies: how many files were compared, and what is not as it should be. */
 async function restoreTree(
   mover: Mover,
-  repository: Repository,
-  { snapshot: { tree }, delete: deletes }: { snapshot: FoundSnapshot["snapshot"]; delete: boolean },
+  { tree }: FoundSnapshot["snapshot"],
+  { repository, reader, setOwner, delete: deletes }: RestoreWork,
   signal: AbortSignal,
 ): Promise<{ files: number; failures: number; first: string | undefined }> {
   const { context, dataFolder } = mover;
   const { output, clock, settings } = context;
-  const setOwner = canSetOwner(context);
   const target = textToByteString(dataFolder);
-  const reader = await openBlobs(context, repository, signal);
   const select = await selectAll();
   const progress = new Progress();
   let first: string | undefined;

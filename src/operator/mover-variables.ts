@@ -20,6 +20,10 @@ export const VARIABLE = {
   privileged: "PRIVILEGED_MOVER",
   /** File with certificates of authorities. */
   customCa: "CUSTOM_CA",
+  /** How it was found who the mover is: one of IDENTITY. */
+  identity: "HOLDFAST_IDENTITY",
+  /** `1`: movers of the namespace may be root, without capabilities. */
+  rootAllowed: "HOLDFAST_ROOT_ALLOWED",
   /** `1`: wait before working until a file is removed. */
   debug: "DEBUG_MOVER",
   /** RunPlan.id. */
@@ -47,6 +51,31 @@ export const VARIABLE = {
   /** The verdict that `mover log` prints last. */
   verdict: "HOLDFAST_VERDICT",
 } as const;
+
+/** How it was found who a mover is. */
+export const IDENTITY = {
+  /** The resource says it, or the namespace. */
+  given: "given",
+  /** As the application is. */
+  application: "application",
+  /** Nothing says it, so the mover is the image's user. */
+  unknown: "unknown",
+  /** The application begins as root, and so does the mover. */
+  root: "root",
+  /** The application begins as root, and the mover may not. */
+  unprivileged: "unprivileged",
+  /** As the owner of the files, whom a mover found. */
+  owner: "owner",
+} as const;
+
+export type IdentityKind = (typeof IDENTITY)[keyof typeof IDENTITY];
+
+/** Those that are a guess: the files know better. */
+export const GUESSED: ReadonlySet<string> = new Set([
+  IDENTITY.unknown,
+  IDENTITY.root,
+  IDENTITY.unprivileged,
+]);
 
 /** Exit statuses of movers: those of sysexits.h for a passing and for a lasting fault. */
 export const MOVER_EXIT = {

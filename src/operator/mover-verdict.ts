@@ -27,8 +27,15 @@ export interface MoverVerdict {
   readonly seconds?: number | undefined;
   /** Why it failed, or what it warns of though it did not fail. */
   readonly problems?: readonly MoverProblem[] | undefined;
+  /** With OTHER_OWNER: who the mover should be. Whole numbers that Kubernetes takes; 0 is root. */
+  readonly owner?: FileOwner | undefined;
   /** Locks of others that stood in the way, or were seen. */
   readonly locks?: readonly SeenLock[] | undefined;
+}
+
+export interface FileOwner {
+  readonly uid: number;
+  readonly gid: number;
 }
 
 export interface MoverProblem {

@@ -33,8 +33,8 @@ function destinationPart(context: ReconcileContext): RolePart<ReplicationDestina
     volumes: {
       volume: (destination, plan) => ensureDestinationVolume(context, destination, plan),
       cache: (destination, plan) => ensureCache(context, destination, "destination", plan),
-      identity: (owner, privileged) =>
-        inferIdentity(context, { owner, claim: targetClaimName(owner), privileged }),
+      identity: (owner, rights) =>
+        inferIdentity(context, { owner, claim: targetClaimName(owner), rights }),
       image: (destination, plan, restored) => ensureImage(context, destination, plan, restored),
       cleanUp: (destination, plan) => cleanUp(context, destination, plan),
     },

@@ -26,8 +26,8 @@ function sourcePart(context: ReconcileContext): RolePart<ReplicationSource> {
     volumes: {
       volume: (source, plan) => ensureSourceVolume(context, source, plan),
       cache: (source, plan) => ensureCache(context, source, "source", plan),
-      identity: (owner, privileged) =>
-        inferIdentity(context, { owner, claim: owner.spec.sourcePVC ?? "", privileged }),
+      identity: (owner, rights) =>
+        inferIdentity(context, { owner, claim: owner.spec.sourcePVC ?? "", rights }),
       image: () => Promise.resolve({ ready: undefined }),
       cleanUp: (source, plan) => cleanUp(context, source, plan),
     },

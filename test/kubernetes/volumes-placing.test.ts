@@ -100,7 +100,11 @@ suite("identity", () => {
     const given = { runAsUser: 7 };
     const owner = world.source({ moverSecurityContext: given });
     const identity = await inferIdentity(world.context, { owner, claim: "data" });
-    assert.deepEqual(identity, { securityContext: given, from: "moverSecurityContext" });
+    assert.deepEqual(identity, {
+      kind: "given",
+      securityContext: given,
+      from: "moverSecurityContext",
+    });
   });
 
   test("the pod that mounts it: its container's user before the pod's, its groups, no mass change of owners", async (t) => {
@@ -196,18 +200,29 @@ suite("identity", () => {
     );
   });
 
-  test("root is never taken over: it is told how to allow it; where it is allowed nothing is inferred", async (t) => {
+  test("root is taken over where Pod Security lets it, without capabilities; elsewhere it is told how to allow it", async (t) => {
     const world = await volumesWorld(t);
+    const enforce = (level: string): void => {
+      const labels = { "pod-security.kubernetes.io/enforce": level };
+      world.double.addNamespace(SPACE, { labels });
+    };
+    enforce("restricted");
     world.claim("data");
     world.pod("app", "data", { spec: podSpec("data", { securityContext: { runAsUser: 0 } }) });
     const owner = world.source({});
     const identity = await inferIdentity(world.context, { owner, claim: "data" });
     assert.deepEqual(identity.securityContext, RESTRICTED);
     assert.equal(identity.problem?.reason, "ApplicationRunsAsRoot");
-    assert.match(
-      identity.problem?.message ?? "",
-      /kubectl annotate namespace odoo volsync\.backube/,
+    assert.equal(identity.kind, "unprivileged");
+    assert.match(identity.problem?.message ?? "", /kubectl label namespace odoo .*=baseline/);
+    enforce("baseline");
+    const root = await inferIdentity(world.context, { owner, claim: "data" });
+    assert.deepEqual(
+      [root.kind, root.problem, root.notice?.reason],
+      ["root", undefined, "MoverRunsAsRoot"],
     );
+    const { runAsUser, runAsNonRoot } = root.securityContext ?? {};
+    assert.deepEqual([runAsUser, runAsNonRoot], [0, undefined]);
     world.double.addNamespace(SPACE, { annotations: { [ANNOTATION.privilegedMovers]: "true" } });
     assert.ok(world.double.objects.get(NAMESPACE, undefined, SPACE));
     const privileged = await inferIdentity(world.context, { owner, claim: "data" });

@@ -121,6 +121,8 @@ test("a volume that one pod may have, and has: told in the status, and gone on w
 test("an application that runs as root where movers may not: told with the fix, and the run is made", async () => {
   on = await startOnDouble({ start: false });
   on.double.play.jobPods(() => new Promise(() => {}));
+  const labels = { "pod-security.kubernetes.io/enforce": "restricted" };
+  on.double.addNamespace(NAMESPACE, { labels });
   pod("odoo-0", { securityContext: { runAsUser: 0 } });
   on.operator();
   await on.source("files");
@@ -131,5 +133,5 @@ test("an application that runs as root where movers may not: told with the fix, 
   assert.equal(job?.spec.template.spec.securityContext?.runAsNonRoot, true);
   const told = on.events().filter((each) => each.startsWith("ApplicationRunsAsRoot"));
   assert.equal(told.length, 1);
-  assert.match(told[0] ?? "", /kubectl annotate namespace/);
+  assert.match(told[0] ?? "", /kubectl label namespace/);
 });

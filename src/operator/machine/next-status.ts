@@ -4,7 +4,7 @@
 // in `external`. A status that says the same is the same object text, so that nothing is written when nothing has changed.
 
 import type { Condition } from "../cluster/kube-object.ts";
-import type { MoverVerdict } from "../mover-verdict.ts";
+import type { FileOwner, MoverVerdict } from "../mover-verdict.ts";
 import { ANNOTATION, EXTERNAL, type Role } from "../names.ts";
 import { formatGoDuration } from "../resources/go-duration.ts";
 import type { RunPlan } from "../run-plan.ts";
@@ -157,6 +157,25 @@ export function failureStatus(
     },
     state: "SyncInProgress",
     problem: end.problem,
+  });
+}
+
+/** The mover found whose the files are: no failure, and the next Job is made at once, as that user. */
+export function ownerStatus(
+  step: StatusStep,
+  {
+    plan,
+    owner,
+    jobUid,
+  }: { readonly plan: RunPlan; readonly owner: FileOwner; readonly jobUid: string },
+): SyncStatus {
+  return change(step, {
+    external: {
+      [EXTERNAL.owner]: `${plan.id} ${owner.uid}:${owner.gid}`,
+      [EXTERNAL.failedJob]: jobUid,
+    },
+    state: "SyncInProgress",
+    problem: "keep",
   });
 }
 

@@ -3,7 +3,7 @@
 
 import type { EnvVar } from "../cluster/kube-object.ts";
 import type { OperatorSettings } from "../context.ts";
-import { PLACE, VARIABLE } from "../mover-variables.ts";
+import { GUESSED, PLACE, VARIABLE, type IdentityKind } from "../mover-variables.ts";
 import type { ForgetPlan, RunPlan } from "../run-plan.ts";
 import type { MoverSecret } from "./secret.ts";
 
@@ -47,6 +47,9 @@ export interface EnvironmentInput {
   readonly debug: boolean;
   readonly hasCustomCa: boolean;
   readonly deadOwners: readonly string[];
+  /** How it was found who the mover is; absent: nothing is told. */
+  readonly identityKind?: IdentityKind | undefined;
+  readonly rootAllowed?: boolean | undefined;
   /** Something is mounted at /cache. */
   readonly hasCache: boolean;
 }
@@ -93,6 +96,10 @@ function operatorVariables(input: EnvironmentInput): Record<string, string | und
     [VARIABLE.claimUid]: input.claimUid,
     [VARIABLE.lockWait]: "2m",
     [VARIABLE.privileged]: privileged ? "1" : "0",
+    [VARIABLE.identity]: input.identityKind,
+    [VARIABLE.rootAllowed]: flag(
+      input.rootAllowed === true && GUESSED.has(input.identityKind ?? ""),
+    ),
     [VARIABLE.debug]: flag(debug),
     [VARIABLE.customCa]: input.hasCustomCa ? PLACE.customCa : undefined,
     [VARIABLE.deadOwners]: deadOwners.length > 0 ? deadOwners.join(",") : undefined,

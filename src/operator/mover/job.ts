@@ -14,7 +14,7 @@ import { controllerReference } from "../cluster/owner.ts";
 import type { OperatorSettings } from "../context.ts";
 import { ANNOTATION, CREATED_BY, LABEL, moverName } from "../names.ts";
 import type { Role } from "../names.ts";
-import { MOVER_CONTAINER, MOVER_EXIT, PLACE } from "../mover-variables.ts";
+import { MOVER_CONTAINER, MOVER_EXIT, PLACE, type IdentityKind } from "../mover-variables.ts";
 import type { RunPlan } from "../run-plan.ts";
 import { moverEnvironment } from "./environment.ts";
 import { hasCustomCa, moverMounts } from "./mover-volumes.ts";
@@ -39,7 +39,12 @@ export interface MoverJobInput {
     readonly tolerations?: readonly unknown[] | undefined;
   };
   /** Who the mover is; nothing known: the image's user. */
-  readonly identity: { readonly securityContext?: PodSecurityContext | undefined };
+  readonly identity: {
+    readonly securityContext?: PodSecurityContext | undefined;
+    readonly kind?: IdentityKind | undefined;
+  };
+  /** Movers of the namespace may be root without capabilities. */
+  readonly rootAllowed?: boolean | undefined;
   readonly serviceAccount: string;
   readonly settings: Pick<OperatorSettings, "image" | "proxyVariables">;
   /** The namespace allows movers with capabilities. */
@@ -162,6 +167,8 @@ function container(input: MoverJobInput): Container {
       debug: owner.metadata.annotations?.[ANNOTATION.debugMover] !== undefined,
       hasCustomCa: hasCustomCa(fields),
       deadOwners,
+      identityKind: input.identity.kind,
+      rootAllowed: input.rootAllowed,
       hasCache: input.cache !== undefined,
     }),
     resources: moverResources ?? {},

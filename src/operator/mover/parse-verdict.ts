@@ -3,7 +3,7 @@
 
 import { ERROR_CODES } from "../../base/errors.ts";
 import type { ErrorCode } from "../../base/errors.ts";
-import type { MoverProblem, MoverVerdict, SeenLock } from "../mover-verdict.ts";
+import type { FileOwner, MoverProblem, MoverVerdict, SeenLock } from "../mover-verdict.ts";
 
 const ID = /^[0-9a-f]{64}$/;
 /** Of problems and locks each: more help nobody. */
@@ -43,6 +43,7 @@ export function parseVerdict(
     unlocked: flagOf(value["unlocked"]),
     seconds: count("seconds"),
     problems: entries(value["problems"], problemOf),
+    owner: ownerOf(value["owner"]),
     locks: entries(value["locks"], lockOf),
   };
 }
@@ -70,6 +71,19 @@ function problemOf(entry: Record<string, unknown>): MoverProblem | undefined {
     hint: textOf(entry["hint"]),
     retryable: flagOf(entry["retryable"]),
   };
+}
+
+/** As Kubernetes takes them for a pod. */
+const ID_MAX = 2 ** 31 - 1;
+
+function ownerOf(value: unknown): FileOwner | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { uid, gid } = value as Record<string, unknown>;
+  return isUserId(uid) && isUserId(gid) ? { uid, gid } : undefined;
+}
+
+function isUserId(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= ID_MAX;
 }
 
 function lockOf(entry: Record<string, unknown>): SeenLock | undefined {

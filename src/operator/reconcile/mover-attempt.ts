@@ -11,7 +11,9 @@ import { ensureServiceAccount } from "../mover/service-account.ts";
 import { EXTERNAL } from "../names.ts";
 import type { RunPlan } from "../run-plan.ts";
 import { chooseAffinity } from "../volumes/affinity.ts";
-import { allowsPrivileged } from "../volumes/identity.ts";
+import { moverRights } from "../volumes/identity.ts";
+import { tellOnce } from "../volumes/told.ts";
+import { asOwnerOfFiles } from "./file-owner.ts";
 import type { Owner, ReconcileContext, RolePart } from "./reconcile-context.ts";
 
 /** Makes what the attempt needs, as far as it goes. Ready: the Job is there. Throws what cannot become ready by waiting. */
@@ -35,11 +37,15 @@ export async function makeAttempt<T extends Owner>(
   // Who says where the mover runs is taken at his word.
   const isPlaced = owner.spec.restic?.moverAffinity !== undefined;
   const affinity = isPlaced ? {} : await chooseAffinity(context, { namespace, claims });
-  const privileged = await allowsPrivileged(context, namespace ?? "");
-  const identity = await volumes.identity(owner, privileged);
+  const rights = await moverRights(context, namespace ?? "");
+  const found = await volumes.identity(owner, rights);
+  const identity = asOwnerOfFiles(found, { owner, role, plan, rights });
+  const action = "CreateMover";
   if (identity.problem !== undefined) {
-    const action = "CreateMover";
     context.events.record({ about: owner, type: "Warning", action, ...identity.problem });
+  }
+  if (identity.notice !== undefined) {
+    tellOnce(context, { owner, type: "Normal", action, ...identity.notice });
   }
   const serviceAccount = await ensureServiceAccount(context, owner, role);
   const job = buildMoverJob({
@@ -53,7 +59,7 @@ export async function makeAttempt<T extends Owner>(
     identity,
     serviceAccount,
     settings: context.settings,
-    privileged,
+    ...rights,
     deadOwners: await deadLockOwners(context, owner, seenLocks(owner)),
   });
   await removeLog(context, owner, role);

@@ -12,7 +12,7 @@ import type { ReplicationDestination } from "../resources/replication-destinatio
 import type { ReplicationSource } from "../resources/replication-source.ts";
 import type { RunPlan } from "../run-plan.ts";
 import type { Problem } from "../signals/conditions.ts";
-import type { CacheVolume, Identity, MoverVolume } from "../volumes/volume.ts";
+import type { CacheVolume, Identity, MoverRights, MoverVolume } from "../volumes/volume.ts";
 
 /** A resource as the machine, the mover and the volumes see it. */
 export type Owner = SyncResource & MoverOwner;
@@ -23,7 +23,7 @@ export interface VolumeWork<T extends KubeObject> {
   volume(owner: T, plan: RunPlan): Promise<Step<MoverVolume>>;
   cache(owner: T, plan: RunPlan): Promise<Step<CacheVolume>>;
   /** Who the mover is; of the application's claim. */
-  identity(owner: T, privileged: boolean): Promise<Identity>;
+  identity(owner: T, rights: MoverRights): Promise<Identity>;
   /** After a restore: what it left, of the snapshot `restored`. Undefined for a source. */
   image(
     owner: T,

@@ -9,6 +9,7 @@ import {
   failuresOf,
   idleStatus,
   knownProblem,
+  ownerStatus,
   runningStatus,
   successStatus,
 } from "../machine/next-status.ts";
@@ -24,6 +25,7 @@ import { LABEL } from "../names.ts";
 import type { RunPlan } from "../run-plan.ts";
 import { problemOf } from "../signals/conditions.ts";
 import { asksForCopies, tellCloned } from "../volumes/copy-trigger.ts";
+import { ownerToBe } from "./file-owner.ts";
 import { stepOf, writeStatus } from "./owner-status.ts";
 import type { Next } from "./reconcile.ts";
 import type { Owner, ReconcileContext, RolePart } from "./reconcile-context.ts";
@@ -131,6 +133,16 @@ export async function countFailure<T extends Owner>(
   { owner, run, plan }: Running<T> & { readonly plan: RunPlan },
 ): Promise<Next<T>> {
   if (run.kind !== "failed") return "read";
+  const files = await ownerToBe(context, { owner, run, plan });
+  if (files !== undefined) {
+    const next = { plan, owner: files, jobUid: run.job.metadata.uid ?? "" };
+    const status = ownerStatus(stepOf(context, part, owner), next);
+    const written = await writeStatus(context, part.kind, owner, status);
+    const message = `The files belong to ${files.uid}:${files.gid}: the mover starts again as that user`;
+    const action = "CreateMover";
+    context.events.record({ about: owner, type: "Normal", reason: "OwnerFound", action, message });
+    return { owner: written };
+  }
   const log = await readMoverLog(context, owner, part.role);
   const status = failureStatus(stepOf(context, part, owner), {
     plan,

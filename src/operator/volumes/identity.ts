@@ -1,5 +1,6 @@
 // As whom a mover runs: as the resource says, else as the application whose volume it is, seen in its pod or in the template of
-// its workload. Never as root unless the namespace allows privileged movers; then it is told what that costs.
+// its workload. As root where the application is and the namespace's Pod Security lets it, then without capabilities, as VolSync's
+// movers are; where it does not let it, that is told with the fix.
 
 import { isHoldfastError } from "../../base/errors.ts";
 import type { Kind } from "../cluster/kinds.ts";
@@ -13,44 +14,58 @@ import type {
   Workload,
 } from "../cluster/kube-object.ts";
 import type { OperatorContext } from "../context.ts";
+import { IDENTITY } from "../mover-variables.ts";
 import { ANNOTATION, VOLSYNC_GROUP } from "../names.ts";
 import type { ReplicationDestination } from "../resources/replication-destination.ts";
 import type { ReplicationSource } from "../resources/replication-source.ts";
 import { mountedBy } from "./mounts.ts";
-import type { Identity } from "./volume.ts";
+import type { Identity, MoverRights } from "./volume.ts";
 
-/** True when the namespace lets movers run as root with capabilities. */
-export async function allowsPrivileged(
+const ENFORCED_LEVEL = "pod-security.kubernetes.io/enforce";
+
+/** What the namespace lets movers be. CLUSTER_*. */
+export async function moverRights(
   { api, signal }: OperatorContext,
   namespace: string,
-): Promise<boolean> {
+): Promise<MoverRights> {
   const found = await api.get(NAMESPACE, { name: namespace }, { signal });
-  return found?.metadata.annotations?.[ANNOTATION.privilegedMovers] === "true";
+  const { annotations, labels } = found?.metadata ?? {};
+  return {
+    privileged: annotations?.[ANNOTATION.privilegedMovers] === "true",
+    rootAllowed: found !== undefined && labels?.[ENFORCED_LEVEL] !== "restricted",
+  };
 }
 
 export interface IdentityRequest {
   readonly owner: ReplicationSource | ReplicationDestination;
   /** The application's claim, not a copy of it. */
   readonly claim: string;
-  /** As allowsPrivileged says: the mover is root, and nothing is inferred. */
-  readonly privileged?: boolean;
+  /** As moverRights says. */
+  readonly rights?: MoverRights;
 }
 
 export async function inferIdentity(
   context: OperatorContext,
-  { owner, claim, privileged }: IdentityRequest,
+  { owner, claim, rights }: IdentityRequest,
 ): Promise<Identity> {
   const given = owner.spec.restic?.moverSecurityContext;
-  if (given !== undefined) return { securityContext: given, from: "moverSecurityContext" };
+  if (given !== undefined) {
+    return { kind: IDENTITY.given, securityContext: given, from: "moverSecurityContext" };
+  }
   const { namespace = "" } = owner.metadata;
-  if (privileged ?? (await allowsPrivileged(context, namespace))) {
-    return { from: `namespace ${namespace}, which allows privileged movers` };
+  const { privileged, rootAllowed } = rights ?? (await moverRights(context, namespace));
+  if (privileged) {
+    const from = `namespace ${namespace}, which allows privileged movers`;
+    return { kind: IDENTITY.given, from };
   }
   const names = [claim, ...populatedFrom(context, owner)];
   const user =
     podUser(context, namespace, names) ?? (await workloadUser(context, namespace, names));
-  if (user === undefined) return { from: "the image: no workload is known that mounts the volume" };
-  return identityOf(user, namespace);
+  if (user === undefined) {
+    const from = "the image: no workload is known that mounts the volume";
+    return { kind: IDENTITY.unknown, from };
+  }
+  return identityOf(user, { namespace, rootAllowed });
 }
 
 /** Claims that are made from what a destination restores: their pods are those that will read it. */
@@ -174,7 +189,10 @@ async function workloads(
   }
 }
 
-function identityOf({ from, spec, container, actual }: User, namespace: string): Identity {
+function identityOf(
+  { from, spec, container, actual }: User,
+  { namespace, rootAllowed }: { readonly namespace: string; readonly rootAllowed: boolean },
+): Identity {
   const pod = spec.securityContext ?? {};
   const own = container.securityContext ?? {};
   const runAsUser = own.runAsUser ?? pod.runAsUser ?? actual?.uid;
@@ -182,23 +200,33 @@ function identityOf({ from, spec, container, actual }: User, namespace: string):
   const { fsGroup, supplementalGroups } = pod;
   const seLinuxOptions = own.seLinuxOptions ?? pod.seLinuxOptions;
   const isRoot = runAsUser === 0;
+  const isKept = !isRoot || rootAllowed;
   const securityContext: PodSecurityContext = {
-    runAsNonRoot: true,
-    ...(runAsUser !== undefined && !isRoot && { runAsUser }),
-    ...(runAsGroup !== undefined && !isRoot && { runAsGroup }),
+    ...(!(isRoot && isKept) && { runAsNonRoot: true }),
+    ...(runAsUser !== undefined && isKept && { runAsUser }),
+    ...(runAsGroup !== undefined && isKept && { runAsGroup }),
     // A group change of the whole volume at every mount would be the mover's doing, not the application's.
     ...(fsGroup !== undefined && { fsGroup, fsGroupChangePolicy: "OnRootMismatch" }),
     ...(supplementalGroups !== undefined && { supplementalGroups }),
     ...(seLinuxOptions !== undefined && { seLinuxOptions }),
     seccompProfile: { type: "RuntimeDefault" },
   };
-  if (!isRoot) return { securityContext, from };
+  if (!isRoot) {
+    const kind = runAsUser === undefined ? IDENTITY.unknown : IDENTITY.application;
+    return { kind, securityContext, from };
+  }
+  if (rootAllowed) {
+    const message = `${from} runs as root, and so does the mover, without any capability. To run it as another user, set moverSecurityContext`;
+    const notice = { reason: "MoverRunsAsRoot", message };
+    return { kind: IDENTITY.root, securityContext, from, notice };
+  }
   return {
+    kind: IDENTITY.unprivileged,
     securityContext,
     from,
     problem: {
       reason: "ApplicationRunsAsRoot",
-      message: `${from} runs as root, and movers in namespace ${namespace} may not, so files that only root can read are out of reach. To allow it: kubectl annotate namespace ${namespace} ${ANNOTATION.privilegedMovers}=true, or set moverSecurityContext`,
+      message: `${from} runs as root, and movers in namespace ${namespace} may not, so files that only root can read are out of reach. To allow it: kubectl label namespace ${namespace} ${ENFORCED_LEVEL}=baseline --overwrite, or set moverSecurityContext to a user who can read them`,
     },
   };
 }

@@ -2,6 +2,7 @@
 // and as whom. Types alone.
 
 import type { PersistentVolumeClaim, PodSecurityContext } from "../cluster/kube-object.ts";
+import type { IdentityKind } from "../mover-variables.ts";
 
 export interface MoverVolume {
   readonly claim: PersistentVolumeClaim;
@@ -27,10 +28,22 @@ export interface Affinity {
 export interface Identity {
   /** Absent: the image's own user, who is not root. */
   readonly securityContext?: PodSecurityContext | undefined;
+  /** How sure that is. */
+  readonly kind: IdentityKind;
   /** Where it comes from, for a person: `pod odoo-0`, `moverSecurityContext`. */
   readonly from: string;
   /** Why the mover may not be able to read or write everything, and what to do about it. */
   readonly problem?: { readonly reason: string; readonly message: string } | undefined;
+  /** What is worth knowing, once. */
+  readonly notice?: { readonly reason: string; readonly message: string } | undefined;
+}
+
+/** What a namespace lets movers be. */
+export interface MoverRights {
+  /** Root with capabilities: by VolSync's annotation. */
+  readonly privileged: boolean;
+  /** Root without: Pod Security does not enforce the level `restricted`. */
+  readonly rootAllowed: boolean;
 }
 
 /** An unfinished restore into a claim. */
