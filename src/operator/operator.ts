@@ -4,7 +4,7 @@
 // One process acts at a time. All that it must remember is in the resources, so another one goes on wherever this one was stopped.
 
 import type { Clock, Random } from "../base/clock.ts";
-import { messageOf } from "../base/errors.ts";
+import { isHoldfastError, messageOf, type HoldfastError } from "../base/errors.ts";
 import { retry } from "../base/retry.ts";
 import type { ClusterApi } from "./cluster/cluster-api.ts";
 import { createEventRecorder } from "./cluster/event-recorder.ts";
@@ -74,8 +74,14 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
         metrics.leader = false;
       }
     },
-    onError: (error) => onNotice({ level: "warning", message: `lease: ${messageOf(error)}` }),
-    onLeader: (identity) => onNotice({ level: "info", message: `${identity} leads` }),
+    onError: (error) => {
+      if (isHoldfastError(error, "CLUSTER_DENIED")) metrics.refused("leases", messageOf(error));
+      onNotice({ level: "warning", message: `lease: ${withFix(error)}` });
+    },
+    onLeader: (identity) => {
+      metrics.refused("leases", undefined);
+      onNotice({ level: "info", message: `${identity} leads` });
+    },
     ...(durations === undefined ? {} : { durations }),
   });
 }
@@ -92,7 +98,7 @@ async function act(options: OperatorOptions, leading: AbortSignal): Promise<void
   const over = new AbortController();
   const signal = AbortSignal.any([leading, over.signal]);
   const warn: Warn = (what, error) =>
-    onNotice({ level: "warning", message: `${what}: ${messageOf(error)}` });
+    onNotice({ level: "warning", message: `${what}: ${withFix(error)}` });
   const events = createEventRecorder({
     api,
     clock,
@@ -102,6 +108,15 @@ async function act(options: OperatorOptions, leading: AbortSignal): Promise<void
     signal,
     onError: (error) => warn("events", error),
   });
+  const onRefused = (what: string, error: HoldfastError | undefined): void => {
+    const isNews = options.metrics.refused(what, error && messageOf(error));
+    if (!isNews) return;
+    const message =
+      error === undefined
+        ? `${what}: may be read again`
+        : `no right to read ${what}: nothing is backed up or restored until there is`;
+    onNotice({ level: error === undefined ? "info" : "warning", message });
+  };
   // Started while the API server is away, it waits for it.
   const watched = await retry(
     () => {
@@ -109,7 +124,7 @@ async function act(options: OperatorOptions, leading: AbortSignal): Promise<void
         options.metrics.watchFailed();
         warn("watch", error);
       };
-      return startWatching({ ...options, signal, onError });
+      return startWatching({ ...options, signal, onError, onRefused });
     },
     {
       clock,
@@ -136,8 +151,15 @@ async function act(options: OperatorOptions, leading: AbortSignal): Promise<void
   } finally {
     over.abort();
     for (const each of release) each();
+    // Of what is not watched any more nothing is known.
+    for (const what of options.metrics.refusals.keys()) options.metrics.refused(what, undefined);
     await watched.stopped;
   }
+}
+
+function withFix(error: unknown): string {
+  const hint = isHoldfastError(error) ? error.hint : undefined;
+  return hint === undefined ? messageOf(error) : `${messageOf(error)}. ${hint}`;
 }
 
 type Warn = (what: string, error: unknown) => void;

@@ -28,7 +28,7 @@ export async function serveOperator(options: ServeOptions): Promise<void> {
     // Whoever is on this machine may read them as they are; everybody else is asked who they are.
     ...(isOpen ? { guard: { api } } : {}),
     healthy: () => true,
-    ready: () => !signal.aborted,
+    missing: () => (signal.aborted ? "stopping" : missingRights(metrics)),
     clock,
     random,
     signal,
@@ -46,6 +46,11 @@ export async function serveOperator(options: ServeOptions): Promise<void> {
   } finally {
     await server.close();
   }
+}
+
+/** Without reading what it watches, the operator does nothing: a rollout that lost it a right is to stop there. */
+function missingRights({ refusals }: OperatorMetrics): string | undefined {
+  return refusals.size === 0 ? undefined : `no right to read ${[...refusals.keys()].join(", ")}`;
 }
 
 function cannotListen(error: unknown): unknown {

@@ -1,6 +1,7 @@
 // Everything that the operator watches, in stores that watches keep up to date, and which resource each change is about.
 
 import type { Clock, Random } from "../base/clock.ts";
+import type { HoldfastError } from "../base/errors.ts";
 import { startInformer, type Informer } from "./cluster/informer.ts";
 import type { ClusterApi, Slim } from "./cluster/cluster-api.ts";
 import { CLAIM, JOB, POD, VOLUME_SNAPSHOT, type Kind } from "./cluster/kinds.ts";
@@ -25,6 +26,8 @@ export interface WatchedOptions {
   readonly random: Random;
   readonly signal: AbortSignal;
   readonly onError: (error: unknown) => void;
+  /** Told why we may not read a kind, at each attempt, and with undefined when we may. `what` tells one watch from another. */
+  readonly onRefused?: ((what: string, error: HoldfastError | undefined) => void) | undefined;
 }
 
 export interface Watched {
@@ -55,7 +58,15 @@ export async function startWatching(options: WatchedOptions): Promise<Watched> {
   ): Store<T> => {
     const { namespaces = [] } = options;
     const start = (namespace?: string): Store<T> => {
-      const informer = startInformer<T>({ ...options, kind, slim: slimObject, namespace, ...more });
+      const what = namespace === undefined ? kind.plural : `${kind.plural} in ${namespace}`;
+      const informer = startInformer<T>({
+        ...options,
+        kind,
+        slim: slimObject,
+        namespace,
+        ...more,
+        onRefused: (error) => options.onRefused?.(what, error),
+      });
       informers.push(informer as unknown as Informer<KubeObject>);
       return informer.store;
     };

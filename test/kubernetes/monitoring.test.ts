@@ -68,6 +68,7 @@ function everything(): string {
   metrics.watchQueue("sources", () => 0);
   metrics.reconciled("sources", 1, true);
   metrics.watchFailed();
+  metrics.refused("pods", "403");
   return metrics.text();
 }
 

@@ -2,6 +2,7 @@
 // only when the test says so; nothing sleeps.
 
 import { systemRandom, type Clock } from "../../src/base/clock.ts";
+import type { ApiClient } from "../../src/operator/cluster/api-client.ts";
 import { CLAIM, kind, SECRET, type Kind } from "../../src/operator/cluster/kinds.ts";
 import type { KubeObject } from "../../src/operator/cluster/kube-object.ts";
 import type { OperatorSettings } from "../../src/operator/context.ts";
@@ -88,6 +89,8 @@ export interface OnDoubleOptions {
   readonly start?: boolean;
   readonly operator?: Partial<OperatorOptions>;
   readonly settings?: Partial<OperatorSettings>;
+  /** Where the double knows users: the token of who may do everything. */
+  readonly adminToken?: string;
 }
 
 /** One running operator. */
@@ -206,7 +209,7 @@ export class OperatorOnDouble {
     spec: ReplicationSourceSpec = {},
     annotations: Record<string, string> = {},
   ): Promise<void> {
-    await this.double.api().create(REPLICATION_SOURCE, {
+    await this.#admin().create(REPLICATION_SOURCE, {
       apiVersion: VOLSYNC_API_VERSION,
       kind: "ReplicationSource",
       metadata: { name, namespace: NAMESPACE, annotations },
@@ -224,7 +227,7 @@ export class OperatorOnDouble {
     spec: ReplicationDestinationSpec = {},
     annotations: Record<string, string> = {},
   ): Promise<void> {
-    await this.double.api().create(REPLICATION_DESTINATION, {
+    await this.#admin().create(REPLICATION_DESTINATION, {
       apiVersion: VOLSYNC_API_VERSION,
       kind: "ReplicationDestination",
       metadata: { name, namespace: NAMESPACE, annotations },
@@ -244,6 +247,10 @@ export class OperatorOnDouble {
     return this.#now(REPLICATION_DESTINATION, name);
   }
 
+  #admin(): ApiClient {
+    return this.double.api(this.#options.adminToken);
+  }
+
   #now<T extends KubeObject>(of: Kind<T>, name: string): T {
     const found = this.double.objects.get(of, NAMESPACE, name);
     if (found === undefined) throw new Error(`${of.kind} ${name} is not there`);
@@ -252,7 +259,7 @@ export class OperatorOnDouble {
 
   /** Changes it as `kubectl` would: a patch of the spec or of annotations. */
   async patch(of: Kind, name: string, patch: object): Promise<void> {
-    await this.double.api().patch(of, { namespace: NAMESPACE, name }, patch, { type: "merge" });
+    await this.#admin().patch(of, { namespace: NAMESPACE, name }, patch, { type: "merge" });
   }
 
   /** `reason: note` of all events, oldest first. */

@@ -31,6 +31,8 @@ export interface InformerOptions<T extends KubeObject> {
   readonly signal: AbortSignal;
   /** Told of every failure, also of those that pass, and of listeners that throw. */
   readonly onError: (error: unknown) => void;
+  /** Told with the error when we may not list or watch the kind, again at each attempt, and without one when we may. */
+  readonly onRefused?: ((error: HoldfastError | undefined) => void) | undefined;
 }
 
 export interface Informer<T extends KubeObject> {
@@ -69,6 +71,8 @@ class InformerRun<T extends KubeObject> {
   #seesBookmarks = false;
   /** Requests that failed in a row. */
   #failures = 0;
+  /** What the API server refuses us. */
+  #refused: "list" | "watch" | undefined;
 
   constructor(options: InformerOptions<T>) {
     this.#options = options;
@@ -91,8 +95,13 @@ class InformerRun<T extends KubeObject> {
         if (this.#version === undefined) await this.#list();
         await this.#watch(this.#version!);
         this.#failures = 0;
+        this.#allowed();
       } catch (error) {
         if (signal.aborted) break;
+        if (isHoldfastError(error, "CLUSTER_DENIED")) {
+          this.#refused = this.#version === undefined ? "list" : "watch";
+          this.#options.onRefused?.(error);
+        }
         onError(error);
         pause = this.#pauseAfter(error);
       }
@@ -107,6 +116,8 @@ class InformerRun<T extends KubeObject> {
     if (signal.aborted) throw cancelled(signal);
     this.store.replaceAll(list.items);
     this.#version = list.resourceVersion;
+    // Of a watch that is refused a list says nothing.
+    if (this.#refused === "list") this.#allowed();
     this.#onSynced();
   }
 
@@ -161,6 +172,13 @@ class InformerRun<T extends KubeObject> {
       this.#version = resourceVersion ?? this.#version;
     }
     this.#failures = 0;
+    this.#allowed();
+  }
+
+  #allowed(): void {
+    if (this.#refused === undefined) return;
+    this.#refused = undefined;
+    this.#options.onRefused?.(undefined);
   }
 
   /** Forgets the version where it is of no use any more, and says how long to wait. */

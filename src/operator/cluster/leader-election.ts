@@ -67,13 +67,13 @@ class Election {
 
   /** Tries until the lease is ours. False: `signal` was aborted before. */
   async win(): Promise<boolean> {
-    const { signal, clock, random, onError } = this.#options;
+    const { signal, clock, random } = this.#options;
     for (;;) {
       try {
         if (await this.#tryOnce(signal)) return true;
       } catch (error) {
         if (signal.aborted) return false;
-        onError?.(error);
+        this.#failed(error);
       }
       const pause = Math.round(this.#durations.retry * (1 + 0.2 * fraction(random)));
       await clock.sleep(pause, signal).catch(() => {});
@@ -116,7 +116,7 @@ class Election {
       const left = renewed + renewDeadline - began;
       const isOurs = await this.#before(left, stop, (signal) => this.#tryOnce(signal)).catch(
         (error: unknown) => {
-          if (!stop.aborted) onError?.(error);
+          if (!stop.aborted) this.#failed(error);
           return undefined;
         },
       );
@@ -124,7 +124,8 @@ class Election {
       if (isOurs === true) renewed = began;
       const isLate = clock.monotonic() - renewed >= renewDeadline;
       if (isOurs !== false && !isLate) continue;
-      const why = isOurs === false ? `${this.#leader} holds it` : "it could not be renewed";
+      const why =
+        isOurs === false ? `${this.#leader ?? "another one"} holds it` : "it could not be renewed";
       const error = new HoldfastError(
         "CLUSTER_CONFLICT",
         `lost the lease ${this.#place()}: ${why}`,
@@ -221,6 +222,12 @@ class Election {
   #note(lease: Lease): void {
     this.#observe(lease);
     this.#tell(this.#options.identity);
+  }
+
+  #failed(error: unknown): void {
+    this.#options.onError?.(error);
+    // Told anew when the lease can be read again.
+    this.#leader = undefined;
   }
 
   #tell(leader: string): void {

@@ -50,7 +50,7 @@ async function start(
   const server = await startMetricsServer({
     text: () => "metric 1\n",
     healthy: () => true,
-    ready: () => true,
+    missing: () => undefined,
     clock,
     random: systemRandom,
     signal: t.signal,
@@ -148,7 +148,10 @@ test("a text that cannot be made is a 500 and not the end", async (t) => {
 
 test("probes say yes or no", async (t) => {
   let ready = false;
-  const { probes } = await start(t, { probes: LOOPBACK, ready: () => ready });
+  const { probes } = await start(t, {
+    probes: LOOPBACK,
+    missing: () => (ready ? undefined : "the right to list pods"),
+  });
   assert.equal((await ask(plainRequest, probes, "/healthz")).status, 200);
   assert.equal((await ask(plainRequest, probes, "/readyz")).status, 503);
   ready = true;

@@ -1,5 +1,5 @@
 // The two doors of the operator: metrics over TLS, for those whom the cluster lets read them, and probes over plain HTTP, which say
-// yes or no and nothing else. Neither reads a body, and neither holds more than a bounded number of connections.
+// yes, or what is missing. Neither reads a body, and neither holds more than a bounded number of connections.
 
 import {
   createServer,
@@ -33,8 +33,8 @@ export interface MetricsServerOptions {
   readonly tls?: (() => Promise<KeyAndCertificate>) | undefined;
   /** False: the process is to be started anew. */
   readonly healthy: () => boolean;
-  /** False: the process is not ready yet. */
-  readonly ready: () => boolean;
+  /** What is missing before the process is of use, in a line; undefined: nothing. */
+  readonly missing: () => string | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly signal: AbortSignal;
@@ -141,14 +141,16 @@ function metricsListener(
   };
 }
 
-function probesListener({ healthy, ready }: MetricsServerOptions): RequestListener {
+function probesListener({ healthy, missing }: MetricsServerOptions): RequestListener {
   return (request, response) => {
     request.resume();
     const path = pathOf(request);
     if (!isGet(request)) return say(response, 405, "Only GET");
-    const holds = path === "/healthz" ? healthy() : path === "/readyz" ? ready() : undefined;
-    if (holds === undefined) return say(response, 404, "There are /healthz and /readyz");
-    return holds ? say(response, 200, "ok") : say(response, 503, "not yet");
+    if (path !== "/healthz" && path !== "/readyz") {
+      return say(response, 404, "There are /healthz and /readyz");
+    }
+    const why = path === "/readyz" ? missing() : healthy() ? undefined : "not well";
+    return why === undefined ? say(response, 200, "ok") : say(response, 503, why);
   };
 }
 

@@ -31,6 +31,8 @@ export class OperatorMetrics {
   readonly #reconciles = new Map<string, Histogram>();
   readonly #reconcileErrors = new Map<string, number>();
   #watchFailures = 0;
+  /** What the cluster does not let us read, and what it says. */
+  readonly #refused = new Map<string, string>();
   #leader = false;
 
   constructor(options: MetricsOptions) {
@@ -93,6 +95,19 @@ export class OperatorMetrics {
     this.#watchFailures += 1;
   }
 
+  /** The cluster does not let us read `what`, in its words; undefined: it does. True when that is news. */
+  refused(what: string, why: string | undefined): boolean {
+    if (why === undefined) return this.#refused.delete(what);
+    const isNews = !this.#refused.has(what);
+    this.#refused.set(what, why);
+    return isNews;
+  }
+
+  /** What we may not read, each with the cluster's words. Nothing is done until there is none. */
+  get refusals(): ReadonlyMap<string, string> {
+    return this.#refused;
+  }
+
   /** All of it, in Prometheus' text format. */
   text(): string {
     return [...this.#resourceTexts(), ...this.#operatorTexts()].join("");
@@ -153,6 +168,11 @@ export class OperatorMetrics {
     yield counter("holdfast_watch_failures_total", "Watches and lists that failed.", [
       { value: this.#watchFailures },
     ]);
+    yield gauge(
+      "holdfast_watch_refused",
+      "1 for what the operator has no right to read: nothing is backed up until it has.",
+      [...this.#refused.keys()].map((what) => ({ labels: { what }, value: 1 })),
+    );
     const use = this.#options.processUse?.();
     if (use === undefined) return;
     yield gauge("process_resident_memory_bytes", "Resident memory size in bytes.", [
