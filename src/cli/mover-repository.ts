@@ -107,8 +107,8 @@ function wrongPassword(cause: HoldfastError, password: string): HoldfastError {
   const end = /\s$/.test(password)
     ? "It ends with white space, which counts: `echo` adds a line's end, `printf` does not."
     : "It is taken as it is, white space at its end too.";
-  return new HoldfastError("WRONG_PASSWORD", "RESTIC_PASSWORD does not open the repository", {
-    hint: `Check it in the Secret that the resource names, and whether this is the right repository. ${end}`,
+  return new HoldfastError("WRONG_PASSWORD", cause.message, {
+    hint: `Check RESTIC_PASSWORD in the Secret that the resource names, and whether this is the right repository. ${end}`,
     cause,
   });
 }

@@ -193,6 +193,8 @@ suite("mover backup", { skip: skipWithout("restic-newest") }, () => {
     const wrong = await bench.mover(["backup"], { password: "not the password" });
     assert.equal(wrong.status, 78);
     assert.deepEqual(codesOf(wrong), ["WRONG_PASSWORD"]);
+    const echoed = await bench.mover(["backup"], { password: `${PASSWORD}\n` });
+    assert.match(echoed.verdict.problems?.[0]?.hint ?? "", /Secret.* ends with white space/);
     const rules = await bench.mover(["backup"], {
       env: { FORGET_OPTIONS: "--keep-last 1 --prune" },
     });
