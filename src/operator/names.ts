@@ -57,7 +57,7 @@ export const EXTERNAL = {
   run: "holdfast.dev/run",
   /** Pods of movers that were made for this repository, newest last: names joined by commas. */
   movers: "holdfast.dev/movers",
-  /** Id of the last snapshot that was made or restored. */
+  /** Id of the last snapshot that was made or restored, in short. */
   snapshot: "holdfast.dev/snapshot",
   /** When the data of that snapshot was taken: the age of the recovery point. RFC 3339. */
   pointInTime: "holdfast.dev/point-in-time",

@@ -121,6 +121,9 @@ export function successStatus(
   });
 }
 
+/** Digits of a snapshot's id. */
+const SHORT_ID = 8;
+
 /** What the snapshot was. A run that made or restored none leaves the age of the one before as it is: nothing is newer. */
 function madeBy(
   verdict: MoverVerdict,
@@ -131,7 +134,8 @@ function madeBy(
   if (snapshot === undefined || !/^[0-9a-f]{8,64}$/.test(snapshot)) return facts;
   const time = timeOf(verdict.pointInTime) ?? timeOf(pointInTime);
   const at = time === undefined ? {} : { [EXTERNAL.pointInTime]: timeText(time) };
-  return { ...facts, [EXTERNAL.snapshot]: snapshot, ...at };
+  // As people and restic's commands name it: the whole of it would fill a terminal's line in `kubectl get -o wide`.
+  return { ...facts, [EXTERNAL.snapshot]: snapshot.slice(0, SHORT_ID), ...at };
 }
 
 /** Host names that are kept of the locks in a run's way. */
