@@ -136,6 +136,7 @@ suite("identity", () => {
         fsGroupChangePolicy: "OnRootMismatch",
         supplementalGroups: [4],
       },
+      kind: "application",
       from: "pod app",
     });
   });
