@@ -229,7 +229,7 @@ class World {
         if (!lost && resource === this.resource) {
           this.ended.push({ manual: plan.manualTag, trigger: plan.trigger });
         }
-        write(successStatus(step, { ...end, pointInTime: undefined }));
+        write(successStatus(step, { ...end, pointInTime: undefined, unlocked: false }));
         break;
       }
       case "fail": {

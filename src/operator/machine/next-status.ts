@@ -82,8 +82,10 @@ export function successStatus(
     /** The volume's data, when the mover does not say. RFC 3339. */
     readonly pointInTime: string | undefined;
     readonly image?: SyncStatus["latestImage"];
-    /** The Job was asked to prune. */
+    /** The repository was pruned. */
     readonly pruned: boolean;
+    /** The unlock that was asked for was made. */
+    readonly unlocked: boolean;
   },
 ): SyncStatus {
   const { plan, verdict } = end;
@@ -94,7 +96,7 @@ export function successStatus(
   const restic = {
     ...status.restic,
     ...(end.pruned ? { lastPruned: timeText(now) } : {}),
-    ...(plan.unlock === undefined ? {} : { lastUnlocked: plan.unlock }),
+    ...(end.unlocked ? { lastUnlocked: plan.unlock } : {}),
   };
   return change(step, {
     fields: {
@@ -114,7 +116,7 @@ export function successStatus(
       [EXTERNAL.locks]: undefined,
       ...(latch === undefined ? {} : { [EXTERNAL.trigger]: latch }),
       ...(plan.acceptShrink === undefined ? {} : { [EXTERNAL.acceptShrink]: plan.acceptShrink }),
-      ...(verdict === undefined ? {} : madeBy(verdict, end.pointInTime)),
+      ...(verdict === undefined ? {} : madeBy(verdict, { pointInTime: end.pointInTime, now })),
     },
     state: "CleaningUp",
     problem: end.problem,
@@ -127,13 +129,14 @@ const SHORT_ID = 8;
 /** What the snapshot was. A run that made or restored none leaves the age of the one before as it is: nothing is newer. */
 function madeBy(
   verdict: MoverVerdict,
-  pointInTime: string | undefined,
+  { pointInTime, now }: { readonly pointInTime: string | undefined; readonly now: number },
 ): Record<string, string | undefined> {
   const { snapshot } = verdict;
   const facts = { [EXTERNAL.facts]: runFactsText(verdict) };
   if (snapshot === undefined || !/^[0-9a-f]{8,64}$/.test(snapshot)) return facts;
   const time = timeOf(verdict.pointInTime) ?? timeOf(pointInTime);
-  const at = time === undefined ? {} : { [EXTERNAL.pointInTime]: timeText(time) };
+  // By the clock of a node, or the word of whoever wrote the repository: from the future it would never grow old.
+  const at = time === undefined ? {} : { [EXTERNAL.pointInTime]: timeText(Math.min(time, now)) };
   // As people and restic's commands name it: the whole of it would fill a terminal's line in `kubectl get -o wide`.
   return { ...facts, [EXTERNAL.snapshot]: snapshot.slice(0, SHORT_ID), ...at };
 }

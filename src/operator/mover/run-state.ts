@@ -4,6 +4,7 @@
 import type { ErrorCode } from "../../base/errors.ts";
 import type { ContainerState, Job, Pod } from "../cluster/kube-object.ts";
 import { isOwnedBy } from "../cluster/owner.ts";
+import { POD } from "../cluster/kinds.ts";
 import type { OperatorContext } from "../context.ts";
 import type { MoverVerdict } from "../mover-verdict.ts";
 import { MOVER_CONTAINER, MOVER_EXIT } from "../mover-variables.ts";
@@ -66,7 +67,26 @@ export function readRun(
   const name = moverName(role, owner.metadata.name);
   const job = stores.jobs.get(namespace, name);
   if (job === undefined || !isOwnedBy(job, owner)) return { kind: "none" };
-  const pods = podsOf({ stores }, job);
+  return stateOf(job, podsOf({ stores }, job));
+}
+
+/**
+ * The state of a run that has ended, with its verdict: the watch of pods may be behind that of Jobs, and who took an end without a
+ * word for a success would lose the warning in it. CLUSTER_*.
+ */
+export async function endedRun(
+  { api, signal }: Pick<OperatorContext, "api" | "signal">,
+  run: RunState,
+): Promise<RunState> {
+  if (run.kind === "none" || run.kind === "running" || run.verdict !== undefined) return run;
+  const { name, namespace, labels } = run.job.metadata;
+  // One that VolSync made has none.
+  if (labels?.[LABEL.run] === undefined) return run;
+  const { items } = await api.list(POD, { namespace, labelSelector: `job-name=${name}`, signal });
+  return stateOf(run.job, newestFirst(items, run.job));
+}
+
+function stateOf(job: Job, pods: readonly Pod[]): RunState {
   const failed = pods.filter(({ status }) => status?.phase === "Failed");
   const run = job.metadata.labels?.[LABEL.run];
   const of = (all: readonly Pod[]): MoverVerdict | undefined => {
@@ -77,8 +97,9 @@ export function readRun(
     return undefined;
   };
   if (has(job, "Complete")) {
-    const done = pods.filter(({ status }) => status?.phase === "Succeeded");
-    return { kind: "succeeded", job, pods, verdict: of(done) };
+    const said = of(pods.filter(({ status }) => status?.phase === "Succeeded"));
+    // A failure that ends with status 0 is none of our movers' words.
+    return { kind: "succeeded", job, pods, verdict: said?.result === "ok" ? said : undefined };
   }
   const [newest] = failed;
   const verdict = newest && of([newest]);
@@ -94,9 +115,12 @@ export function readRun(
 /** The Job's pods, the newest first. */
 export function podsOf({ stores }: Pick<OperatorContext, "stores">, job: Job): Pod[] {
   const { namespace, name } = job.metadata;
+  return newestFirst(stores.pods.indexed("job", `${namespace}/${name}`), job);
+}
+
+function newestFirst(pods: readonly Pod[], job: Job): Pod[] {
   const born = ({ metadata }: Pod): string => metadata.creationTimestamp ?? "";
-  return stores.pods
-    .indexed("job", `${namespace}/${name}`)
+  return pods
     .filter((pod) => isOwnedBy(pod, job))
     .sort((a, b) => (born(a) < born(b) ? 1 : born(a) > born(b) ? -1 : 0));
 }

@@ -10,7 +10,7 @@ import { decide, type Decision } from "../machine/decide.ts";
 import { errorStatus } from "../machine/next-status.ts";
 import { requireRestic } from "../machine/plan-run.ts";
 import { lookAlikes } from "../machine/trigger.ts";
-import { readRun } from "../mover/run-state.ts";
+import { endedRun, readRun } from "../mover/run-state.ts";
 import { ANNOTATION } from "../names.ts";
 import { moversOf } from "../resources/status-fields.ts";
 import { problemOfError } from "../signals/conditions.ts";
@@ -92,7 +92,9 @@ async function look<T extends Owner>(
   const { role } = part;
   const decision = decide({ resource, role, now: context.clock.now(), job: seenJob(run) });
   if (!isLive && NEEDS_LIVE.includes(decision.kind)) return "read";
-  return await perform(context, part, { owner: resource, run, decision });
+  const isEnd = decision.kind === "finish" || decision.kind === "fail";
+  const ended = isEnd ? await endedRun(context, run) : run;
+  return await perform(context, part, { owner: resource, run: ended, decision });
 }
 
 /** Says in the resource what is wrong with it. */

@@ -17,13 +17,14 @@ import { wantsFreshCopy } from "../machine/backoff.ts";
 import { pinnedPlan } from "../machine/plan-run.ts";
 import { deleteJob } from "../mover/ensure-job.ts";
 import { keepLog, readMoverLog } from "../mover/log-pod.ts";
+import { lateMover } from "../mover/lost-node.ts";
 import type { RunState } from "../mover/run-state.ts";
 import { statusLogs } from "../mover/status-logs.ts";
 import type { MoverVerdict } from "../mover-verdict.ts";
 import { VARIABLE } from "../mover-variables.ts";
 import { LABEL } from "../names.ts";
 import type { RunPlan } from "../run-plan.ts";
-import { problemOf } from "../signals/conditions.ts";
+import { problemOf, type Problem } from "../signals/conditions.ts";
 import { asksForCopies, tellCloned } from "../volumes/copy-trigger.ts";
 import { ownerToBe } from "./file-owner.ts";
 import { stepOf, writeStatus } from "./owner-status.ts";
@@ -57,6 +58,11 @@ export async function watchRun<T extends Owner>(
     } else if (run.problem !== undefined) {
       recheck = PATIENCE - age;
     }
+    const late = await lateMover(context, run.pods);
+    if (late.problem !== undefined) problem = problemOf(late.problem, late.problem.reason);
+    if (late.recheck !== undefined) recheck = Math.min(recheck ?? Infinity, late.recheck);
+    // Its Job makes no other for it. The next one is made when the pod is gone.
+    if (late.isGivenUp) await deleteJob(context, owner, part.role);
   }
   const status = runningStatus(stepOf(context, part, owner), problem);
   await writeStatus(context, part.kind, owner, status);
@@ -86,15 +92,16 @@ export async function finishRun<T extends Owner>(
   }
   const { job, verdict } = run;
   const log = await readMoverLog(context, owner, part.role);
-  const [said] = verdict?.problems ?? [];
+  const problem = endProblem(job, verdict);
   const status = successStatus(stepOf(context, part, owner), {
     plan,
     verdict,
     logs: statusLogs(log, "Successful"),
-    problem: said === undefined ? undefined : problemOf(said),
+    problem,
     pointInTime: pointInTimeOf(job),
     image: image.ready,
-    pruned: wasPruned(job, plan, verdict),
+    pruned: wasPruned(job, verdict),
+    unlocked: plan.unlock !== undefined && (isOfVolSync(job) || verdict?.unlocked === true),
   });
   const written = await writeStatus(context, part.kind, owner, status);
   context.events.record({
@@ -105,6 +112,23 @@ export async function finishRun<T extends Owner>(
     message: successText(verdict),
   });
   return { owner: written };
+}
+
+/** What a mover warned of; and that one of ours said nothing, so that nobody knows what it did. */
+function endProblem(job: Job, verdict: MoverVerdict | undefined): Problem | undefined {
+  const [said] = verdict?.problems ?? [];
+  if (said !== undefined) return problemOf(said);
+  if (verdict !== undefined || isOfVolSync(job)) return undefined;
+  const failure = {
+    code: "MOVER_FAILED",
+    message: "the mover ended with success, but its verdict is lost: what it did is not known",
+    hint: "Look at the snapshots of the repository, or run it once more.",
+  } as const;
+  return problemOf(failure, "VerdictMissing");
+}
+
+function isOfVolSync({ metadata }: Job): boolean {
+  return metadata.labels?.[LABEL.run] === undefined;
 }
 
 function successText(verdict: MoverVerdict | undefined): string {
@@ -120,9 +144,9 @@ function pointInTimeOf(job: Job): string | undefined {
 }
 
 /** Whether the repository was pruned: the mover says so; one of VolSync's was asked to in its arguments. */
-function wasPruned(job: Job, plan: RunPlan, verdict: MoverVerdict | undefined): boolean {
+function wasPruned(job: Job, verdict: MoverVerdict | undefined): boolean {
   if (verdict !== undefined) return verdict.pruned === true;
-  if (job.metadata.labels?.[LABEL.run] !== undefined) return plan.prune === true;
+  if (!isOfVolSync(job)) return false;
   return job.spec.template.spec.containers[0]?.args?.includes("prune") ?? false;
 }
 

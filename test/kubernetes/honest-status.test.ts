@@ -1,0 +1,77 @@
+// What a status may say of a run: no more than its mover said, and nothing of what another one did.
+
+import assert from "node:assert/strict";
+import { afterEach, suite, test } from "node:test";
+import { EXTERNAL } from "../../src/operator/names.ts";
+import { OperatorOnDouble, START, runOf, startOnDouble, success } from "./operator-on-double.ts";
+
+let on: OperatorOnDouble;
+const { conditions } = OperatorOnDouble;
+
+suite("an honest status", () => {
+  afterEach(async () => await on.close());
+
+  test("a Job that is seen to end before its pod is: the verdict is asked for", async () => {
+    on = await startOnDouble();
+    on.double.play.jobPods((job) => {
+      on.double.watches.freeze("pods");
+      return success(job, {
+        snapshot: undefined,
+        problems: [{ code: "SOURCE_EMPTY", message: "nothing to back up" }],
+      });
+    });
+    await on.source("files");
+    await on.quiet();
+    const source = on.sourceNow("files");
+    assert.equal(source.status?.lastManualSync, "first");
+    assert.equal(conditions(source)[1], "Problem=True/SourceEmpty");
+  });
+
+  test("a mover that ended well without a word: a success of which nobody knows what it did", async () => {
+    on = await startOnDouble();
+    on.double.play.jobPods(() => ({ exit: 0, message: "", log: "" }));
+    await on.source("files", {
+      restic: { repository: "restic", copyMethod: "Direct", unlock: "now" },
+    });
+    await on.quiet();
+    const source = on.sourceNow("files");
+    assert.equal(source.status?.latestMoverStatus?.result, "Successful");
+    assert.equal(conditions(source)[1], "Problem=True/VerdictMissing");
+    assert.equal(source.status?.external?.[EXTERNAL.pointInTime], undefined);
+    assert.equal(source.status?.restic?.lastUnlocked, undefined);
+    assert.ok(on.events().some((event) => event.startsWith("VerdictMissing: ")));
+  });
+
+  test("data is never from the future, whatever a node's clock says", async () => {
+    on = await startOnDouble();
+    on.double.play.jobPods((job) => success(job, { pointInTime: "2036-01-01T00:00:00Z" }));
+    await on.source("files");
+    await on.quiet();
+    const { external = {} } = on.sourceNow("files").status ?? {};
+    assert.ok(Date.parse(external[EXTERNAL.pointInTime] ?? "") <= START);
+  });
+
+  test("an unlock that was asked for and not done is asked for again", async () => {
+    on = await startOnDouble();
+    on.double.play.jobPods((job) => success(job));
+    const restic = { repository: "restic", copyMethod: "Direct", unlock: "now" } as const;
+    await on.source("files", { restic });
+    await on.quiet();
+    const { status } = on.sourceNow("files");
+    assert.equal(status?.lastManualSync, "first");
+    assert.equal(status?.restic?.lastUnlocked, undefined);
+  });
+
+  test("a verdict of failure in a pod that ended well is none", async () => {
+    on = await startOnDouble();
+    on.double.play.jobPods((job) => {
+      const verdict = { v: 1, result: "failed", run: runOf(job), snapshot: "cd".repeat(32) };
+      return { exit: 0, message: JSON.stringify(verdict), log: "" };
+    });
+    await on.source("files");
+    await on.quiet();
+    const source = on.sourceNow("files");
+    assert.equal(source.status?.external?.[EXTERNAL.snapshot], undefined);
+    assert.equal(conditions(source)[1], "Problem=True/VerdictMissing");
+  });
+});
