@@ -57,6 +57,8 @@ export interface OperatorSettings {
   readonly proxyVariables: Readonly<Record<string, string>>;
   /** For all resources that do not say otherwise. */
   readonly defaultMode: "compat" | "safe";
+  /** Movers of sources at once; 0 or absent: as many as are due. */
+  readonly maxMovers?: number | undefined;
 }
 
 /**

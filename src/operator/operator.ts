@@ -16,6 +16,7 @@ import type { EventRecorder, OperatorSettings } from "./context.ts";
 import { reconcileDestination } from "./replication-destination.ts";
 import { reconcileSource } from "./replication-source.ts";
 import type { Looked } from "./reconcile/reconcile.ts";
+import { MoverTurns } from "./reconcile/mover-turns.ts";
 import { ReconcileMemory, type ReconcileContext } from "./reconcile/reconcile-context.ts";
 import type { OperatorMetrics } from "./signals/metrics.ts";
 import { claimsToPopulate, reconcilePopulated, registerPopulator } from "./volume-populator.ts";
@@ -185,17 +186,31 @@ function startWork(setting: Setting): StartedWork {
   const { api, clock, random, settings, metrics, onNotice } = options;
   const { stores, sources, destinations } = watched;
   const memory = new ReconcileMemory();
-  const base = { api, stores, clock, random, events, settings, sources, destinations, memory };
+  const turns = new MoverTurns({ max: settings.maxMovers ?? 0, jobs: stores.jobs });
+  const known = { stores, sources, destinations, memory, turns };
+  const base = { api, clock, random, events, settings, ...known };
   const queueOf = (
     name: string,
     look: (context: ReconcileContext, key: string) => Promise<Looked>,
   ): WorkQueue => startQueue(setting, name, (key, own) => look({ ...base, signal: own }, key));
   const queues = {
-    source: queueOf("source", reconcileSource),
+    source: queueOf("source", async (context, key) => {
+      try {
+        return await reconcileSource(context, key);
+      } finally {
+        turns.looked(key);
+        wake();
+      }
+    }),
     destination: queueOf("destination", reconcileDestination),
     populator: queueOf("populator", reconcilePopulated),
   };
+  const wake = (): void => {
+    for (const key of turns.next()) queues.source.add(key);
+  };
   onEveryChange(watched, (role, key) => queues[role].add(key));
+  stores.jobs.onChange(wake);
+  metrics.watchQueue("mover", () => turns.length);
   const populate = (changed: KubeObject): void => {
     for (const key of claimsToPopulate({ stores }, changed)) queues.populator.add(key);
   };

@@ -15,6 +15,7 @@ interface Flags {
   image?: string;
   mode?: string;
   watchNamespace?: string[];
+  maxMovers: string;
   leaderElect: boolean;
   metricsAddress: string;
   probesAddress: string;
@@ -35,6 +36,7 @@ export const operatorRunCommand: CommandModule = {
         "only this namespace; may be given again (default: all)",
         (name: string, names: string[] = []) => [...names, name],
       )
+      .option("--max-movers <n>", "backups that are made at once; 0: as many as are due", "100")
       .option("--no-leader-elect", "take no lease: nobody else acts on these resources")
       .option("--metrics-address <address>", "where metrics are served; 0: nowhere", ":8443")
       .option("--probes-address <address>", "where probes are answered; 0: nowhere", ":8081")
@@ -63,6 +65,7 @@ are at work then go on, and the next operator reads how they ended.`,
     }
     const metricsAddress = readAddress(flags.metricsAddress, "--metrics-address");
     const probesAddress = readAddress(flags.probesAddress, "--probes-address");
+    const maxMovers = readCount(flags.maxMovers, "--max-movers");
     const cluster = await openCluster({
       io: clusterIo(environment),
       clock,
@@ -83,6 +86,7 @@ are at work then go on, and the next operator reads how they ended.`,
           namespace,
           proxyVariables: proxyVariables(environment),
           defaultMode: mode,
+          maxMovers,
         },
         clock,
         random,
@@ -132,6 +136,14 @@ function readAddress(
     throw usage(`${flag}: ${JSON.stringify(text)} is no address`, "Write it like :8443.");
   }
   return { host: bracketed ?? plain, port: Number(port) };
+}
+
+function readCount(text: string, flag: string): number {
+  if (/^\d{1,6}$/.test(text)) return Number(text);
+  throw usage(
+    `${flag}: ${JSON.stringify(text)} is no number`,
+    "Give a whole number, 0 for no limit.",
+  );
 }
 
 function hasProgram(name: string, path = ""): boolean {

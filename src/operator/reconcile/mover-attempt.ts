@@ -1,6 +1,7 @@
 // One attempt of a run: its Secret, volumes and identity, and at last its Job. Every step is there already or is made, and may have to
 // wait for the cluster; what is decided about the run stands in its plan, not here.
 
+import { keyOf } from "../cluster/kube-object.ts";
 import type { Step } from "../context.ts";
 import { deadLockOwners } from "../mover/dead-locks.ts";
 import { ensureJob } from "../mover/ensure-job.ts";
@@ -8,7 +9,7 @@ import { buildMoverJob } from "../mover/job.ts";
 import { removeLog } from "../mover/log-pod.ts";
 import type { MoverSecret } from "../mover/secret.ts";
 import { ensureServiceAccount } from "../mover/service-account.ts";
-import { EXTERNAL } from "../names.ts";
+import { EXTERNAL, type Role } from "../names.ts";
 import type { RunPlan } from "../run-plan.ts";
 import { chooseAffinity } from "../volumes/affinity.ts";
 import { moverRights } from "../volumes/identity.ts";
@@ -62,9 +63,34 @@ export async function makeAttempt<T extends Owner>(
     ...rights,
     deadOwners: await deadLockOwners(context, owner, seenLocks(owner)),
   });
-  await removeLog(context, owner, role);
-  await ensureJob(context, job);
+  const turn = takeTurn(context, role, { owner, plan });
+  if ("waiting" in turn) return turn;
+  try {
+    await removeLog(context, owner, role);
+    await ensureJob(context, job);
+  } catch (error) {
+    context.turns.leave(keyOf(owner));
+    throw error;
+  }
   return { ready: undefined };
+}
+
+/** Asked last: who waits for a volume keeps nobody from working, and the copy is of the time at which the backup was due. */
+function takeTurn(
+  context: ReconcileContext,
+  role: Role,
+  { owner, plan }: { readonly owner: Owner; readonly plan: RunPlan },
+): Step<void> {
+  if (role === "destination" || owner.spec.paused === true) return { ready: undefined };
+  const due = Date.parse(plan.cause.kind === "schedule" ? plan.cause.due : plan.started);
+  const turn = context.turns.ask(keyOf(owner), due);
+  if (turn === "go") return { ready: undefined };
+  const reason = "WaitingForTurn";
+  const message = `${context.turns.max} movers are at work, as many as there may be at once (--max-movers): the one of this source is made when its turn comes`;
+  if (turn === "wait") {
+    context.events.record({ about: owner, type: "Normal", action: "CreateMover", reason, message });
+  }
+  return { waiting: { reason, message } };
 }
 
 /** Claims of moverVolumes: the pod must be where they can be mounted. */

@@ -12,6 +12,7 @@ import type { ReplicationDestination } from "../resources/replication-destinatio
 import type { ReplicationSource } from "../resources/replication-source.ts";
 import type { RunPlan } from "../run-plan.ts";
 import type { Problem } from "../signals/conditions.ts";
+import type { MoverTurns } from "./mover-turns.ts";
 import type { CacheVolume, Identity, MoverRights, MoverVolume } from "../volumes/volume.ts";
 
 /** A resource as the machine, the mover and the volumes see it. */
@@ -58,6 +59,7 @@ export interface ReconcileContext extends OperatorContext {
   readonly sources: Store<ReplicationSource>;
   readonly destinations: Store<ReplicationDestination>;
   readonly memory: ReconcileMemory;
+  readonly turns: MoverTurns;
 }
 
 /** What this process has said or seen already. */
