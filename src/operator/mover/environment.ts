@@ -28,9 +28,9 @@ const OPTIONAL: ReadonlySet<string> = new Set([
 /** Of ours, what a Secret may set: options of storages (the key that every object must carry, above all) and of the engine. */
 const OURS =
   /^HOLDFAST_(?:(?:GS|S3|REST|RCLONE|LOCAL)_[A-Z0-9_]+|COMPRESSION|PACK_SIZE|READ_CONCURRENCY|LIMIT_(?:UPLOAD|DOWNLOAD)|STUCK_REQUEST_TIMEOUT|HTTP_USER_AGENT|DEBUG)$/;
-/** Whoever may write the Secret may not run programs of their choice here, nor lift a protection. */
+/** Whoever may write the Secret may not run programs of their choice here, nor let others do so, nor lift a protection. */
 const NEVER =
-  /^(?:HOLDFAST_RCLONE_(?:PROGRAM|ARGS|NATIVE)|HOLDFAST_[A-Z0-9]+_ALLOW_.*|RCLONE_(?:PASSWORD_COMMAND|METADATA_MAPPER|(?:.*_)?SSH))$/i;
+  /^(?:HOLDFAST_RCLONE_(?:PROGRAM|ARGS|NATIVE)|HOLDFAST_[A-Z0-9]+_ALLOW_.*|RCLONE_(?:RC(?:_.*)?|PASSWORD_COMMAND|METADATA_MAPPER|(?:.*_)?(?:SSH|BEARER_TOKEN_COMMAND)))$/i;
 const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 export const GOOGLE_CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS";

@@ -116,6 +116,7 @@ function checkBackend(
   }
   if (scheme === "local" && has.mounts !== undefined) checkPath(name, target, has.mounts);
   if (scheme !== "rclone") return { scheme };
+  refusePrograms(name, target, text, keys);
   const remote = remoteType(name, target, text, keys);
   const isSpoken = remote === undefined || REMOTES.some((known) => known === remote);
   if (isSpoken || has.rclone === true) return { scheme, remote };
@@ -146,6 +147,28 @@ function checkPath(name: string, target: string, mounts: readonly string[]): voi
     {
       hint: "Locations begin with gs:, s3:, rest: or rclone:, or are a path below /mnt that moverVolumes mounts.",
     },
+  );
+}
+
+/** Options with which a remote's own text would have rclone run a program, as environment.ts leaves them out by their keys. */
+const PROGRAMS =
+  /,\s*(?:(?:override|global)\.)?(?:ssh|bearer_token_command|password_command|metadata_mapper|rc|rc_\w+)\s*=/i;
+
+function refusePrograms(
+  name: string,
+  target: string,
+  text: (key: string) => string,
+  keys: readonly string[],
+): void {
+  const others = keys.filter((key) => /^RCLONE_.*_(?:REMOTE|UPSTREAMS)$/i.test(key));
+  const at = PROGRAMS.test(target)
+    ? "RESTIC_REPOSITORY"
+    : others.find((key) => PROGRAMS.test(text(key)));
+  if (at === undefined) return;
+  throw new HoldfastError(
+    "SECRET_INVALID",
+    `Secret ${name}: ${at} has rclone run a program, which movers do not`,
+    { hint: "Leave ssh, bearer_token_command and the like out of the remote." },
   );
 }
 

@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { passedKeys } from "./environment.ts";
+import { inspectSecret } from "./secret.ts";
+
+suite("what a Secret cannot do to a mover", () => {
+  test("no key of it runs a program, opens a port, or takes the operator's place", () => {
+    const refused = [
+      ...["PATH", "HOME", "NODE_OPTIONS", "LD_PRELOAD", "SSL_CERT_FILE", "BASH_ENV", "TZ"],
+      ...["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"],
+      ...["RESTIC_PASSWORD_COMMAND", "RESTIC_PASSWORD_FILE", "RESTIC_CACERT", "HTTPS_PROXY"],
+      ...["HOLDFAST_DEAD_OWNERS", "HOLDFAST_MODE", "HOLDFAST_CLAIM", "HOLDFAST_TERMINATION_LOG"],
+      ...["HOLDFAST_ACCEPT_SHRINK", "HOLDFAST_LOCK_WAIT", "HOLDFAST_RUN", "FORGET_OPTIONS"],
+      ...["HOLDFAST_RCLONE_PROGRAM", "HOLDFAST_RCLONE_ARGS", "HOLDFAST_GS_ALLOW_CREDENTIALS"],
+      ...["RCLONE_PASSWORD_COMMAND", "RCLONE_METADATA_MAPPER", "RCLONE_SFTP_SSH"],
+      ...["RCLONE_CONFIG_X_SSH", "RCLONE_CONFIG_X_BEARER_TOKEN_COMMAND"],
+      ...["RCLONE_WEBDAV_BEARER_TOKEN_COMMAND", "RCLONE_RC", "RCLONE_RC_ADDR", "RCLONE_RC_NO_AUTH"],
+      ...["rclone_config_x_ssh", "Rclone_Rc", "A=B", "A\nB", ""],
+    ];
+    assert.deepEqual(passedKeys(refused), []);
+    const kept = ["RCLONE_CONFIG_RC_TYPE", "RCLONE_CONFIG_X_PASS", "RCLONE_CONFIG_X_REMOTE"];
+    assert.deepEqual(passedKeys(kept), kept);
+  });
+
+  test("nor does a remote that says in its own text what program to run", () => {
+    const of = (data: Record<string, string>): void => {
+      const all = { RESTIC_PASSWORD: "p", RCLONE_CONFIG_A_TYPE: "alias", ...data };
+      const encoded = Object.entries(all).map(([key, value]) => [
+        key,
+        Buffer.from(value).toString("base64"),
+      ]);
+      inspectSecret(
+        {
+          apiVersion: "v1",
+          kind: "Secret",
+          metadata: { name: "s" },
+          data: Object.fromEntries(encoded) as Record<string, string>,
+        },
+        { rclone: true },
+      );
+    };
+    const hostile = [
+      { RESTIC_REPOSITORY: "rclone::sftp,ssh=/bin/sh:x" },
+      { RESTIC_REPOSITORY: 'rclone::sftp,host=h,SSH="sh -c x":x' },
+      { RESTIC_REPOSITORY: "rclone::webdav,bearer_token_command=id:x" },
+      { RESTIC_REPOSITORY: "rclone:a:x", RCLONE_CONFIG_A_REMOTE: ":sftp,ssh=id:x" },
+      { RESTIC_REPOSITORY: "rclone:a:x", RCLONE_CONFIG_A_UPSTREAMS: "'b=:sftp,ssh=id:x' c" },
+      { RESTIC_REPOSITORY: "rclone:a:x", RCLONE_COMBINE_UPSTREAMS: "b=:sftp,ssh=id:x" },
+    ];
+    for (const data of hostile) {
+      assert.throws(() => of(data), { code: "SECRET_INVALID" }, JSON.stringify(data));
+    }
+    of({ RESTIC_REPOSITORY: "rclone:a:bucket/ssh=x", RCLONE_CONFIG_A_REMOTE: "b:ssh" });
+  });
+});
