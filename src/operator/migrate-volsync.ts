@@ -2,9 +2,10 @@
 // they name, Jobs and pods; asks the cluster what the operator's account may do. What may not be read is said, and is no failure.
 
 import type { Clock } from "../base/clock.ts";
-import { isHoldfastError, messageOf } from "../base/errors.ts";
-import type { ClusterApi, ListOptions } from "./cluster/cluster-api.ts";
+import { messageOf } from "../base/errors.ts";
+import type { ClusterApi } from "./cluster/cluster-api.ts";
 import {
+  CLAIM,
   CRD,
   DEPLOYMENT,
   JOB,
@@ -13,6 +14,7 @@ import {
   POD,
   SECRET,
   SERVICE_ACCOUNT,
+  VOLUME_SNAPSHOT_CLASS,
   kind,
   type Kind,
 } from "./cluster/kinds.ts";
@@ -22,6 +24,7 @@ import {
   type MigrationNote,
   type MigrationVerdict,
 } from "./migration/resource-notes.ts";
+import { readable, Seeker } from "./migration/seeker.ts";
 import { ANNOTATION, CREATED_BY, LABEL, moverName, type Role } from "./names.ts";
 import {
   REPLICATION_DESTINATION,
@@ -89,6 +92,7 @@ export async function surveyVolsync(options: MigrationOptions): Promise<Migratio
   const sources = await api.list(REPLICATION_SOURCE, { namespace, signal });
   const destinations = await api.list(REPLICATION_DESTINATION, { namespace, signal });
   const seek = new Seeker(options, unread);
+  await seek.findSharing(sources.items);
   const resources: MigratedResource[] = [];
   for (const object of sources.items) resources.push(await look(seek, "source", object));
   for (const object of destinations.items) resources.push(await look(seek, "destination", object));
@@ -101,62 +105,6 @@ export async function surveyVolsync(options: MigrationOptions): Promise<Migratio
     rights: await findRights(options, unread),
     unread,
   };
-}
-
-/** Asks for each thing once, and takes "you may not" for an answer. */
-class Seeker {
-  readonly #options: MigrationOptions;
-  readonly #unread: string[];
-  readonly #answers = new Map<string, Promise<unknown>>();
-
-  constructor(options: MigrationOptions, unread: string[]) {
-    this.#options = options;
-    this.#unread = unread;
-  }
-
-  get now(): number {
-    return this.#options.clock.now();
-  }
-
-  async one<T extends KubeObject>(
-    what: Kind<T>,
-    place: { namespace?: string; name: string },
-  ): Promise<T | "unread" | undefined> {
-    const { api, signal } = this.#options;
-    const title = `${what.kind} ${place.namespace === undefined ? "" : `${place.namespace}/`}${place.name}`;
-    return await this.#once(title, () => api.get(what, place, { signal }));
-  }
-
-  async many<T extends KubeObject>(what: Kind<T>, options: ListOptions): Promise<T[]> {
-    const { api, signal } = this.#options;
-    const title = `${what.plural} of ${options.namespace ?? "all namespaces"}`;
-    const found = await this.#once(
-      title,
-      async () => (await api.list(what, { ...options, signal })).items,
-    );
-    return found === "unread" ? [] : found;
-  }
-
-  async #once<T>(title: string, ask: () => Promise<T>): Promise<T | "unread"> {
-    const known = this.#answers.get(title) as Promise<T | "unread"> | undefined;
-    const answer = known ?? readable(ask, title, this.#unread);
-    this.#answers.set(title, answer);
-    return await answer;
-  }
-}
-
-async function readable<T>(
-  ask: () => Promise<T>,
-  title: string,
-  unread: string[],
-): Promise<T | "unread"> {
-  try {
-    return await ask();
-  } catch (error) {
-    if (!isHoldfastError(error, "CLUSTER_DENIED")) throw error;
-    unread.push(`${title}: ${messageOf(error)}`);
-    return "unread";
-  }
 }
 
 async function look(
@@ -191,6 +139,8 @@ async function look(
     role,
     resource,
     secret,
+    absent: await absentOf(seek, role, resource),
+    sharedWith: role === "source" ? seek.sharedWith(resource as ReplicationSource) : [],
     job: jobs.find(({ metadata }) => metadata.name === moverName(role, name)),
     mountedBy: await usersOf(seek, role, resource),
     isPrivileged:
@@ -199,6 +149,29 @@ async function look(
     now: seek.now,
   });
   return { ...place, ...outlook };
+}
+
+/** The claim and the class that a resource names, where the cluster has none of that name. */
+async function absentOf(
+  seek: Seeker,
+  role: Role,
+  { metadata, spec }: ReplicationSource | ReplicationDestination,
+): Promise<string[]> {
+  const { namespace } = metadata;
+  const claim =
+    role === "source"
+      ? (spec as ReplicationSource["spec"]).sourcePVC
+      : (spec as ReplicationDestination["spec"]).restic?.destinationPVC;
+  const absent: string[] = [];
+  if (claim && (await seek.one(CLAIM, { namespace, name: claim })) === undefined) {
+    absent.push(`PersistentVolumeClaim ${claim}`);
+  }
+  const { copyMethod, volumeSnapshotClassName: name } = spec.restic ?? {};
+  if (copyMethod === "Snapshot" && name) {
+    const found = await seek.one(VOLUME_SNAPSHOT_CLASS, { name });
+    if (found === undefined) absent.push(`VolumeSnapshotClass ${name}`);
+  }
+  return absent;
 }
 
 /** Pods that mount the claim which a destination writes to in place. */

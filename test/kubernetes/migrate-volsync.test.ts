@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { viewMigration } from "../../src/cli/migration-report.ts";
 import { surveyVolsync, type MigrationReport } from "../../src/operator/migrate-volsync.ts";
-import { DEPLOYMENT, LEASE, SECRET } from "../../src/operator/cluster/kinds.ts";
+import { CLAIM, DEPLOYMENT, LEASE, SECRET } from "../../src/operator/cluster/kinds.ts";
 import type { KubeObject } from "../../src/operator/cluster/kube-object.ts";
 import { REPLICATION_SOURCE } from "../../src/operator/resources/replication-source.ts";
 import { FakeClock } from "../fake-clock.ts";
@@ -12,7 +12,7 @@ import { allCrds } from "../../src/operator/resources/crds.ts";
 import { startApiDouble, type ApiDouble, type ApiDoubleOptions } from "./api-double.ts";
 
 const NOW = Date.parse("2026-11-26T12:00:00Z");
-const KINDS = [DEPLOYMENT, LEASE, SECRET, REPLICATION_SOURCE];
+const KINDS = [CLAIM, DEPLOYMENT, LEASE, SECRET, REPLICATION_SOURCE];
 const account = { namespace: "volsync-system", name: "holdfast" };
 
 async function started(options: Partial<ApiDoubleOptions> = {}): Promise<ApiDouble> {
@@ -50,6 +50,12 @@ async function started(options: Partial<ApiDoubleOptions> = {}): Promise<ApiDoub
       RESTIC_REPOSITORY: Buffer.from("s3:host/bucket-of-odoo").toString("base64"),
       RESTIC_PASSWORD: Buffer.from("unspeakable").toString("base64"),
     },
+  });
+  put({
+    apiVersion: "v1",
+    kind: "PersistentVolumeClaim",
+    metadata: { name: "odoo-filestore", namespace },
+    spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } },
   });
   put({
     apiVersion: "volsync.backube/v1alpha1",
@@ -99,6 +105,38 @@ test("the survey finds resources, VolSync and its Lease, and changes nothing", a
     assert.match(text, /still runs 1: set it to 0 in git/);
     assert.match(text, /held by volsync-7f_1, renewed just now/);
     assert.doesNotMatch(text + JSON.stringify(report), /unspeakable|bucket-of-odoo/);
+  } finally {
+    await double.close();
+  }
+});
+
+test("a claim and a class that are not there fail; volumes of one repository are named to each other", async () => {
+  const double = await started();
+  const namespace = "business-system";
+  const put = (name: string, sourcePVC: string, more: object): void => {
+    const restic = { repository: "odoo-filestore-restic", copyMethod: "Snapshot", ...more };
+    double.objects.put(REPLICATION_SOURCE, {
+      apiVersion: "volsync.backube/v1alpha1",
+      kind: "ReplicationSource",
+      metadata: { name, namespace },
+      spec: { sourcePVC, restic },
+    } as never);
+  };
+  put("typo", "odoo-filestor", { volumeSnapshotClassName: "nope" });
+  put("again", "odoo-filestore", {});
+  try {
+    const { resources } = await survey(double);
+    const notes = (of: string): string =>
+      resources
+        .find(({ name }) => name === of)!
+        .notes.map(({ text }) => text)
+        .join("\n");
+    assert.match(notes("typo"), /there is no PersistentVolumeClaim odoo-filestor$/m);
+    assert.match(notes("typo"), /there is no VolumeSnapshotClass nope$/m);
+    assert.match(notes("odoo-filestore"), /repository with business-system\/odoo-filestor:/);
+    // Two schedules of one volume are its own matter.
+    assert.doesNotMatch(notes("again"), /business-system\/odoo-filestore[,:]/);
+    assert.doesNotMatch(JSON.stringify(resources), /unspeakable|bucket-of-odoo/);
   } finally {
     await double.close();
   }

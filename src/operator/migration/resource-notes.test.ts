@@ -52,6 +52,8 @@ function outlook(facts: Partial<ResourceFacts>): ResourceOutlook {
     resource: source(plain),
     secret: served,
     job: undefined,
+    absent: [],
+    sharedWith: [],
     mountedBy: [],
     isPrivileged: false,
     now: NOW,
@@ -109,6 +111,15 @@ test("a running Job, a failed run and a missing identity are told", () => {
   assert.match(texts(found), /as the user of the pod that mounts it/);
   const nothing = outlook({ resource: source({ ...plain, restic: bare }), isPrivileged: true });
   assert.doesNotMatch(texts(nothing), /as the user/);
+});
+
+test("what is not there fails; a repository that volumes share is told", () => {
+  const found = outlook({ absent: ["PersistentVolumeClaim data"] });
+  assert.equal(found.verdict, "fails");
+  assert.match(texts(found), /there is no PersistentVolumeClaim data/);
+  const shared = outlook({ sharedWith: ["business-system/media"] });
+  assert.equal(shared.verdict, "changes");
+  assert.match(texts(shared), /shares its repository with business-system\/media/);
 });
 
 test("a restore into a volume in use is told with the pod's name", () => {

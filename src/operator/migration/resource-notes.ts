@@ -6,7 +6,7 @@ import { isHoldfastError, messageOf } from "../../base/errors.ts";
 import type { Job, Pod, Secret } from "../cluster/kube-object.ts";
 import { nextSync, scheduleOf } from "../machine/next-sync.ts";
 import { lookAlikes, triggerValue } from "../machine/trigger.ts";
-import { inspectSecret } from "../mover/secret.ts";
+import { inspectSecret, mountsOf } from "../mover/secret.ts";
 import { ANNOTATION, type Role } from "../names.ts";
 import type { ReplicationDestination } from "../resources/replication-destination.ts";
 import type { ReplicationSource, RetainPolicy } from "../resources/replication-source.ts";
@@ -32,6 +32,10 @@ export interface ResourceFacts {
   readonly secret: Secret | "unread" | undefined;
   /** The mover's Job, when there is one. */
   readonly job: Job | undefined;
+  /** What the resource names and the cluster does not have, as "PersistentVolumeClaim data"; what may not be read is not among it. */
+  readonly absent: readonly string[];
+  /** Other claims, as "namespace/name", whose sources name the same repository. */
+  readonly sharedWith: readonly string[];
   /** Pods of applications that mount the claim which a destination writes to. */
   readonly mountedBy: readonly Pod[];
   /** The namespace lets movers be root. */
@@ -67,6 +71,7 @@ export function outlookOf(facts: ResourceFacts): ResourceOutlook {
   if (mover !== "restic") return unsupported(`VolSync's ${mover} mover`);
   const notes = [
     ...secretNotes(facts),
+    ...surroundingNotes(facts),
     ...triggerNotes(facts),
     ...specNotes(facts),
     ...runNotes(facts),
@@ -105,10 +110,11 @@ function secretNotes({ resource, secret }: ResourceFacts): MigrationNote[] {
     return [{ kind: "change", text, fix: "Run this as somebody who may read it." }];
   }
   if (secret === undefined) {
-    return [{ kind: "problem", text: `there is no Secret ${name}` }];
+    const fix = "Apply it in the namespace of the resource, or correct restic.repository.";
+    return [{ kind: "problem", text: `there is no Secret ${name}`, fix }];
   }
   try {
-    const { scheme, remote } = inspectSecret(secret);
+    const { scheme, remote } = inspectSecret(secret, { mounts: mountsOf(resource) });
     const where = remote === undefined ? scheme : `${scheme} (${remote})`;
     return [{ kind: "same", text: `repository on ${where}: served, and taken over as it is` }];
   } catch (error) {
@@ -116,6 +122,20 @@ function secretNotes({ resource, secret }: ResourceFacts): MigrationNote[] {
     const text = `${error.code === "BACKEND_UNSUPPORTED" ? BACKEND : ""}${messageOf(error)}`;
     return [{ kind: "problem", text, fix: error.hint }];
   }
+}
+
+function surroundingNotes({ absent, sharedWith }: ResourceFacts): MigrationNote[] {
+  const notes: MigrationNote[] = absent.map((what) => ({
+    kind: "problem",
+    text: `there is no ${what}`,
+    fix: "Create it, or correct its name in the spec.",
+  }));
+  if (sharedWith.length > 0) {
+    const text = `shares its repository with ${sharedWith.slice(0, 3).join(", ")}: snapshots are told apart neither by VolSync nor by retain, so one volume's make the other's go`;
+    const fix = "Give each volume a path of its own in RESTIC_REPOSITORY.";
+    notes.push({ kind: "change", text, fix });
+  }
+  return notes;
 }
 
 function triggerNotes({ resource, role, now }: ResourceFacts): MigrationNote[] {
@@ -134,7 +154,8 @@ function triggerNotes({ resource, role, now }: ResourceFacts): MigrationNote[] {
   const next = nextSync(resource as never);
   if (lastSyncTime === undefined && !waitsForTag) {
     const what = role === "source" ? "backup" : "restore";
-    notes.push({ kind: "change", text: `it never ran: its first ${what} begins at once` });
+    const when = resource.spec.paused === true ? "when it is no longer paused" : "at once";
+    notes.push({ kind: "change", text: `it never ran: its first ${what} begins ${when}` });
   } else if (next !== undefined && next <= now) {
     notes.push({ kind: "change", text: "it is overdue: a run begins at once" });
   }
