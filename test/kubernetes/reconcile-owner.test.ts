@@ -17,7 +17,6 @@ import {
   OperatorOnDouble,
   startOnDouble,
   success,
-  type RunningOperator,
 } from "./operator-on-double.ts";
 import type { PodEnd } from "./api-double/played-controllers.ts";
 
@@ -123,18 +122,17 @@ test("once in a run: a mover that says it again has failed, and waits as any oth
 
 test("an operator that starts in between does the same", async () => {
   on = await startOnDouble({ start: false });
-  let operator: RunningOperator | undefined;
   const jobs = keepJobs(mover(OWNER));
   // Nothing comes after the status that says whose the files are: the process that wrote it is gone.
   const fault = on.double.fault(
     ({ plural, verb }) => {
       const isIt = plural === "jobs" && verb === "delete";
-      if (isIt) void operator?.stop();
+      if (isIt) void operator.stop();
       return isIt;
     },
     { status: 503 },
   );
-  operator = on.operator();
+  const operator = on.operator();
   await on.destination("back");
   await on.quiet();
   assert.equal(jobs.length, 1);
