@@ -151,6 +151,12 @@ export function onEveryChange(
     }
   };
   const jobs = new Map<string, Job>();
+  // One that is gone is known for as long as its pods are there: the next one waits for their end.
+  const forgetJob = (key: string): void => {
+    const [namespace, name] = key.split("/") as [string, string];
+    if (stores.jobs.get(namespace, name) !== undefined) return;
+    if (stores.pods.indexed("job", key).length === 0) jobs.delete(key);
+  };
   sources.onChange(({ before, after }) => add("source", keyOf((after ?? before)!)));
   destinations.onChange(({ before, after }) => {
     const destination = (after ?? before)!;
@@ -160,7 +166,7 @@ export function onEveryChange(
   });
   stores.jobs.onChange(({ before, after }) => {
     if (after) jobs.set(keyOf(after), after);
-    else if (before) jobs.delete(keyOf(before));
+    else if (before) forgetJob(keyOf(before));
     addOwners((after ?? before)!);
   });
   stores.claims.onChange(({ before, after }) => {
@@ -175,6 +181,7 @@ export function onEveryChange(
     for (const key of jobsOf(pod)) {
       const job = jobs.get(key);
       if (job !== undefined) addOwners(job);
+      if (after === undefined) forgetJob(key);
     }
     // Whether a volume is in use decides about restores into it, and whether a volume of one pod can be read.
     for (const claim of mountedClaims(pod)) {

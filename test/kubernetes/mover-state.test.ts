@@ -186,7 +186,7 @@ suite("the state of a run", () => {
           phase: "Failed",
           conditions: [{ type: "DisruptionTarget", status: "True", message: "node is gone" }],
         },
-        "NodeLost",
+        "MoverDisrupted",
         /node is gone/,
         true,
       ],

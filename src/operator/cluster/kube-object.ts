@@ -20,6 +20,7 @@ export interface ObjectMeta {
   /** RFC 3339, whole seconds, as every time below. */
   creationTimestamp?: string;
   deletionTimestamp?: string;
+  deletionGracePeriodSeconds?: number;
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
   ownerReferences?: OwnerReference[];

@@ -183,7 +183,7 @@ function fateOf(pod: Pod): RunProblem | undefined {
   }
   if (reason === "NodeLost" || disrupted !== undefined) {
     const why = disrupted?.message ?? disrupted?.reason ?? "its node is gone";
-    return failure("NodeLost", `mover ${name} was stopped: ${why}`, {
+    return failure("MoverDisrupted", `mover ${name} was stopped: ${why}`, {
       hint: "It starts again elsewhere; nothing needs to be done.",
     });
   }

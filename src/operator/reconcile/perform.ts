@@ -6,8 +6,9 @@ import { beginStatus, idleStatus, runningStatus } from "../machine/next-status.t
 import { modeOf, newRunId, planRun } from "../machine/plan-run.ts";
 import type { SyncStatus } from "../machine/sync-resource.ts";
 import type { RunState } from "../mover/run-state.ts";
+import { lateMover, leftBehind } from "../mover/lost-node.ts";
 import { readMoverSecret } from "../mover/secret.ts";
-import { problemOfError } from "../signals/conditions.ts";
+import { problemOf, problemOfError } from "../signals/conditions.ts";
 import type { RunCause, RunPlan } from "../run-plan.ts";
 import { COPY_TRIGGER_LATE } from "../volumes/copy-trigger.ts";
 import { makeAttempt } from "./mover-attempt.ts";
@@ -25,6 +26,8 @@ export interface Task<T extends Owner> {
 
 /** How often a Secret is looked at while a run waits for its next attempt, or an idle resource has a bad one. */
 const SECRET_RECHECK = 60_000;
+/** Of a mover whose Job is gone, which tells in time when it has ended, but for what was missed. */
+const LEFT_RECHECK = 15_000;
 
 /** Does it. Throws what stands in the way. */
 export async function perform<T extends Owner>(
@@ -197,6 +200,15 @@ async function attempt<T extends Owner>(
     const status = runningStatus(stepOf(context, part, owner), { reason, message });
     await write(context, part, owner, status);
     return { looked: { recheck } };
+  }
+  // The mover of a Job that was removed may take a while to end: never two at once.
+  const left = leftBehind(context, owner, part.role);
+  if (left.length > 0) {
+    const late = await lateMover(context, left);
+    const problem = late.problem && problemOf(late.problem, late.problem.reason);
+    const status = runningStatus(stepOf(context, part, owner), problem ?? standingProblem(owner));
+    await writeStatus(context, part.kind, owner, status);
+    return { looked: { recheck: late.recheck ?? LEFT_RECHECK } };
   }
   const step = await makeAttempt(context, part, { owner, plan, secret });
   const waiting = "waiting" in step ? step.waiting : undefined;

@@ -25,6 +25,8 @@ const OF_STEPS: ReadonlySet<string> = new Set([
   "ImagePullFailed",
   "ContainerNotCreated",
   "Unschedulable",
+  // Of pods whose node is not heard of (mover/lost-node.ts).
+  "NodeLost",
 ]);
 
 /** The problem that holds when nothing stands in the way of the step itself. */
