@@ -76,8 +76,22 @@ const MARKS: Readonly<Record<MigrationNote["kind"], string>> = {
 };
 
 function noteLines({ kind, text, fix }: MigrationNote): string[] {
-  const line = `  ${MARKS[kind]} ${quoteUnprintable(text)}`;
-  return fix === undefined ? [line] : [line, `    ${quoteUnprintable(fix)}`];
+  const [first = "", ...rest] = broken(quoteUnprintable(text));
+  const more = fix === undefined ? rest : [...rest, ...broken(quoteUnprintable(fix))];
+  return [`  ${MARKS[kind]} ${first}`, ...more.map((line) => `    ${line}`)];
+}
+
+/** What stands behind a mark, in lines that fit a terminal. */
+const NOTE_WIDTH = 76;
+
+function broken(text: string): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const longer = `${lines.at(-1) ?? ""} ${word}`;
+    if (lines.length > 0 && longer.length <= NOTE_WIDTH) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 function clusterLines(
