@@ -156,6 +156,30 @@ suite("playbooks: single runs", { skip, concurrency: 4 }, () => {
     assert.equal(await listing(target), await listing(data));
   });
 
+  test("nothing says whose files they are: they are read and restored as their owner all the same", async () => {
+    const scene = await Scene.open(playbook);
+    await scene.secret("repository");
+    const data = await scene.claim("data");
+    await plantTree(data, 1000);
+    await run("chmod", ["-R", "go=", data]);
+    await run("chown", ["1000:1000", data]);
+    const trigger = { manual: "once" };
+    const restic = { repository: "repository", copyMethod: "Snapshot" };
+    await scene.source("source", { sourcePVC: "data", trigger, restic });
+    const saved = await scene.sourceUntil("source", "manual run", done("once"));
+    assert.match(saved.external?.["holdfast.dev/owner"] ?? "", / 1000:1000$/);
+    assert.equal(saved.conditions?.[1]?.reason, "None");
+    // A claim of another class of rights: as a driver makes it, root's.
+    const target = await scene.claim("restored");
+    await scene.destination("restore", {
+      trigger,
+      restic: { repository: "repository", copyMethod: "Direct", destinationPVC: "restored" },
+    });
+    const restored = await scene.destinationUntil("restore", "restore", done("once"));
+    assert.equal(restored.conditions?.[1]?.reason, "None");
+    assert.equal(await listing(target), await listing(data));
+  });
+
   test("long names: the Job's name ends in a checksum, and all works", async () => {
     const scene = await Scene.open(playbook);
     const name = `a-name-that-is-far-too-long-for-the-label-of-a-pod-${"x".repeat(100)}`;
