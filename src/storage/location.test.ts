@@ -56,6 +56,9 @@ test("credentials are redacted, the rest is left as it is", () => {
     ['rclone::s3,secret="a,b:""c",env:bucket', "rclone::s3,secret=***,env:bucket"],
     ["/srv/a,b=c:d@e", "/srv/a,b=c:d@e"],
     ["", ""],
+    ["rest:https://host/x?sig=geheim", "rest:https://host/x?***"],
+    ["rest:https://u:p?q@host/x#geheim", "rest:https://u:***@host/x#***"],
+    ["/srv/what?/#1", "/srv/what?/#1"],
   ];
   for (const [text, expected] of shown) assert.equal(redactLocation(text), expected);
 });

@@ -52,7 +52,7 @@ export function parseLocation(text: string): StorageLocation {
 
 /** The location with every credential replaced by `***`. Never throws, whatever the text is. */
 export function redactLocation(text: string): string {
-  const redacted = redactUserInfo(text);
+  const redacted = redactQuery(redactUserInfo(text));
   return redacted.startsWith("rclone:") ? redactConnectionString(redacted) : redacted;
 }
 
@@ -66,6 +66,11 @@ function isPath(text: string): boolean {
  */
 function redactUserInfo(text: string): string {
   return text.replace(/(\/\/[^:]*?:).*@/s, "$1***@");
+}
+
+/** What is behind the path of a URL may be a signature or a token; no storage of ours takes any of it. */
+function redactQuery(text: string): string {
+  return text.replace(/(:\/\/[^?#]*[?#]).+$/s, "$1***");
 }
 
 /** Parameters of an rclone connection string: `rclone:remote,token=secret:path` becomes `…,token=***:path`. */
