@@ -74,4 +74,26 @@ suite("an honest status", () => {
     assert.equal(source.status?.external?.[EXTERNAL.snapshot], undefined);
     assert.equal(conditions(source)[1], "Problem=True/VerdictMissing");
   });
+
+  test("a Job that gets no pod, because nothing lets it, is told of", async () => {
+    on = await startOnDouble();
+    await on.source("files");
+    await on.quiet();
+    assert.equal(conditions(on.sourceNow("files"))[1], "Problem=False/None");
+    await on.after(31_000);
+    const source = on.sourceNow("files");
+    assert.equal(conditions(source)[1], "Problem=True/NoMoverPod");
+    const said = source.status?.conditions?.[1]?.message ?? "";
+    assert.match(
+      said,
+      /Pod Security.*quota.*kubectl describe job -n business-system volsync-src-files/,
+    );
+  });
+
+  test("but not one that is paused", async () => {
+    on = await startOnDouble();
+    await on.source("files", { paused: true });
+    await on.after(31_000);
+    assert.equal(conditions(on.sourceNow("files"))[1], "Problem=False/None");
+  });
 });

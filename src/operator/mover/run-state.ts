@@ -108,7 +108,9 @@ function stateOf(job: Job, pods: readonly Pod[]): RunState {
   }
   const [current] = pods;
   const problem =
-    (current && waitingProblem(current)) ?? (newest && problemOf(job, newest, verdict));
+    current === undefined
+      ? withoutPod(job)
+      : (waitingProblem(current) ?? (newest && problemOf(job, newest, verdict)));
   return { kind: "running", job, pods, failures: failed.length, verdict, problem };
 }
 
@@ -201,6 +203,15 @@ function lastWords(printed: string): string {
   const line = lines.find((each) => each.startsWith("Fatal: ")) ?? lines.at(-1);
   if (line === undefined) return "";
   return `: ${line.replaceAll(/[\p{Cc}\p{Cf}]+/gu, " ").slice(0, WORDS_MAX)}`;
+}
+
+/** A Job whose pods are refused when they are made waits for ever, and says so in Events alone. */
+function withoutPod({ metadata, spec, status }: Job): RunProblem | undefined {
+  if (spec.parallelism === 0 || (status?.active ?? 0) > 0) return undefined;
+  const { name, namespace } = metadata;
+  return failure("NoMoverPod", `Job ${name} has no pod`, {
+    hint: `Pod Security, a quota or an admission webhook may refuse it: kubectl describe job -n ${namespace} ${name}`,
+  });
 }
 
 const IMAGE = ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"];
