@@ -21,7 +21,7 @@ import { parseLocation } from "../storage/location.ts";
 import { TAG, VARIABLE } from "../operator/mover-variables.ts";
 import type { Context } from "./command.ts";
 import { shortId } from "./format.ts";
-import { chooseSnapshot, tagValue } from "./mover-choice.ts";
+import { chooseSnapshot, claimOf, tagValue } from "./mover-choice.ts";
 import { openForMover, removeDeadLocks, withMoverLock } from "./mover-repository.ts";
 import { lookBeforeRestore } from "./mover-owner.ts";
 import type { Mover } from "./mover-run.ts";
@@ -101,7 +101,7 @@ async function choose(
     const asked = request.asOf === undefined && request.previous === 0 ? "" : " that was asked for";
     const error = new HoldfastError(
       "SNAPSHOT_NOT_FOUND",
-      `nothing was restored: of ${all.length} snapshots in the repository none is one${asked || " of a volume"}`,
+      `nothing was restored: of ${all.length} snapshots in the repository none is one${asked || " of a volume"}${ageOfOldest(all)}`,
       { hint: "Check RESTIC_REPOSITORY in the Secret, restoreAsOf and previous." },
     );
     if (safe) throw error;
@@ -111,9 +111,9 @@ async function choose(
   if (claims.length > 0) {
     const error = new HoldfastError(
       "SNAPSHOT_NOT_FOUND",
-      `the repository holds snapshots of several volumes (${claims.slice(0, 5).join(", ")}), and none is of ${claim ?? "this one"}`,
+      `the repository holds snapshots of several volumes (${claims.slice(0, 5).join(", ")}), and none is of ${claim ?? "this one"}${safe ? "" : `: the newest was taken, of ${claimOf(chosen) ?? "one that says nothing"}`}`,
       {
-        hint: "Give each volume a repository of its own, or restore into a claim of the same name.",
+        hint: "If that is another volume's, restore into a claim of the right name, and give each volume a repository of its own.",
       },
     );
     if (safe) throw error;
@@ -128,6 +128,14 @@ async function choose(
     output.warn(`Warning: newer snapshot ${shortId(passedOver.id)} lacks files and is passed over`);
   }
   return chosen;
+}
+
+/** What a `restoreAsOf` that is too early has to be compared with. */
+function ageOfOldest(all: readonly FoundSnapshot[]): string {
+  const times = all.map(({ snapshot }) => parseTime(snapshot.time));
+  if (times.length === 0) return "";
+  const oldest = Number(times.reduce((a, b) => (a < b ? a : b)) / 1_000_000n);
+  return `; the oldest is of ${new Date(oldest).toISOString().replace(/\.\d+Z$/, "Z")}`;
 }
 
 interface RestoreWork extends RestoreRequest {

@@ -180,7 +180,7 @@ async function latestImage(
       context,
       claim,
       "VolSyncPopulatorReplicationDestinationMissing",
-      `there is no ReplicationDestination ${name}`,
+      `there is no ReplicationDestination ${name} in namespace ${namespace}: the claim is populated once it is there and has restored. Where the name is wrong, make the claim anew: its dataSourceRef cannot be changed`,
     );
   }
   const image = destination.status?.latestImage;

@@ -78,6 +78,9 @@ suite("mover restore", { skip: skipWithout("restic-newest") }, () => {
       const found = existsSync(`${out}/day`) ? readFileSync(`${out}/day`, "utf8") : undefined;
       assert.equal(found, day, JSON.stringify(asked));
       assert.deepEqual(codesOf(run), day === undefined ? ["SNAPSHOT_NOT_FOUND"] : []);
+      // What to ask for instead.
+      const said = run.verdict.problems?.[0]?.message ?? "; the oldest is of 2026-11-01T";
+      assert.match(said, /; the oldest is of 2026-11-01T/);
       if (day !== undefined) continue;
       assert.match(run.stdout, /No eligible snapshots found/);
       assert.match(run.stdout, /=== No data will be restored/);
