@@ -131,8 +131,8 @@ function surroundingNotes({ absent, sharedWith }: ResourceFacts): MigrationNote[
     fix: "Create it, or correct its name in the spec.",
   }));
   if (sharedWith.length > 0) {
-    const text = `shares its repository with ${sharedWith.slice(0, 3).join(", ")}: snapshots are told apart neither by VolSync nor by retain, so one volume's make the other's go`;
-    const fix = "Give each volume a path of its own in RESTIC_REPOSITORY.";
+    const text = `shares its repository with ${sharedWith.slice(0, 3).join(", ")}: VolSync's snapshots do not say whose they are, so the retain of one volume lets go of the other's, and a restore may take them. Ours say it`;
+    const fix = "Better give each volume a path of its own in RESTIC_REPOSITORY.";
     notes.push({ kind: "change", text, fix });
   }
   return notes;
