@@ -223,6 +223,6 @@ function runNotes({ resource, job }: ResourceFacts): MigrationNote[] {
 function identityNotes({ resource, role, isPrivileged }: ResourceFacts): MigrationNote[] {
   if (isPrivileged || resource.spec.restic?.moverSecurityContext !== undefined) return [];
   const whose = role === "source" ? "read" : "written";
-  const text = `no moverSecurityContext: the volume is ${whose} as the user of the pod that mounts it, where VolSync was root without rights`;
+  const text = `no moverSecurityContext: the volume is ${whose} as the user of the pod that mounts it, or as the files' owner, where VolSync was root without capabilities`;
   return [{ kind: "better", text }];
 }
