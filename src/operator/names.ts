@@ -28,6 +28,8 @@ export const ANNOTATION = {
   readyConditions: "holdfast.dev/ready-conditions",
   /** On a ReplicationSource, `"true"`: no run at once when it is created with a schedule. */
   skipInitialSync: "holdfast.dev/skip-initial-sync",
+  /** On a ReplicationSource or -Destination with a schedule: runs begin up to so much later (`10m`), each resource at its own time. */
+  jitter: "holdfast.dev/jitter",
   /** On a ReplicationSource: take the next snapshot although it is much smaller than the one before, once for each value. */
   acceptShrink: "holdfast.dev/accept-shrink",
 } as const;

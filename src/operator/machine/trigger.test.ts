@@ -57,6 +57,50 @@ suite("when a schedule is due", () => {
   }
 });
 
+suite("a jitter", () => {
+  const lastSyncTime = "2026-11-26T04:30:00Z";
+  const due = (jitter: string, uid: string, last = lastSyncTime): number => {
+    const resource = given({
+      trigger: { schedule: "0 * * * *" },
+      status: { lastSyncTime: last },
+      annotations: { [ANNOTATION.jitter]: jitter },
+    });
+    return nextSync({ ...resource, metadata: { ...resource.metadata, uid } }) ?? 0;
+  };
+  const late = (jitter: string, uid: string): number =>
+    due(jitter, uid) - Date.parse("2026-11-26T05:00:00Z");
+  const uids = Array.from({ length: 200 }, (_, i) => `uid-${i}`);
+
+  test("spreads resources over its time, in whole seconds, and each is always the same", () => {
+    const all = uids.map((uid) => late("10m", uid));
+    for (const each of all) assert.ok(each >= 0 && each < 600_000 && each % 1000 === 0, `${each}`);
+    assert.ok(new Set(all.map((each) => Math.floor(each / 60_000))).size === 10, "every minute");
+    assert.deepEqual(
+      all,
+      uids.map((uid) => late("10m", uid)),
+    );
+    assert.ok(uids.some((uid) => late("2h", uid) !== late("10m", uid)));
+    assert.equal(late("0m", "uid-1"), 0);
+  });
+
+  test("no slot is lost or made twice, even where it is longer than the interval", () => {
+    for (const uid of uids.slice(0, 20)) {
+      for (const jitter of ["59m", "3h"]) {
+        const first = due(jitter, uid);
+        const next = due(jitter, uid, timeText(first));
+        assert.equal(next - first, 3_600_000);
+        // A run that was asked for by hand between two slots moves neither.
+        assert.equal(due(jitter, uid, timeText(first + 1000)), next);
+      }
+    }
+  });
+
+  for (const wrong of ["10", "-5m", "1d", "25h", "10m30s", "soon"]) {
+    test(`${wrong} is refused`, () =>
+      assert.throws(() => due(wrong, "uid-1"), { code: "RESOURCE_INVALID", message: /jitter/ }));
+  }
+});
+
 suite("what asks for a run", () => {
   const SYNCED = { lastSyncTime: "2026-11-26T09:59:00Z" };
   const kind = (resource: SyncResource, role: Role = "source"): string | undefined =>
