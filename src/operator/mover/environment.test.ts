@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { passedKeys } from "./environment.ts";
+import type { RunPlan } from "../run-plan.ts";
+import { moverEnvironment, passedKeys } from "./environment.ts";
 import { inspectSecret } from "./secret.ts";
 
 suite("what a Secret cannot do to a mover", () => {
@@ -49,5 +50,39 @@ suite("what a Secret cannot do to a mover", () => {
       assert.throws(() => of(data), { code: "SECRET_INVALID" }, JSON.stringify(data));
     }
     of({ RESTIC_REPOSITORY: "rclone:a:bucket/ssh=x", RCLONE_CONFIG_A_REMOTE: "b:ssh" });
+  });
+
+  test("no field of a resource quotes a value of the Secret: the kubelet expands $(NAME)", () => {
+    const text = "$(AWS_SECRET_ACCESS_KEY) $$(X) $";
+    const plan: RunPlan = {
+      id: "r1",
+      role: "source",
+      started: "2026-11-26T04:00:00Z",
+      cause: { kind: "initial" },
+      generation: 1,
+      secretHash: "",
+      mode: "compat",
+      forget: { within: text },
+      acceptShrink: text,
+    };
+    const secret = { name: "s", hash: "", scheme: "gs", keys: ["AWS_SECRET_ACCESS_KEY"] } as const;
+    const variables = moverEnvironment({
+      plan,
+      secret,
+      settings: { proxyVariables: { HTTPS_PROXY: "http://$(AWS_SECRET_ACCESS_KEY)@proxy" } },
+      claim: "a/b",
+      claimUid: undefined,
+      pointInTime: undefined,
+      privileged: false,
+      debug: false,
+      hasCustomCa: false,
+      deadOwners: [],
+      hasCache: false,
+    });
+    const values = variables.flatMap(({ value }) => (value === undefined ? [] : [value]));
+    const quoted = values.filter((value) => value.replaceAll("$$", "").includes("$"));
+    assert.deepEqual(quoted, []);
+    const forget = variables.find(({ name }) => name === "FORGET_OPTIONS");
+    assert.equal(forget?.value?.replaceAll("$$", "$"), `--keep-within ${text}`);
   });
 });

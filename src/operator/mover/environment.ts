@@ -78,9 +78,14 @@ export function moverEnvironment(input: EnvironmentInput): EnvVar[] {
   // What the operator says comes last: a Secret cannot take its place.
   const said = { ...settings.proxyVariables, ...operatorVariables(input) };
   for (const [name, value] of Object.entries(said)) {
-    if (value !== undefined) variables.set(name, { name, value });
+    if (value !== undefined) variables.set(name, { name, value: verbatim(value) });
   }
   return [...variables.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The kubelet puts other variables in the place of $(NAME): a field of a resource could so have a Secret's value told. $$ is a dollar. */
+export function verbatim(text: string): string {
+  return text.replaceAll("$", "$$$$");
 }
 
 function operatorVariables(input: EnvironmentInput): Record<string, string | undefined> {

@@ -12,6 +12,7 @@ import { MOVER_CONTAINER, VARIABLE } from "../mover-variables.ts";
 import { LABEL, logPodName, moverName } from "../names.ts";
 import type { Role } from "../names.ts";
 import type { RunPlan } from "../run-plan.ts";
+import { verbatim } from "./environment.ts";
 import { ownerLabels } from "./job.ts";
 import type { MoverOwner } from "./owner.ts";
 import { podsOf } from "./run-state.ts";
@@ -148,9 +149,9 @@ export function logPod({ owner, role, plan, log, verdict, image }: LogPodInput):
   };
 }
 
-/** The kubelet replaces $(NAME) in values; $$ is a dollar. A log may say anything. */
+/** A log may say anything. */
 function escaped(text: string): string {
-  return text.replaceAll("\0", "").replaceAll("$", "$$$$");
+  return verbatim(text.replaceAll("\0", ""));
 }
 
 /** The end of `text`, from the beginning of a line. */
