@@ -30,7 +30,7 @@ export function viewMigration(report: MigrationReport, { now }: { now: number })
     sentence(report.resources),
     "",
     ...resourceLines(report.resources),
-    "",
+    ...(report.resources.length > 0 ? [""] : []),
     ...clusterLines(report, now),
     ...unreadLines(report.unread),
   ];

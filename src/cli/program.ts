@@ -13,6 +13,7 @@ import { COMMANDS } from "./commands.ts";
 import { readSettings } from "./environment.ts";
 import type { Environment } from "./environment.ts";
 import { reportError } from "./errors.ts";
+import { MOVER_EXIT } from "../operator/mover-variables.ts";
 import { EXIT, EXIT_MEANINGS } from "./exit-status.ts";
 import { addGlobalOptions, respell } from "./global-options.ts";
 import type { GlobalOptions } from "./global-options.ts";
@@ -202,16 +203,26 @@ const STATUSES_OF: Readonly<Record<string, readonly number[]>> = {
   "": [141],
 };
 
+/** What the Job of a mover goes by. */
+const MOVER_STATUSES: readonly (readonly [number, string])[] = [
+  [MOVER_EXIT.ok, "done; the last lines of the log say what to look at"],
+  [MOVER_EXIT.again, "failed, and trying again may help: the Job does"],
+  [MOVER_EXIT.ended, "failed, and trying again the same way does not help: the Job ends"],
+];
+
 /** All of them for the program, and those of one command for that. */
 function exitStatuses(command: Command): string {
   let top = command;
   while (top.parent?.parent) top = top.parent;
+  const line = ([status, meaning]: readonly [number, string]): string =>
+    `  ${String(status).padEnd(4)} ${meaning}`;
+  if (top.name() === "mover") return MOVER_STATUSES.map(line).join("\n");
   const foreign =
     top.parent === null
       ? []
       : Object.entries(STATUSES_OF).flatMap(([name, own]) => (name === top.name() ? [] : own));
   return EXIT_MEANINGS.filter(([status]) => !foreign.includes(status))
-    .map(([status, meaning]) => `  ${String(status).padEnd(4)} ${meaning}`)
+    .map(line)
     .join("\n");
 }
 
