@@ -270,9 +270,10 @@ suite("the Job of a mover", () => {
       acceptShrink: "yes",
       excludeCaches: true,
     };
+    const labels = { "volsync.backube/source": "mine", "app.kubernetes.io/created-by": "me" };
     const owner = ownerOf(
       "source",
-      { moverPodLabels: { team: "x", "volsync.backube/source": "mine" } },
+      { moverPodLabels: { ...labels, "holdfast.dev/run": "another" } },
       { paused: true },
     );
     owner.metadata.annotations = { "volsync.backube/enable-debug-mover": "" };
@@ -291,8 +292,12 @@ suite("the Job of a mover", () => {
     assert.equal(environment["DEBUG_MOVER"], "1");
     assert.equal(job.spec.parallelism, 0);
     assert.deepEqual(podOf(job).nodeSelector, { host: "n1" });
-    // The user's labels win, as with VolSync.
-    assert.equal(job.spec.template.metadata?.labels?.["volsync.backube/source"], "mine");
+    // The user's labels win, as with VolSync, but for those by which a mover is known.
+    assert.deepEqual(job.spec.template.metadata?.labels, {
+      ...labels,
+      "app.kubernetes.io/created-by": "volsync",
+      "holdfast.dev/run": plan.id,
+    });
   });
 
   test("a name that is too long for a label", () => {

@@ -118,8 +118,10 @@ export function ownerLabels(role: Role, name: string): Record<string, string> {
 function podLabels({ owner, role, plan }: MoverJobInput): Record<string, string> {
   return {
     ...ownerLabels(role, owner.metadata.name),
-    [LABEL.run]: plan.id,
     ...owner.spec.restic?.moverPodLabels,
+    // By these a mover is told from an application's pod: a volume that it mounts is in nobody's use.
+    [LABEL.createdBy]: CREATED_BY,
+    [LABEL.run]: plan.id,
   };
 }
 

@@ -28,7 +28,12 @@ const TELLING: readonly RegExp[] = [
 
 /** At most 1,024 bytes of whole lines, the last ones. */
 export function statusLogs(log: string, result: "Successful" | "Failed"): string {
-  const lines = log.split("\n").filter((line) => line.trim() !== "");
+  // What a terminal acts on is shown by kubectl as it is.
+  const shown = log.replaceAll(/[^\P{C}\n\t]+/gu, " ");
+  const lines = shown
+    .split("\n")
+    .map((line) => line.trimEnd())
+    .filter((line) => line !== "");
   const chosen =
     result === "Failed" ? lines : lines.filter((line) => TELLING.some((each) => each.test(line)));
   let bytes = 0;
