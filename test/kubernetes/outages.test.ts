@@ -7,8 +7,12 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, afterEach, before, suite, test } from "node:test";
 import { promisify } from "node:util";
+import { thisMachine } from "../../src/cli/machine.ts";
 import { POD } from "../../src/operator/cluster/kinds.ts";
-import type { Node, Pod } from "../../src/operator/cluster/kube-object.ts";
+import type { Pod } from "../../src/operator/cluster/kube-object.ts";
+import { acquireLock } from "../../src/repository/locks.ts";
+import { openRepository } from "../../src/repository/open.ts";
+import { openLocalStorage } from "../../src/storage/local.ts";
 import { peer, skipWithout } from "../peers.ts";
 import { skipWithoutCluster } from "./cluster/binaries.ts";
 import { startOperator } from "./cluster/operator-process.ts";
@@ -17,6 +21,17 @@ import { done, Scene, startPlaybook, type Playbook } from "./playbooks/playbook.
 const run = promisify(execFile);
 const OUT_OF_SERVICE = "node.kubernetes.io/out-of-service";
 const skip = skipWithoutCluster() || skipWithout("rest-server", "restic-newest");
+
+/** Leaves the lock of a backup behind that was at work in this pod. */
+async function leaveLock(root: string, hostname: string): Promise<void> {
+  const storage = await openLocalStorage({ root });
+  const own = thisMachine();
+  // Its refreshing waits for a time that does not come.
+  const clock = { ...own.clock, sleep: (): Promise<void> => new Promise(() => {}) };
+  const machine = { ...own, hostname, clock };
+  const repository = await openRepository({ storage, password: "swordfish", machine });
+  await acquireLock(repository, { exclusive: false, signal: new AbortController().signal });
+}
 
 suite("outages in the middle of a run", { skip }, () => {
   let playbook: Playbook;
@@ -53,11 +68,15 @@ suite("outages in the middle of a run", { skip }, () => {
     });
   }
 
-  async function snapshotsIn(location: string): Promise<number> {
+  async function restic(location: string, ...words: readonly string[]): Promise<string> {
     const env = { ...process.env, RESTIC_PASSWORD: "swordfish", RESTIC_REPOSITORY: location };
-    const words = ["snapshots", "--json", "--no-cache", "--no-lock"];
-    const { stdout } = await run(peer("restic-newest").path, words, { env });
-    return (JSON.parse(stdout) as unknown[]).length;
+    const all = [...words, "--no-cache", ...(words[0] === "init" ? [] : ["--no-lock"])];
+    const { stdout } = await run(peer("restic-newest").path, all, { env });
+    return stdout;
+  }
+
+  async function snapshotsIn(location: string): Promise<number> {
+    return (JSON.parse(await restic(location, "snapshots", "--json")) as unknown[]).length;
   }
 
   test("the operator is killed: the next one takes over the running mover", async () => {
@@ -108,26 +127,65 @@ suite("outages in the middle of a run", { skip }, () => {
     assert.equal(await snapshotsIn(location), 1);
   });
 
-  test("the mover's node is lost: its work is done on another one", async () => {
+  /** Waits until the operator says so, with the fix. */
+  async function nodeLost(scene: Scene): Promise<void> {
+    const { conditions } = await scene.sourceUntil(
+      "source",
+      "problem",
+      ({ conditions: all }) => all?.[1]?.reason === "NodeLost",
+    );
+    assert.match(conditions?.[1]?.message ?? "", /out-of-service/);
+  }
+
+  test("the mover's node is lost: that is told, and its work is done on another one", async () => {
     const { cluster } = playbook;
     const { scene, location, mover } = await midRun();
     const node = mover.spec.nodeName ?? "";
     cluster.nodes.lose(node);
     try {
-      await scene.until("node not ready", async () => {
-        const found = await cluster.link.get<Node>(`/api/v1/nodes/${node}`);
-        const ready = found?.status?.conditions?.find(({ type }) => type === "Ready");
-        return ready?.status === "Unknown";
-      });
+      await nodeLost(scene);
       // What an administrator says who knows that the machine is off: Kubernetes then gives up its pods.
       await cluster.kubectl("taint", "node", node, `${OUT_OF_SERVICE}=nodeshutdown:NoExecute`);
       const next = await runningMover(scene, mover.metadata.name);
       assert.notEqual(next.spec.nodeName, node);
       cluster.kubelet.release();
-      await scene.sourceUntil("source", "run", done("1"));
+      const { conditions } = await scene.sourceUntil("source", "run", done("1"));
+      assert.equal(conditions?.[1]?.reason, "None");
       assert.equal(await snapshotsIn(location), 1);
     } finally {
       await cluster.kubectl("taint", "node", node, `${OUT_OF_SERVICE}-`);
+      await cluster.nodes.recover(node);
+    }
+  });
+
+  test("a mover that holds a lock is deleted by force on a lost node: done elsewhere; the lock goes with the node", async () => {
+    const { cluster } = playbook;
+    const { scene, location, mover } = await midRun();
+    const { name, namespace = "" } = mover.metadata;
+    const { nodeName: node = "" } = mover.spec;
+    await restic(location, "init");
+    await leaveLock(join(playbook.server.folder, `${scene.namespace}-repository`), name);
+    const lock = await restic(location, "list", "locks");
+    assert.match(lock, /^[0-9a-f]{64}\n$/);
+    cluster.nodes.lose(node);
+    try {
+      await nodeLost(scene);
+      await cluster.kubectl("delete", "pod", name, "-n", namespace, "--force", "--wait=false");
+      const next = await runningMover(scene, name);
+      assert.notEqual(next.spec.nodeName, node);
+      cluster.kubelet.release();
+      await scene.sourceUntil("source", "run", done("1"));
+      assert.equal(await snapshotsIn(location), 1);
+      // Its pod is gone; that is no proof.
+      assert.equal(await restic(location, "list", "locks"), lock);
+      await cluster.kubectl("delete", "node", node);
+      const patch = JSON.stringify({ spec: { trigger: { manual: "2" } } });
+      const words = ["patch", "replicationsource", "source", "--type=merge", "-p", patch];
+      const { code, stderr } = await cluster.kubectl(...words, "-n", namespace);
+      assert.equal(code, 0, stderr);
+      await scene.sourceUntil("source", "next run", done("2"));
+      assert.equal(await restic(location, "list", "locks"), "");
+    } finally {
       await cluster.nodes.recover(node);
     }
   });

@@ -16,9 +16,9 @@ import type { MoverOwner } from "./owner.ts";
 import type { RunProblem } from "./run-state.ts";
 
 /** Milliseconds that a pod may take to go after its grace: a kubelet that is there needs a second or two. */
-const SLACK = 15_000;
+const SLACK = 5_000;
 /** Nodes are not watched. */
-const RECHECK = 30_000;
+const RECHECK = 15_000;
 
 export interface LateMover {
   /** Its node is not ready, or gone. */

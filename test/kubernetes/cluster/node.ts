@@ -10,7 +10,7 @@ export interface TestNodes {
   alive(name: string): boolean;
   /** The node is heard of no more: its Lease is renewed no longer, and its pods report nothing. They go on or not as told. */
   lose(name: string): void;
-  /** It is heard of again. */
+  /** It is heard of again; one that was deleted registers itself anew. */
   recover(name: string): Promise<void>;
   /** Calls back after each recovery. */
   onRecover(listener: () => void): void;
@@ -43,7 +43,7 @@ export async function startNodes(options: {
       spec: { holderIdentity: name, leaseDurationSeconds: 10, renewTime: microTime() },
     });
   };
-  for (const name of names) {
+  const register = async (name: string): Promise<void> => {
     await link.apply(`/api/v1/nodes/${name}`, {
       apiVersion: "v1",
       kind: "Node",
@@ -56,9 +56,10 @@ export async function startNodes(options: {
         },
       },
     });
-    await ready(name);
     await renew(name);
-  }
+    await ready(name);
+  };
+  for (const name of names) await register(name);
   const beat = setInterval(() => {
     for (const name of names) if (!lost.has(name)) renew(name).catch(() => undefined);
   }, HEARTBEAT);
@@ -76,8 +77,7 @@ export async function startNodes(options: {
     lose: (name) => void lost.add(name),
     async recover(name) {
       lost.delete(name);
-      await renew(name);
-      await ready(name);
+      await register(name);
       for (const listener of listeners) listener();
     },
     onRecover: (listener) => void listeners.push(listener),
