@@ -8,7 +8,7 @@ import { EXTERNAL, type Role } from "../names.ts";
 import type { RunCause, RunPlan } from "../run-plan.ts";
 import { nextSync } from "./next-sync.ts";
 import { pinnedPlan } from "./plan-run.ts";
-import { timeOf, type SyncResource } from "./sync-resource.ts";
+import { isAhead, timeOf, type SyncResource } from "./sync-resource.ts";
 import { pendingCause, triggerValue } from "./trigger.ts";
 
 /** What matters of the resource's Job. */
@@ -93,7 +93,7 @@ export function isCleaning({ status }: SyncResource): boolean {
 
 /** The time has come, or the resource was changed since the attempt that failed: the cause may be mended. */
 function isRetryDue({ resource, now }: Observed, plan: RunPlan, until: number): boolean {
-  if (now >= until) return true;
+  if (now >= until || isAhead(until, now)) return true;
   if ((resource.metadata.generation ?? 0) !== plan.generation) return true;
   const trigger = triggerValue(resource);
   return trigger !== undefined && trigger !== plan.trigger;

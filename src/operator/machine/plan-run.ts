@@ -4,7 +4,7 @@ import type { Random } from "../../base/clock.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import { ANNOTATION, EXTERNAL, type Role } from "../names.ts";
 import type { ForgetPlan, RestorePlan, RunCause, RunPlan } from "../run-plan.ts";
-import { timeOf, timeText, type SyncResource } from "./sync-resource.ts";
+import { isAhead, timeOf, timeText, type SyncResource } from "./sync-resource.ts";
 import { triggerValue } from "./trigger.ts";
 
 export interface PlanInput {
@@ -75,7 +75,7 @@ function sourcePlan(resource: SyncResource, now: number): Partial<RunPlan> {
   const unlocks = !!fields.unlock && fields.unlock !== status?.restic?.lastUnlocked;
   return {
     forget: withoutAbsent(forget),
-    prune: now > pruned + (fields.pruneIntervalDays ?? PRUNE_DAYS) * DAY_MS,
+    prune: isAhead(pruned, now) || now > pruned + (fields.pruneIntervalDays ?? PRUNE_DAYS) * DAY_MS,
     ...(unlocks ? { unlock: fields.unlock } : {}),
     ...(accepts ? { acceptShrink: accept } : {}),
     ...(fields.exclude?.caches === true ? { excludeCaches: true } : {}),

@@ -50,6 +50,14 @@ export function timeOf(text: string | undefined): number | undefined {
   return Number.isNaN(time) ? undefined : time;
 }
 
+/** More than clocks of one cluster differ by, and than any attempt is put off. */
+const AHEAD_MS = 7_200_000;
+
+/** True for a time that a clock wrote which ran ahead: what it says has not been, and is not to be waited for. */
+export function isAhead(time: number | undefined, now: number): boolean {
+  return time !== undefined && time > now + AHEAD_MS;
+}
+
 /** True while a run is under way. */
 export function isRunning({ status }: SyncResource): boolean {
   return status?.lastSyncStartTime !== undefined;

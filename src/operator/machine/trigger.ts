@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { ANNOTATION, EXTERNAL, type Role } from "../names.ts";
 import type { RunCause } from "../run-plan.ts";
 import { nextSync, skipsInitial } from "./next-sync.ts";
-import { timeText, type SyncResource } from "./sync-resource.ts";
+import { isAhead, timeOf, timeText, type SyncResource } from "./sync-resource.ts";
 
 /** Why a run is to begin now; undefined when nothing asks for one. RESOURCE_INVALID for a schedule that cannot be read. */
 export function pendingCause(
@@ -25,6 +25,8 @@ export function pendingCause(
   if (schedule) {
     const isFirst = status.lastSyncTime === undefined && !skipsInitial(resource);
     if (isFirst) return { kind: "initial" };
+    const wasAhead = isAhead(timeOf(status.lastSyncTime), now);
+    if (wasAhead) return { kind: "schedule", due: timeText(now) };
     if (next !== undefined && next <= now) return { kind: "schedule", due: timeText(next) };
     return asked === undefined ? undefined : { kind: "annotation", value: asked };
   }
