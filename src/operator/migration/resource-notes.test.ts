@@ -20,7 +20,7 @@ function secretOf(data: Record<string, string>): Secret {
     apiVersion: "v1",
     kind: "Secret",
     metadata: { name: "restic-config" },
-    data: Object.fromEntries(coded),
+    data: Object.fromEntries(coded) as Record<string, string>,
   };
 }
 const served = secretOf({

@@ -4,8 +4,9 @@
 
 import { isHoldfastError, messageOf } from "../../base/errors.ts";
 import type { Job, Pod, Secret } from "../cluster/kube-object.ts";
+import { annotationSlips } from "../machine/annotation-slips.ts";
 import { nextSync, scheduleOf } from "../machine/next-sync.ts";
-import { lookAlikes, triggerValue } from "../machine/trigger.ts";
+import { triggerValue } from "../machine/trigger.ts";
 import { inspectSecret, mountsOf } from "../mover/secret.ts";
 import { ANNOTATION, type Role } from "../names.ts";
 import type { ReplicationDestination } from "../resources/replication-destination.ts";
@@ -149,6 +150,11 @@ function triggerNotes({ resource, role, now }: ResourceFacts): MigrationNote[] {
       return [{ kind: "problem", text: messageOf(error), fix: error.hint }];
     }
   }
+  if (!schedule && !manual) {
+    const text =
+      "no trigger: a run begins as soon as the one before has ended, all day long, as with VolSync";
+    notes.push({ kind: "change", text, fix: "Set trigger.schedule, if that is not meant." });
+  }
   const { lastSyncTime } = resource.status ?? {};
   const waitsForTag = manual !== undefined && manual === resource.status?.lastManualSync;
   const next = nextSync(resource as never);
@@ -163,9 +169,8 @@ function triggerNotes({ resource, role, now }: ResourceFacts): MigrationNote[] {
     const text = `annotation ${ANNOTATION.trigger} did nothing until now. Its present value asks for nothing; the next one starts a run`;
     notes.push({ kind: "better", text });
   }
-  for (const key of lookAlikes(resource as never)) {
-    const fix = `Use ${ANNOTATION.trigger}.`;
-    notes.push({ kind: "change", text: `annotation ${key} starts nothing, now as before`, fix });
+  for (const { text, fix } of annotationSlips(resource as never)) {
+    notes.push({ kind: "change", text, fix });
   }
   return notes;
 }

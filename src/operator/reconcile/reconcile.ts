@@ -6,12 +6,11 @@
 
 import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
 import type { OperatorContext } from "../context.ts";
+import { annotationSlips } from "../machine/annotation-slips.ts";
 import { decide, type Decision } from "../machine/decide.ts";
 import { errorStatus } from "../machine/next-status.ts";
 import { requireRestic } from "../machine/plan-run.ts";
-import { lookAlikes } from "../machine/trigger.ts";
 import { endedRun, readRun } from "../mover/run-state.ts";
-import { ANNOTATION } from "../names.ts";
 import { moversOf } from "../resources/status-fields.ts";
 import { problemOfError } from "../signals/conditions.ts";
 import { writeStatus } from "./owner-status.ts";
@@ -26,6 +25,8 @@ export interface Looked {
 
 /** Decisions that may follow each other in one look; more is a defect, and the queue slows it down. */
 const ROUNDS_MAX = 16;
+/** As much of a value tells it from another one. */
+const VALUE_SEEN = 100;
 /** What was refused is looked at again now and then: a Secret that is mended tells nobody. */
 const ERROR_RECHECK = 60_000;
 
@@ -87,7 +88,7 @@ async function look<T extends Owner>(
   if (movers.length === 0 && external !== undefined) return { looked: {} };
   const resource = part.read(owner);
   requireRestic(movers);
-  warnOfLookAlikes(context, part, resource);
+  warnOfSlips(context, part, resource);
   const run = readRun(context, resource, part.role);
   const { role } = part;
   const decision = decide({ resource, role, now: context.clock.now(), job: seenJob(run) });
@@ -112,20 +113,22 @@ async function refuse<T extends Owner>(
   return { recheck: ERROR_RECHECK };
 }
 
-function warnOfLookAlikes<T extends Owner>(
+function warnOfSlips<T extends Owner>(
   context: Pick<OperatorContext, "events"> & Pick<ReconcileContext, "memory">,
   { role }: RolePart<T>,
   owner: T,
 ): void {
   const { namespace, name, uid } = owner.metadata;
-  for (const key of lookAlikes(owner)) {
-    if (!context.memory.isNews(`${role} ${namespace}/${name}`, `${uid} ${key}`)) continue;
+  for (const { key, reason, text, fix } of annotationSlips(owner)) {
+    const value = owner.metadata.annotations?.[key] ?? "";
+    const news = `${uid} ${key} ${reason === "UnknownTrigger" ? "" : value.slice(0, VALUE_SEEN)}`;
+    if (!context.memory.isNews(`${role} ${namespace}/${name}`, news)) continue;
     context.events.record({
       about: owner,
       type: "Warning",
-      reason: "UnknownTrigger",
+      reason,
       action: "Synchronizing",
-      message: `The annotation ${key.slice(0, 100)} starts nothing. Use ${ANNOTATION.trigger}, with a new value for each run.`,
+      message: `The ${text}. ${fix}`,
     });
   }
 }
