@@ -18,6 +18,8 @@ import type { Mover } from "./mover-run.ts";
 /** Each directory of a snapshot may be a request to its storage. */
 const TREES_MAX = 64;
 const ENTRIES_MAX = 20_000;
+/** Kubernetes takes no higher number; some file systems have them. */
+const ID_MAX = 2 ** 31 - 1;
 /** As VolSync leaves it out: root's, and of the file system. */
 const LEFT_OUT = "lost+found";
 
@@ -144,7 +146,8 @@ function isOurs({ context: { machine } }: Mover, { uid, gid }: FileOwner): boole
   return machine.uid === uid && machine.gid === gid;
 }
 
-function mayBecome({ environment }: Mover, { uid }: FileOwner): boolean {
+function mayBecome({ environment }: Mover, { uid, gid }: FileOwner): boolean {
+  if (Math.max(uid, gid) > ID_MAX) return false;
   return uid !== 0 || environment[VARIABLE.rootAllowed] === "1";
 }
 

@@ -39,10 +39,11 @@ function destinationPart(context: ReconcileContext): RolePart<ReplicationDestina
       cleanUp: (destination, plan) => cleanUp(context, destination, plan),
     },
     read: readReplicationDestination,
-    obstacle: async (destination, { mode }) => {
+    obstacle: (destination, { mode }) => {
       const usage = inUse(context, destination);
-      if (usage === undefined || mode !== "safe") return undefined;
-      throw new HoldfastError("VOLUME_IN_USE", usage, { hint: HINT, retryable: true });
+      if (usage === undefined || mode !== "safe") return Promise.resolve(undefined);
+      const more = { hint: HINT, retryable: true };
+      return Promise.reject(new HoldfastError("VOLUME_IN_USE", usage, more));
     },
     warning: (destination): Problem | undefined => {
       const usage = inUse(context, destination);

@@ -40,7 +40,10 @@ export function readExposition(text: string): ReadSample[] {
       if (!suffixes.some((suffix) => sample.name === `${current}${suffix}`)) {
         throw new Error(`${sample.name} does not belong to family ${current}`);
       }
-      const identity = `${sample.name} ${JSON.stringify(Object.entries(sample.labels).toSorted())}`;
+      const identity = `${sample.name} ${Object.entries(sample.labels)
+        .map((label) => JSON.stringify(label))
+        .toSorted((a, b) => (a < b ? -1 : 1))
+        .join()}`;
       if (seen.has(identity)) throw new Error(`twice: ${identity}`);
       seen.add(identity);
       if (type === "counter" && !(sample.value >= 0)) throw new Error(`no count: ${line}`);

@@ -154,5 +154,5 @@ export const STATES: readonly FaultState[] = [
 ];
 
 function bodyName(call: ApiCall): string {
-  return String(((call.body ?? {}) as { metadata?: { name?: unknown } }).metadata?.name ?? "");
+  return ((call.body ?? {}) as { metadata?: { name?: string } }).metadata?.name ?? "";
 }

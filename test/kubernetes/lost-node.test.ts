@@ -124,3 +124,32 @@ test("an operator that is started meanwhile does not double what is left either"
   assert.equal(begun.length, 1);
   assert.equal(problem(), "Problem=True/NodeLost");
 });
+
+test("the volume moved while its mover finds no node: a mover is made for where it is now", async () => {
+  const holder = (name: string, nodeName: string): void => {
+    on.double.objects.put(POD, {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name, namespace: NAMESPACE },
+      spec: {
+        nodeName,
+        containers: [{ name: "app" }],
+        volumes: [{ name: "data", persistentVolumeClaim: { claimName: "data" } }],
+      },
+      status: { phase: "Running" },
+    });
+  };
+  const selectors: unknown[] = [];
+  const stop = on.double.play.jobPods((job) => {
+    selectors.push(job.spec.template.spec.nodeSelector);
+    return success(job);
+  });
+  stop();
+  holder("app-1", "node-1");
+  await on.source("second");
+  await on.quiet();
+  const unscheduled = on.double.objects
+    .list(JOB, NAMESPACE)
+    .find(({ metadata }) => metadata.name === "volsync-src-second");
+  assert.equal(unscheduled, undefined);
+});

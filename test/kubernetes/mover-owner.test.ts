@@ -81,7 +81,7 @@ suite("whose files they are", { skip: skipWithout("restic-newest") || ROOT_ONLY 
     assert.deepEqual(guess.verdict.owner, { uid: ODOO, gid: ODOO });
     const known = await bench.as(ODOO, "restore", { HOLDFAST_IDENTITY: "owner" });
     assert.deepEqual([known.status, codesOf(known)], [0, ["OTHER_OWNER"]]);
-    const [{ message = "", hint = "" } = {}] = known.verdict.problems ?? [];
+    const [{ message, hint = "" } = { message: "" }] = known.verdict.problems ?? [];
     assert.match(message, /of 3 .*, 1 belong to others than 101:101/);
     assert.match(hint, /privileged movers .*moverSecurityContext/);
   });
@@ -97,6 +97,16 @@ suite("whose files they are", { skip: skipWithout("restic-newest") || ROOT_ONLY 
     const not = await bench.as(NOBODY, "restore", env);
     assert.deepEqual([not.status, codesOf(not)], [0, ["OTHER_OWNER"]]);
     assert.ok(existsSync(`${bench.out}/a`));
+  });
+
+  test("an owner whom Kubernetes cannot make a pod's user is nobody to start again as", async (t) => {
+    const bench = await openOwnerBench(t);
+    bench.plant({ a: "a" });
+    bench.own(bench.data, 4_294_967_294);
+    await bench.mover(["backup"]);
+    const run = await bench.as(NOBODY, "restore", { HOLDFAST_IDENTITY: "unknown" });
+    assert.deepEqual([run.status, codesOf(run)], [0, ["OTHER_OWNER"]]);
+    assert.equal(run.verdict.owner, undefined);
   });
 
   test("a backup of what the mover cannot read says whose it is, and stores nothing", async (t) => {

@@ -192,13 +192,13 @@ export class OperatorOnDouble {
       apiVersion: "v1",
       kind: "Secret",
       metadata,
-      data: Object.fromEntries(encoded),
+      data: Object.fromEntries(encoded) as Record<string, string>,
     };
     if (this.double.objects.get(SECRET, NAMESPACE, name) === undefined) {
       this.double.objects.put(SECRET, secret);
     } else {
       this.double.objects.update(SECRET, NAMESPACE, name, (known) => {
-        known.data = secret.data as Record<string, string>;
+        known.data = secret.data;
       });
     }
   }

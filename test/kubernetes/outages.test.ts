@@ -97,9 +97,9 @@ suite("outages in the middle of a run", { skip }, () => {
 
   test("the API server goes away for a while: the run ends as if nothing had been", async () => {
     const { scene, location } = await midRun();
-    await playbook.cluster.controlPlane.restartApiServer(async () => {
-      playbook.cluster.kubelet.release();
-    });
+    await playbook.cluster.controlPlane.restartApiServer(() =>
+      Promise.resolve(playbook.cluster.kubelet.release()),
+    );
     await scene.sourceUntil("source", "run", done("1"));
     assert.equal(await snapshotsIn(location), 1);
   });

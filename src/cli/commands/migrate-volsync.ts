@@ -56,7 +56,7 @@ Examples:
     }
     const io = clusterIo(environment);
     const { api } = await openCluster({ io, clock, kubeconfig, context });
-    closers.add({ close: async () => api.close() });
+    closers.add({ close: () => Promise.resolve(api.close()) });
     const account = { namespace: space, name };
     const report = await surveyVolsync({ api, clock, signal, namespace, account });
     if (output.isJson) output.json({ message_type: "volsync_migration", ...report });

@@ -34,7 +34,7 @@ export const operatorRunCommand: CommandModule = {
       .option(
         "--watch-namespace <name>",
         "only this namespace; may be given again (default: all)",
-        (name: string, names: string[] = []) => [...names, name],
+        (name: string, names: string[] | undefined) => [...(names ?? []), name],
       )
       .option("--max-movers <n>", "backups that are made at once; 0: as many as are due", "100")
       .option("--no-leader-elect", "take no lease: nobody else acts on these resources")

@@ -92,11 +92,11 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
   #keep(object: T): void {
     const { namespace = "", name } = object.metadata;
     let space = this.#spaces.get(namespace);
-    if (space === undefined) this.#spaces.set(namespace, (space = new Map()));
+    if (space === undefined) this.#spaces.set(namespace, (space = new Map<string, T>()));
     space.set(name, object);
     for (const [entries, key] of this.#entriesOf(object)) {
       let found = entries.get(key);
-      if (found === undefined) entries.set(key, (found = new Map()));
+      if (found === undefined) entries.set(key, (found = new Map<string, T>()));
       found.set(keyOf(object), object);
     }
   }

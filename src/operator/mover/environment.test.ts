@@ -52,6 +52,39 @@ suite("what a Secret cannot do to a mover", () => {
     of({ RESTIC_REPOSITORY: "rclone:a:bucket/ssh=x", RCLONE_CONFIG_A_REMOTE: "b:ssh" });
   });
 
+  test("no remote is a path that ends with the mover's pod", () => {
+    const of = (location: string, more: Record<string, string> = {}): unknown => {
+      const data = {
+        RESTIC_REPOSITORY: `rclone:${location}`,
+        RESTIC_PASSWORD: "p",
+        RCLONE_CONFIG_L_TYPE: "local",
+        RCLONE_CONFIG_A_TYPE: "alias",
+        ...more,
+      };
+      const encoded = Object.entries(data).map(([key, value]) => [
+        key,
+        Buffer.from(value).toString("base64"),
+      ]);
+      const secret = { apiVersion: "v1", kind: "Secret", metadata: { name: "s" } };
+      return inspectSecret(
+        { ...secret, data: Object.fromEntries(encoded) as Record<string, string> },
+        { mounts: ["/mnt/repo"] },
+      );
+    };
+    const alias = (remote: string): Record<string, string> => ({ RCLONE_CONFIG_A_REMOTE: remote });
+    for (const path of ["/tmp/x", "l:/tmp/x", ":local:/cache/x", "l,nounc=true:x", "tmp/x"]) {
+      assert.throws(() => of(path), { code: "SECRET_INVALID", message: /ends with/ }, path);
+    }
+    assert.throws(() => of("a:x", alias("/tmp")), { message: /ends with/ });
+    assert.throws(() => of("a:x", alias("l:/tmp")), { message: /ends with/ });
+    for (const path of ["/mnt/repo/x", "l:/mnt/repo", ":local:/mnt/repo/a", ":s3,provider=AWS:b"]) {
+      assert.doesNotThrow(() => of(path), path);
+    }
+    assert.doesNotThrow(() => of("a:x", alias("l:/mnt/repo")));
+    assert.doesNotThrow(() => of("a:x", alias(":s3:bucket")));
+    assert.doesNotThrow(() => of("a:x", alias("a:y")));
+  });
+
   test("no field of a resource quotes a value of the Secret: the kubelet expands $(NAME)", () => {
     const text = "$(AWS_SECRET_ACCESS_KEY) $$(X) $";
     const plan: RunPlan = {

@@ -118,6 +118,8 @@ function checkBackend(
   if (scheme !== "rclone") return { scheme };
   refusePrograms(name, target, text, keys);
   const remote = remoteType(name, target, text, keys);
+  const path = remotePath(target, text, keys);
+  if (path !== undefined && has.mounts !== undefined) checkPath(name, path, has.mounts);
   const isSpoken = remote === undefined || REMOTES.some((known) => known === remote);
   if (isSpoken || has.rclone === true) return { scheme, remote };
   throw new HoldfastError(
@@ -196,6 +198,36 @@ function remoteType(
     );
   }
   return key === undefined ? undefined : text(key).trim() || undefined;
+}
+
+/** An alias of an alias of …; more is a circle, which the mover tells of. */
+const ALIASES_MAX = 10;
+
+/** The path of the mover's pod that the remote is in the end; undefined where it is none, or the Secret does not say. */
+function remotePath(
+  target: string,
+  text: (key: string) => string,
+  keys: readonly string[],
+): string | undefined {
+  let at = target;
+  for (let i = 0; i < ALIASES_MAX; i += 1) {
+    if (!at.includes(":") || /^[^:,]*\//.test(at)) return at;
+    const [, backend, name, path = ""] =
+      /^(?:(:[\w ]+)|([\w.+@ -]+))(?:,(?:"[^"]*"|'[^']*'|[^:"'])*)?:(.*)$/s.exec(at) ?? [];
+    if (backend !== undefined) return backend === ":local" ? path : undefined;
+    if (name === undefined) return undefined;
+    const prefix = `RCLONE_CONFIG_${name.replaceAll(/[^A-Za-z0-9]/g, "_").toUpperCase()}_`;
+    const option = (of: string): string => {
+      const key = keys.find((each) => each.toUpperCase() === prefix + of);
+      return key === undefined ? "" : text(key).trim();
+    };
+    const type = option("TYPE");
+    if (type === "local") return path;
+    const aliased = option("REMOTE");
+    if (type !== "alias" || aliased === "") return undefined;
+    at = /[:/]$/.test(aliased) || path === "" ? aliased + path : `${aliased}/${path}`;
+  }
+  return undefined;
 }
 
 function locationOf(name: string, location: string): { scheme: Scheme; target: string } {

@@ -32,7 +32,9 @@ export function restartCases(side: () => Side): void {
     });
     await informer.synced;
     await api.create(CONFIG_MAP, configMap("restart-before"));
-    await eventually(async () => informer.store.get("contract", "restart-before") !== undefined);
+    await eventually(() =>
+      Promise.resolve(informer.store.get("contract", "restart-before") !== undefined),
+    );
     await restart(() => refused(api.get(CONFIG_MAP, place("x")), "CLUSTER_UNREACHABLE"));
     await eventually(async () => {
       try {
@@ -43,10 +45,11 @@ export function restartCases(side: () => Side): void {
         return isHoldfastError(error, "CLUSTER_EXISTS");
       }
     });
-    await eventually(
-      async () =>
+    await eventually(() =>
+      Promise.resolve(
         informer.store.get("contract", "restart-after") !== undefined &&
-        informer.store.get("contract", "restart-before") === undefined,
+          informer.store.get("contract", "restart-before") === undefined,
+      ),
     );
     assert.ok(errors.length > 0);
   });

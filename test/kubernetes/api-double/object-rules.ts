@@ -224,7 +224,8 @@ function checkEvent(object: KubeObject, at: (path: string) => unknown, blame: Bl
     else if (Buffer.byteLength(value) > 128)
       blame(field, "Invalid value: can have at most 128 characters");
   }
-  if (Buffer.byteLength(String(at("note") ?? "")) > 1024) {
+  const note = at("note");
+  if (typeof note === "string" && Buffer.byteLength(note) > 1024) {
     blame("message", "Invalid value: can have at most 1024 characters");
   }
   if (at("type") !== "Normal" && at("type") !== "Warning")

@@ -45,7 +45,7 @@ export class ObjectTable {
     const after = object && structuredClone(object);
     if (after) after.metadata.resourceVersion = String(this.revision);
     let table = this.#tables.get(resource);
-    if (table === undefined) this.#tables.set(resource, (table = new Map()));
+    if (table === undefined) this.#tables.set(resource, (table = new Map<string, KubeObject>()));
     if (after) table.set(key, after);
     else table.delete(key);
     const change = { revision: this.revision, resource, before, after };

@@ -78,7 +78,8 @@ function fieldTest(resource: string, term: string): Matcher {
     );
   }
   return (object) => {
-    const isSame = String(valueAt(object, field.split(".")) ?? "") === value;
+    const found = valueAt(object, field.split("."));
+    const isSame = (typeof found === "string" ? found : "") === value;
     return operator === "!=" ? !isSame : isSame;
   };
 }

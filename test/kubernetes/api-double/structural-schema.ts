@@ -66,7 +66,7 @@ export function structuralFaults(schema: Schema, path: string): string[] {
 /** A copy without the fields that no schema names. At the root `apiVersion`, `kind` and `metadata` stay. */
 export function prune(value: unknown, schema: Schema, isRoot = false): unknown {
   if (Array.isArray(value)) {
-    return value.map((item) => (schema.items ? prune(item, schema.items) : copy(item)));
+    return value.map((item: unknown) => (schema.items ? prune(item, schema.items) : copy(item)));
   }
   if (!isObject(value)) return value;
   const result: Json = {};

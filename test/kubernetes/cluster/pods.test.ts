@@ -160,7 +160,7 @@ suite("pods and volumes of the test cluster", { skip }, () => {
       return pod?.status?.phase === "Running";
     });
     const volume = await cluster.directoryOf(namespace, "held");
-    await until("trap set", async () => existsSync(join(volume, "ready")));
+    await until("trap set", () => Promise.resolve(existsSync(join(volume, "ready"))));
     await api.delete(CLAIM, { namespace, name: "held" });
     assert.ok(await api.get(CLAIM, { namespace, name: "held" }));
     await api.delete(POD, { namespace, name: "holder" });
