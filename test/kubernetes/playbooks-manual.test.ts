@@ -180,6 +180,66 @@ suite("playbooks: single runs", { skip, concurrency: 4 }, () => {
     assert.equal(await listing(target), await listing(data));
   });
 
+  test("an application that begins as root: its mover is root without capabilities, or whose the files are", async () => {
+    // Not restricted, and nothing is privileged.
+    const scene = await Scene.open(playbook, { enforce: "baseline" });
+    await scene.secret("of-root");
+    await scene.secret("of-database");
+    const volumes = { "of-root": 0, "of-database": 999 };
+    const restic = (repository: string): object => ({ repository, copyMethod: "Direct" });
+    for (const [name, uid] of Object.entries(volumes)) {
+      const data = await scene.claim(name);
+      await plantTree(data, uid);
+      await run("chown", [`${uid}:${uid}`, data]);
+      await run("chmod", ["-R", "go=", data]);
+    }
+    await scene.apply([
+      {
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: { name: "app", namespace: scene.namespace },
+        spec: {
+          volumes: Object.keys(volumes).map((name) => {
+            return { name, persistentVolumeClaim: { claimName: name } };
+          }),
+          containers: [
+            {
+              name: "app",
+              image: "busybox",
+              command: ["sleep", "1000"],
+              securityContext: { runAsUser: 0 },
+              volumeMounts: Object.keys(volumes).map((name) => ({ name, mountPath: `/${name}` })),
+            },
+          ],
+        },
+      } as KubeObject,
+    ]);
+    await scene.until("app runs", async () => {
+      const { stdout } = await playbook.cluster.kubectl("get", "pod", "app", "-n", scene.namespace);
+      return stdout.includes("Running");
+    });
+    const both = Object.entries(volumes).map(async ([name, uid]) => {
+      await scene.source(name, { sourcePVC: name, trigger: { manual: "1" }, restic: restic(name) });
+      const saved = await scene.sourceUntil(name, "manual run", done("1"));
+      const found = saved.external?.["holdfast.dev/owner"];
+      assert.equal(found?.split(" ")[1], uid === 0 ? undefined : `${uid}:${uid}`);
+      assert.equal(saved.conditions?.[1]?.reason, "None");
+      // The other one comes back as in the test above.
+      if (uid !== 0) return;
+      const target = await scene.claim(`${name}-back`);
+      await scene.destination(name, {
+        trigger: { manual: "1" },
+        restic: { ...restic(name), destinationPVC: `${name}-back` },
+      });
+      await scene.destinationUntil(name, "restore", done("1"));
+      const data = await playbook.cluster.directoryOf(scene.namespace, name);
+      assert.equal(await listing(target), await listing(data));
+    });
+    await Promise.all(both);
+    const { stdout } = await playbook.cluster.kubectl("get", "events", "-n", scene.namespace);
+    assert.match(stdout, /MoverRunsAsRoot/);
+  });
+
   test("long names: the Job's name ends in a checksum, and all works", async () => {
     const scene = await Scene.open(playbook);
     const name = `a-name-that-is-far-too-long-for-the-label-of-a-pod-${"x".repeat(100)}`;
