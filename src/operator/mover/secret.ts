@@ -26,6 +26,9 @@ export interface MoverSecret {
 /** What a repository cannot be opened without. */
 const MANDATORY = ["RESTIC_REPOSITORY", "RESTIC_PASSWORD"] as const;
 
+/** How a value begins that SOPS encrypted. */
+const SOPS_VALUE = "ENC[AES256_GCM,";
+
 /** Schemes of restic's that we do not speak ourselves, with what to use in their place. */
 const UNSUPPORTED: Readonly<Partial<Record<Scheme, string>>> = {
   b2: "Use B2's S3 endpoint: s3:https://s3.REGION.backblazeb2.com/BUCKET with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
@@ -91,6 +94,16 @@ export function inspectSecret(secret: Secret, has: MoverEquipment = {}): MoverSe
       "SECRET_INVALID",
       `Secret ${name}: ${missing.join(" and ")} ${isAre} missing or empty`,
       { hint: `Add ${missing.join(" and ")} to the Secret.` },
+    );
+  }
+  const sealed = MANDATORY.filter((key) => text(key).startsWith(SOPS_VALUE));
+  if (sealed.length > 0) {
+    throw new HoldfastError(
+      "SECRET_INVALID",
+      `Secret ${name}: ${sealed.join(" and ")} is as SOPS encrypted it: it was applied without being decrypted`,
+      {
+        hint: "With Flux set spec.decryption in the Kustomization that has it; by hand: sops -d FILE | kubectl apply -f -",
+      },
     );
   }
   const keys = Object.keys(data).sort();
