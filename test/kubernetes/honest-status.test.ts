@@ -96,4 +96,14 @@ suite("an honest status", () => {
     await on.after(31_000);
     assert.equal(conditions(on.sourceNow("files"))[1], "Problem=False/None");
   });
+
+  test("a tag that would not fit into the status is refused aloud", async () => {
+    on = await startOnDouble();
+    on.double.play.jobPods((job) => success(job));
+    await on.source("files", { trigger: { manual: "x".repeat(300_000) } });
+    await on.quiet();
+    const [synchronizing, problem] = on.sourceNow("files").status?.conditions ?? [];
+    assert.equal(synchronizing?.reason, "Error");
+    assert.match(problem?.message ?? "", /spec\.trigger\.manual has 300000 characters/);
+  });
 });

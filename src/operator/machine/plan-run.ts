@@ -124,6 +124,20 @@ export function pinnedPlan({ status }: SyncResource): RunPlan | undefined {
   return isPlan ? (plan as RunPlan) : undefined;
 }
 
+const TAG_MAX = 65_536;
+
+/** Throws RESOURCE_INVALID for texts that the status could not hold beside the plan: it would never be written, and nobody told. */
+export function requireShortTags({ spec }: SyncResource): void {
+  const { unlock } = (spec?.restic ?? {}) as SourceFields;
+  const tags = { "spec.trigger.manual": spec?.trigger?.manual, "spec.restic.unlock": unlock };
+  for (const [field, tag = ""] of Object.entries(tags)) {
+    if (tag.length <= TAG_MAX) continue;
+    throw new HoldfastError("RESOURCE_INVALID", `${field} has ${tag.length} characters`, {
+      hint: `Give it at most ${TAG_MAX}: any new text will do.`,
+    });
+  }
+}
+
 /** Throws RESOURCE_INVALID, with VolSync's words, when the spec names no mover of ours or more than one. */
 export function requireRestic(movers: readonly string[]): void {
   if (movers.length > 1) {

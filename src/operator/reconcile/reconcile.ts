@@ -9,7 +9,7 @@ import type { OperatorContext } from "../context.ts";
 import { annotationSlips } from "../machine/annotation-slips.ts";
 import { decide, type Decision } from "../machine/decide.ts";
 import { errorStatus } from "../machine/next-status.ts";
-import { requireRestic } from "../machine/plan-run.ts";
+import { requireRestic, requireShortTags } from "../machine/plan-run.ts";
 import { endedRun, readRun } from "../mover/run-state.ts";
 import { moversOf } from "../resources/status-fields.ts";
 import { problemOfError } from "../signals/conditions.ts";
@@ -88,6 +88,7 @@ async function look<T extends Owner>(
   if (movers.length === 0 && external !== undefined) return { looked: {} };
   const resource = part.read(owner);
   requireRestic(movers);
+  requireShortTags(resource);
   warnOfSlips(context, part, resource);
   const run = readRun(context, resource, part.role);
   const { role } = part;
