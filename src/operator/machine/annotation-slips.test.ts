@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ANNOTATION } from "../names.ts";
-import { annotationSlips } from "./annotation-slips.ts";
+import { annotationSlips, triggerSlip } from "./annotation-slips.ts";
 import type { SyncResource } from "./sync-resource.ts";
 
 function slips(annotations: Record<string, string>): string[] {
@@ -33,4 +33,11 @@ test("hostile ones are short and few", () => {
   const told = slips({ ...many, [ANNOTATION.mode]: "z".repeat(9999) });
   assert.ok(told.length <= 5);
   assert.ok(told.every((line) => line.length < 400));
+});
+
+test("no trigger at all is told: runs without a pause", () => {
+  const of = (trigger?: object): string | undefined =>
+    triggerSlip({ metadata: { name: "a" }, spec: { trigger } } as unknown as SyncResource)?.reason;
+  assert.deepEqual([of(), of({})], ["NoTrigger", "NoTrigger"]);
+  assert.deepEqual([of({ schedule: "0 4 * * *" }), of({ manual: "x" })], [undefined, undefined]);
 });

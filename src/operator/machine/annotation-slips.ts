@@ -1,5 +1,5 @@
 // Annotations that somebody wrote in good faith and that do nothing: a wrong name, or a value that is not understood. Kubernetes
-// takes any annotation, so nobody else says so. Pure.
+// takes any annotation, so nobody else says so. And a trigger that is missing, which means more than it looks like. Pure.
 
 import { ANNOTATION } from "../names.ts";
 import { lookAlikes } from "./trigger.ts";
@@ -8,7 +8,7 @@ import type { SyncResource } from "./sync-resource.ts";
 export interface AnnotationSlip {
   readonly key: string;
   /** CamelCase, for an Event. */
-  readonly reason: "UnknownTrigger" | "UnknownMode" | "UnknownAnnotation";
+  readonly reason: "UnknownTrigger" | "UnknownMode" | "UnknownAnnotation" | "NoTrigger";
   readonly text: string;
   readonly fix: string;
 }
@@ -34,6 +34,15 @@ export function annotationSlips(resource: SyncResource): AnnotationSlip[] {
     .filter(([key]) => !triggers.includes(key))
     .flatMap(([key, value]) => slipOf(key, value));
   return [...slips, ...others].slice(0, SLIPS_MAX);
+}
+
+/** VolSync's meaning of no trigger at all; a `trigger` whose only field is misspelt is one, once the API server has dropped it. */
+export function triggerSlip({ spec }: SyncResource): AnnotationSlip | undefined {
+  const { schedule, manual } = spec?.trigger ?? {};
+  if (schedule || manual) return undefined;
+  const text = "resource has no trigger, so a run begins as soon as the one before has ended";
+  const fix = "Set spec.trigger.schedule, if that is not meant.";
+  return { key: "", reason: "NoTrigger", text, fix };
 }
 
 function slipOf(key: string, value: string): AnnotationSlip[] {

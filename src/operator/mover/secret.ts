@@ -100,7 +100,7 @@ export function inspectSecret(secret: Secret, has: MoverEquipment = {}): MoverSe
   if (sealed.length > 0) {
     throw new HoldfastError(
       "SECRET_INVALID",
-      `Secret ${name}: ${sealed.join(" and ")} is as SOPS encrypted it: it was applied without being decrypted`,
+      `Secret ${name} was applied without being decrypted: SOPS's ciphertext is in ${sealed.join(" and ")}`,
       {
         hint: "With Flux set spec.decryption in the Kustomization that has it; by hand: sops -d FILE | kubectl apply -f -",
       },

@@ -6,7 +6,7 @@
 
 import { HoldfastError, isHoldfastError } from "../../base/errors.ts";
 import type { OperatorContext } from "../context.ts";
-import { annotationSlips } from "../machine/annotation-slips.ts";
+import { annotationSlips, triggerSlip } from "../machine/annotation-slips.ts";
 import { decide, type Decision } from "../machine/decide.ts";
 import { errorStatus } from "../machine/next-status.ts";
 import { requireRestic, requireShortTags } from "../machine/plan-run.ts";
@@ -120,7 +120,8 @@ function warnOfSlips<T extends Owner>(
   owner: T,
 ): void {
   const { namespace, name, uid } = owner.metadata;
-  for (const { key, reason, text, fix } of annotationSlips(owner)) {
+  const noTrigger = triggerSlip(owner) ?? [];
+  for (const { key, reason, text, fix } of annotationSlips(owner).concat(noTrigger)) {
     const value = owner.metadata.annotations?.[key] ?? "";
     const news = `${uid} ${key} ${reason === "UnknownTrigger" ? "" : value.slice(0, VALUE_SEEN)}`;
     if (!context.memory.isNews(`${role} ${namespace}/${name}`, news)) continue;
