@@ -4,20 +4,29 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { JOB, NODE, POD } from "../../src/operator/cluster/kinds.ts";
-import type { Pod } from "../../src/operator/cluster/kube-object.ts";
+import type { Job, Pod } from "../../src/operator/cluster/kube-object.ts";
 import { NAMESPACE, OperatorOnDouble, startOnDouble, success } from "./operator-on-double.ts";
 
 let on: OperatorOnDouble;
 /** Uids of the Jobs whose movers began. */
 let begun: string[];
+/** Where each of them was to run. */
+let selectors: unknown[];
+const MOVED = "volsync-src-moved";
 afterEach(async () => await on.close());
 beforeEach(async () => {
   on = await startOnDouble();
   begun = [];
+  selectors = [];
+  const names = new Set<string>();
   node("Unknown");
   on.double.play.jobPods((job) => {
     begun.push(job.metadata.uid ?? "");
-    return begun.length === 1 ? new Promise(() => {}) : success(job);
+    selectors.push(job.spec.template.spec.nodeSelector);
+    // The first mover of each resource goes on for ever.
+    const isFirst = !names.has(job.metadata.name);
+    names.add(job.metadata.name);
+    return isFirst ? new Promise(() => {}) : success(job);
   });
   await on.source("files");
   await on.quiet();
@@ -126,30 +135,39 @@ test("an operator that is started meanwhile does not double what is left either"
 });
 
 test("the volume moved while its mover finds no node: a mover is made for where it is now", async () => {
-  const holder = (name: string, nodeName: string): void => {
+  on.claim("other");
+  const application = (name: string, nodeName: string): void => {
+    const volumes = [{ name: "data", persistentVolumeClaim: { claimName: "other" } }];
     on.double.objects.put(POD, {
       apiVersion: "v1",
       kind: "Pod",
       metadata: { name, namespace: NAMESPACE },
-      spec: {
-        nodeName,
-        containers: [{ name: "app" }],
-        volumes: [{ name: "data", persistentVolumeClaim: { claimName: "data" } }],
-      },
+      spec: { nodeName, containers: [{ name: "app" }], volumes },
       status: { phase: "Running" },
     });
   };
-  const selectors: unknown[] = [];
-  const stop = on.double.play.jobPods((job) => {
-    selectors.push(job.spec.template.spec.nodeSelector);
-    return success(job);
-  });
-  stop();
-  holder("app-1", "node-1");
-  await on.source("second");
+  const jobNow = (): Job | undefined =>
+    on.double.objects.list(JOB, NAMESPACE).find(({ metadata }) => metadata.name === MOVED);
+  application("app-1", "node-1");
+  await on.source("moved", { sourcePVC: "other" });
   await on.quiet();
-  const unscheduled = on.double.objects
-    .list(JOB, NAMESPACE)
-    .find(({ metadata }) => metadata.name === "volsync-src-second");
-  assert.equal(unscheduled, undefined);
+  const first = jobNow();
+  assert.deepEqual(first?.spec.template.spec.nodeSelector, { "kubernetes.io/hostname": "node-1" });
+  const [pod] = on.double.objects
+    .list(POD, NAMESPACE)
+    .filter(({ metadata }) => metadata.ownerReferences?.[0]?.uid === first?.metadata.uid);
+  on.double.objects.update(POD, NAMESPACE, pod?.metadata.name ?? "", (waiting) => {
+    delete waiting.spec.nodeName;
+    const scheduled = { type: "PodScheduled", status: "False", message: "0/2 nodes" };
+    waiting.status = { phase: "Pending", conditions: [scheduled] };
+  });
+  await on.after(30_000);
+  // Where it should be is where its volume is: that may come back.
+  assert.equal(jobNow()?.metadata.uid, first?.metadata.uid);
+  on.double.objects.remove(POD, NAMESPACE, "app-1");
+  application("app-2", "node-2");
+  await on.quiet();
+  await on.after(60_000);
+  assert.equal(on.sourceNow("moved").status?.lastManualSync, "first");
+  assert.deepEqual(selectors.at(-1), { "kubernetes.io/hostname": "node-2" });
 });

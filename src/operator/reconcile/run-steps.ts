@@ -27,6 +27,7 @@ import type { RunPlan } from "../run-plan.ts";
 import { problemOf, type Problem } from "../signals/conditions.ts";
 import { asksForCopies, tellCloned } from "../volumes/copy-trigger.ts";
 import { ownerToBe } from "./file-owner.ts";
+import { isMisplaced } from "./misplaced.ts";
 import { stepOf, writeStatus } from "./owner-status.ts";
 import type { Next } from "./reconcile.ts";
 import type { Owner, ReconcileContext, RolePart } from "./reconcile-context.ts";
@@ -63,6 +64,10 @@ export async function watchRun<T extends Owner>(
     if (late.recheck !== undefined) recheck = Math.min(recheck ?? Infinity, late.recheck);
     // Its Job makes no other for it. The next one is made when the pod is gone.
     if (late.isGivenUp) await deleteJob(context, owner, part.role);
+    if (run.problem?.reason === "Unschedulable" && !(age < PATIENCE)) {
+      if (await isMisplaced(context, owner, run)) await deleteJob(context, owner, part.role);
+      recheck = Math.min(recheck ?? Infinity, PATIENCE);
+    }
   }
   const status = runningStatus(stepOf(context, part, owner), problem);
   await writeStatus(context, part.kind, owner, status);
