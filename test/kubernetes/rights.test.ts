@@ -153,6 +153,8 @@ const BY_VARIABLE: readonly string[] = [
   ]),
   "snapshot.storage.k8s.io/volumesnapshots list",
   "snapshot.storage.k8s.io/volumesnapshots watch",
+  // What volumes/owned.ts makes.
+  "snapshot.storage.k8s.io/volumesnapshots create",
   // podLog.
   "/pods/log get",
   // Workloads, from the reference of a pod's owner.
