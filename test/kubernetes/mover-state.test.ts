@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
+import { HoldfastError } from "../../src/base/errors.ts";
 import type { ClusterApi } from "../../src/operator/cluster/cluster-api.ts";
 import type { Job, Pod } from "../../src/operator/cluster/kube-object.ts";
 import { deadLockOwners, recordMovers } from "../../src/operator/mover/dead-locks.ts";
@@ -254,6 +255,15 @@ suite("locks of dead pods", () => {
     const context = { stores: moverStores(jobs, pods), api: api(...nodes), signal };
     return (await deadLockOwners(context, owner, [{ hostname }, { hostname }])).length === 1;
   };
+
+  test("who may not ask about nodes knows of none that is gone, and goes on", async () => {
+    const denied = new HoldfastError("CLUSTER_DENIED", "no");
+    const api = { get: () => Promise.reject(denied) } as unknown as ClusterApi;
+    const owner = { ...OWNER, status: { external: { "holdfast.dev/movers": "a@n1,b@n2!" } } };
+    const context = { stores: moverStores([], []), api, signal };
+    const hosts = [{ hostname: "a" }, { hostname: "b" }];
+    assert.deepEqual(await deadLockOwners(context, owner, hosts), ["b"]);
+  });
 
   test("only what the kubelet saw end, or whose node is gone, is dead", async () => {
     assert.ok(await dead({ pods: [podOf({ status: ended(1) })] }));
