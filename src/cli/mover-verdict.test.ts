@@ -42,9 +42,16 @@ test("secrets are taken out of texts, other variables are not", () => {
     RCLONE_CONFIG_X_TOKEN: "tok-123456",
     HOLDFAST_GS_KMS_KEY: "projects/p/cryptoKeys/k",
     RESTIC_REST_PASSWORD: "x",
+    RCLONE_CONFIG_X_PASS: "obscured-1",
+    RCLONE_CONFIG_X_PASSWORD2: "obscured-2",
+    RCLONE_S3_BYPASS_GOVERNANCE_RETENTION: "governance",
   };
   const text = "open sesame abc/def+ghi tok-123456 projects/p/cryptoKeys/k x";
   assert.equal(withoutSecrets(text, environment), "*** *** *** projects/p/cryptoKeys/k x");
+  assert.equal(
+    withoutSecrets("obscured-1 obscured-2 governance", environment),
+    "*** *** governance",
+  );
   const error = new HoldfastError("STORAGE_DENIED", "no: open sesame", { hint: "not tok-123456" });
   assert.deepEqual(problemOf(error, environment), {
     code: "STORAGE_DENIED",

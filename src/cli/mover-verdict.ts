@@ -19,7 +19,7 @@ const TEXT_MAX = 900;
 const TEXT_MIN = 80;
 /** Variables whose values appear in no text, whoever quoted them. */
 const SECRET_NAME =
-  /PASSWORD|SECRET|TOKEN|CREDENTIALS$|ACCOUNT_KEY|ACCESS_KEY$|_SAS$|(?<!KMS)_KEY$/;
+  /PASSWORD|PASSPHRASE|_PASS\d?$|SECRET|TOKEN|CREDENTIALS$|ACCOUNT_KEY|ACCESS_KEY$|_SAS$|(?<!KMS)_KEY$/;
 const SECRET_LENGTH_MIN = 6;
 /** The kubelet makes this file; where there is none, nobody reads it. */
 const WRITE_EXISTING = constants.O_WRONLY | constants.O_TRUNC;
