@@ -24,7 +24,7 @@ export interface RunPlan {
   readonly trigger?: string | undefined;
   /** `metadata.generation` of the resource. */
   readonly generation: number;
-  /** SHA-256, hexadecimal, of the Secret's data: when it differs at the next attempt, that attempt is made with the new one. */
+  /** Which version of the Secret (MoverSecret.hash): when it differs at the next attempt, that attempt is made with the new one. */
   readonly secretHash: string;
   readonly mode: "compat" | "safe";
   /** Source: what happens after the snapshot is made. */

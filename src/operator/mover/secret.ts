@@ -1,7 +1,7 @@
 // The Secret that says where a repository is and what opens it. It is looked at before a mover is made, so that what is missing
 // or cannot be served is told at once and with its name. Values stay here: only names, and a hash, leave.
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { posix } from "node:path";
 import { HoldfastError, isHoldfastError, messageOf } from "../../base/errors.ts";
 import { parseLocation, SCHEMES } from "../../storage/location.ts";
@@ -14,7 +14,10 @@ import type { MoverOwner } from "./owner.ts";
 
 export interface MoverSecret {
   readonly name: string;
-  /** SHA-256 of its data, hexadecimal. */
+  /**
+   * SHA-256, hexadecimal, of which Secret it is and which version of it. Never of its values: the status shows this, and whoever
+   * may read a resource could try passwords on it.
+   */
   readonly hash: string;
   /** Names of its keys, sorted. */
   readonly keys: readonly string[];
@@ -84,7 +87,7 @@ interface MoverEquipment {
 
 /** What can be said of a Secret without asking anybody. Throws as `readMoverSecret` does. */
 export function inspectSecret(secret: Secret, has: MoverEquipment = {}): MoverSecret {
-  const { name } = secret.metadata;
+  const { name, uid, resourceVersion } = secret.metadata;
   const data = secret.data ?? {};
   const text = (key: string): string => Buffer.from(data[key] ?? "", "base64").toString("utf8");
   const missing = MANDATORY.filter((key) => text(key) === "");
@@ -107,9 +110,8 @@ export function inspectSecret(secret: Secret, has: MoverEquipment = {}): MoverSe
     );
   }
   const keys = Object.keys(data).sort();
-  const hash = createHash("sha256");
-  for (const key of keys) hash.update(`${JSON.stringify([key, data[key]])}\n`);
-  return { name, hash: hash.digest("hex"), keys, ...checkBackend(name, text, keys, has) };
+  const version = hash("sha256", JSON.stringify([uid, resourceVersion]), "hex");
+  return { name, hash: version, keys, ...checkBackend(name, text, keys, has) };
 }
 
 function checkBackend(
