@@ -78,6 +78,7 @@ export class SimulatedOdoo {
   #tracksTime = false;
   #next = 1;
   #stop: AbortController | undefined;
+  #collecting: Promise<unknown> = Promise.resolve();
   #running: Promise<unknown> = Promise.resolve();
 
   constructor(options: SimulatedOdooOptions) {
@@ -140,11 +141,15 @@ export class SimulatedOdoo {
     );
   }
 
-  /** Collects once, as the daily action does; files that went. */
+  /** Collects once, as the daily action does; files that went. One at a time: they share a connection and its transaction. */
   async collect(): Promise<number> {
-    const removed = (await this.filestore.collect(this.#lanes[0]!.client)) ?? 0;
-    this.counts.collected += removed;
-    return removed;
+    const collection = this.#collecting.then(async () => {
+      const removed = (await this.filestore.collect(this.#lanes[0]!.client)) ?? 0;
+      this.counts.collected += removed;
+      return removed;
+    });
+    this.#collecting = collection.catch(() => {});
+    return collection;
   }
 
   /**
