@@ -74,17 +74,31 @@ export function parseSchedule(
     throw invalid(source, `it has ${parts.length} fields, and a schedule has five`, EXAMPLE);
   }
   const fields = parts.map((part, i) => readField(part, FIELDS[i]!, source));
-  const cron = new Cron(fields.join(" "), { mode: "5-part", timezone: zone, paused: true });
+  const pattern = fields.join(" ");
   const schedule: Schedule = {
     text,
     timeZone: zone,
-    next: (after) => cron.nextRun(new Date(after))?.getTime(),
+    next: (after) => cronOf(pattern, zone).nextRun(new Date(after))?.getTime(),
   };
   // The 31st of February: whoever wrote it waits for ever.
   if (schedule.next(Date.UTC(2024, 0, 1)) === undefined) {
     throw invalid(source, "such a day never comes", EXAMPLE);
   }
   return schedule;
+}
+
+/** Croner keeps 80 KB for a pattern, a flag for each of ten thousand years: too much for each of hundreds of resources. */
+const CRONS_MAX = 16;
+const crons = new Map<string, Cron>();
+
+/** Croner's form of a pattern: one of the last that were asked for, or made anew. */
+function cronOf(pattern: string, timezone: string): Cron {
+  const key = `${timezone} ${pattern}`;
+  const cron = crons.get(key) ?? new Cron(pattern, { mode: "5-part", timezone, paused: true });
+  crons.delete(key);
+  crons.set(key, cron);
+  if (crons.size > CRONS_MAX) crons.delete(crons.keys().next().value!);
+  return cron;
 }
 
 const ZONE_HINT = "Give a name such as Europe/Berlin, or UTC.";
