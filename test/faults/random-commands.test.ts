@@ -226,7 +226,7 @@ const ACTIONS: Record<string, () => Promise<unknown>> = {
     restic("newest", ["rewrite", "--new-host", pick("one", "two"), "--forget", "latest"]),
   "recover, ours or restic": async () => {
     if (draw(2) === 0) await ours(["recover"]);
-    else await restic("newest", ["recover"]);
+    else await recoverByRestic();
     // What it found was forgotten before, and is forgotten again.
     for (const { id, snapshot } of await listSnapshots(await openAt(bench.repository))) {
       if (snapshot.tags.includes("recovered")) await restic("newest", ["forget", id]);
@@ -307,6 +307,13 @@ void suite("random commands", { skip: skipWithout("restic-newest", "restic-oldes
     }
   });
 });
+
+/** restic 0.19 takes the trees that it found in no order, and its own tree writer wants them in one: nothing is stored then. */
+async function recoverByRestic(): Promise<void> {
+  await bench.restic("newest", ["unlock"]);
+  const { status, stderr } = await bench.restic("newest", ["recover"], { status: null });
+  if (status !== 0) assert.match(stderr, /nodes are not ordered or duplicate/);
+}
 
 async function takeStep(step: number): Promise<void> {
   const name = pick(...Object.keys(ACTIONS));
