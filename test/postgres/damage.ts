@@ -24,6 +24,24 @@ export function flip(all: Objects, key: string, place: number): void {
   all.set(key, content);
 }
 
+/**
+ * Flips a bit of a compressed object so that another content, or none, comes out of it. Not every bit does that: inside a
+ * run of zeros, a match at another distance copies the same zeros.
+ */
+export function flipCompressed(all: Objects, key: string): void {
+  const whole = all.get(key)!;
+  const content = gunzipSync(whole);
+  for (let place = 0.5; ; place *= 0.9) {
+    flip(all, key, place);
+    try {
+      if (!gunzipSync(all.get(key)!).equals(content)) return;
+    } catch {
+      return;
+    }
+    all.set(key, whole);
+  }
+}
+
 export function cut(all: Objects, key: string, part: number): void {
   const content = all.get(key)!;
   all.set(key, content.slice(0, Math.floor(content.length * part)));
