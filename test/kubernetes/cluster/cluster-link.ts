@@ -18,6 +18,8 @@ export class LinkError extends Error {
 }
 
 export interface ClusterLink {
+  /** URL of the API server. */
+  readonly address: string;
   get<T extends KubeObject>(path: string): Promise<T | undefined>;
   list<T extends KubeObject>(path: string): Promise<T[]>;
   /** POST. */
@@ -124,6 +126,7 @@ export function openLink(options: {
   };
 
   return {
+    address,
     async get<T>(path: string) {
       try {
         return await call<T>("GET", path);

@@ -9,6 +9,7 @@ import { promisify } from "node:util";
 import type {
   ConfigMap,
   Container,
+  KubeObject,
   PersistentVolumeClaim,
   Pod,
   Secret,
@@ -73,10 +74,51 @@ async function prepare(files: PodFiles, volume: Volume): Promise<string> {
       await chown(own, 0, fsGroup);
       await chmod(own, 0o2777);
     }
-  } else if (volume["projected"] === undefined) {
-    throw new Error(`volume ${volume.name} is of a kind that this cluster lacks`);
-  }
+  } else if (volume["projected"] !== undefined) {
+    const { sources = [] } = volume["projected"] as { sources?: readonly Projection[] };
+    for (const source of sources) await project(files, own, source);
+  } else throw new Error(`volume ${volume.name} is of a kind that this cluster lacks`);
   return own;
+}
+
+/** What a projected volume is made of: that of a service account's token has all three. */
+interface Projection {
+  readonly serviceAccountToken?: { path: string; expirationSeconds?: number; audience?: string };
+  readonly configMap?: { name: string; items?: readonly { key: string; path: string }[] };
+  readonly downwardAPI?: { items?: readonly { path: string; fieldRef: { fieldPath: string } }[] };
+}
+
+async function project(
+  { link, pod }: PodFiles,
+  directory: string,
+  { serviceAccountToken: token, configMap, downwardAPI }: Projection,
+): Promise<void> {
+  const { namespace = "", name, uid } = pod.metadata;
+  const write = async (path: string, text: string): Promise<void> => {
+    await writeFile(join(directory, path), text);
+    await chmod(join(directory, path), 0o444);
+  };
+  if (token !== undefined) {
+    const account = pod.spec.serviceAccountName ?? "default";
+    const place = `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`;
+    const boundObjectRef = { apiVersion: "v1", kind: "Pod", name, uid };
+    const { expirationSeconds = 3600, audience } = token;
+    const audiences = audience === undefined ? [] : [audience];
+    const made = await link.create<KubeObject & { status: { token: string } }>(place, {
+      apiVersion: "authentication.k8s.io/v1",
+      kind: "TokenRequest",
+      spec: { expirationSeconds, boundObjectRef, audiences },
+    });
+    await write(token.path, made.status.token);
+  }
+  if (configMap !== undefined) {
+    const place = `/api/v1/namespaces/${namespace}/configmaps/${configMap.name}`;
+    const map = await link.get<ConfigMap>(place);
+    if (map === undefined) throw new Error(`configmap "${configMap.name}" not found`);
+    for (const { key, path } of configMap.items ?? []) await write(path, map.data?.[key] ?? "");
+  }
+  for (const { path, fieldRef } of downwardAPI?.items ?? [])
+    await write(path, fieldOf(pod, fieldRef.fieldPath));
 }
 
 /** A volume that one node may have at a time is not attached to another one while a pod there has it. */
@@ -173,7 +215,12 @@ export async function environmentOf(
   container: Container,
 ): Promise<Record<string, string>> {
   const namespace = `/api/v1/namespaces/${pod.metadata.namespace ?? ""}`;
-  const environment: Record<string, string> = {};
+  // Where every pod finds the API server, whether or not it may ask it for anything.
+  const { hostname, port } = new URL(link.address);
+  const environment: Record<string, string> = {
+    KUBERNETES_SERVICE_HOST: hostname,
+    KUBERNETES_SERVICE_PORT: port,
+  };
   const from = (container["envFrom"] ?? []) as {
     prefix?: string;
     secretRef?: { name: string; optional?: boolean };
