@@ -5,6 +5,7 @@ import { HEAP_BASE } from "./layout";
 export { initChunker, findCut } from "./rabin";
 export { looksIncompressible } from "./histogram";
 export { poly1305 } from "./poly1305";
+export { romixPair } from "./scrypt";
 
 /** First free byte of the memory. */
 export const heapBase: usize = HEAP_BASE;

@@ -1,5 +1,6 @@
 // Key files: one for each password, each holding the same master key (docs/formats/restic.md#keys).
 
+import { availableParallelism } from "node:os";
 import { HoldfastError } from "../base/errors.ts";
 import { concatBytes, sha256Hex } from "../base/bytes.ts";
 import type { Id } from "../base/bytes.ts";
@@ -9,6 +10,7 @@ import type { MasterKey, ScryptParameters } from "../restic/crypto.ts";
 import { decodeKeyFile, encodeKeyFile } from "../restic/key-file.ts";
 import type { Storage } from "../storage/storage.ts";
 import { isHoldfastError } from "../base/errors.ts";
+import { deriveKeyInThreads } from "./derive-key.ts";
 import { keyOf } from "./layout.ts";
 import type { Machine, Repository } from "./repository.ts";
 
@@ -31,7 +33,7 @@ export async function openKeyFile(
   password: string,
 ): Promise<MasterKey | undefined> {
   const file = decodeKeyFile(bytes);
-  const derived = await deriveKey(password, file);
+  const derived = await deriveKeyInThreads(password, file, availableParallelism());
   const plain = unseal(derived, file.data);
   return plain === undefined ? undefined : decodeMasterKey(plain);
 }

@@ -1,5 +1,5 @@
-// The WASM kernels of the hot path: Poly1305, restic's chunker, the compressibility test, counter mode around
-// AES (docs/decisions/kernels.md). Each worker creates its own; the memory is shared so that another thread
+// The WASM kernels of the hot path: Poly1305, restic's chunker, the compressibility test, the mixing of scrypt
+// (docs/decisions/kernels.md). Each worker creates its own; the memory is shared so that another thread
 // may look at it, the functions are called by one thread only. Sources in kernels/, compiled by
 // scripts/build-kernels.ts. What a kernel computes, poly1305.ts and chunker.ts compute in plain TypeScript.
 
@@ -43,6 +43,16 @@ export interface Kernels {
   findCut(start: number, scanned: number, available: number): number;
   /** True when compressing these bytes is surely not worth the time; see docs/decisions/kernels.md. */
   looksIncompressible(pointer: number, length: number): boolean;
+  /**
+   * scryptROMix (RFC 7914 §5) of two blocks of `length` = 128·r bytes that follow each other at `blocks`, in place. `n` is the
+   * cost, a power of two. romixBytes(n, length) bytes at `memory` are overwritten.
+   */
+  romixPair(blocks: number, memory: number, n: number, length: number): void;
+}
+
+/** Bytes of memory that romixPair needs. */
+export function romixBytes(n: number, length: number): number {
+  return 2 * (n + 2) * length;
 }
 
 interface KernelExports {
@@ -51,6 +61,7 @@ interface KernelExports {
   readonly initChunker: Kernels["initChunker"];
   readonly findCut: Kernels["findCut"];
   readonly looksIncompressible: (pointer: number, length: number) => number;
+  readonly romixPair: Kernels["romixPair"];
 }
 
 const PAGE_BYTES = 65536;
@@ -89,5 +100,6 @@ export function createKernels(options: { bytes: number }): Kernels {
       return exports.findCut(start, scanned, available);
     },
     looksIncompressible: (pointer, length) => exports.looksIncompressible(pointer, length) === 1,
+    romixPair: (blocks, at, n, length) => exports.romixPair(blocks, at, n, length),
   };
 }

@@ -42,6 +42,7 @@ test("parameters that would exhaust the machine are refused before they are used
     [2 ** 20, 16, 1],
     [65536, 8, 4096],
     [2, 1, 2 ** 24],
+    [65536, 1, 1],
     [2, 2 ** 30, 1],
     [65535, 8, 1],
     [0, 8, 1],

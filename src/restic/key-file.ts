@@ -45,7 +45,13 @@ export function decodeKeyFile(bytes: Uint8Array): KeyFile {
   const [N, r, p] = [fields.uint32("N"), fields.uint32("r"), fields.uint32("p")];
   if (N < 2 || (N & (N - 1)) !== 0) throw fields.damaged("its N is not a power of two");
   if (r < 1 || p < 1) throw fields.damaged("its r or p is zero");
-  if (128 * N * r > MEMORY_BYTES_MAX || N * r * p > WORK_MAX || 128 * r * p > MEMORY_BYTES_MAX) {
+  // RFC 7914 §2 bounds N by r; OpenSSL refuses what is beyond.
+  if (
+    N >= 2 ** (16 * r) ||
+    128 * N * r > MEMORY_BYTES_MAX ||
+    N * r * p > WORK_MAX ||
+    128 * r * p > MEMORY_BYTES_MAX
+  ) {
     throw fields.damaged(`its scrypt parameters N=${N} r=${r} p=${p} are out of bounds`);
   }
   const salt = fields.base64("salt");
