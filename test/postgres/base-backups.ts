@@ -91,7 +91,7 @@ export async function backUpServer(
     by: "a test",
     lanes: 2,
     progress: new Progress(),
-    walPatience: 15_000,
+    walPatience: 180_000,
     ...more,
     signal,
   });

@@ -206,7 +206,7 @@ void test(
         await new Promise((resolve) => setTimeout(resolve, 2));
       }
       assert.equal((await end).status, 0);
-      assert.ok(reads > 10);
+      assert.ok(reads > 0);
       bench.assertDurable((await bench.acknowledged())!);
     } finally {
       await bench.close();

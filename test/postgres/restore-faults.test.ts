@@ -84,8 +84,8 @@ function wordsOf({ shared, folder }: Site, more: readonly string[] = []): string
 }
 
 /** Our own restore_command, which knows when not to say that WAL does not exist. */
-function fetching({ shared }: Site): string {
-  return `${HOLDFAST} pg wal-fetch --archive ${shared.folder} --server pg --timeout 2s %f %p`;
+function fetching({ shared }: Site, more = ""): string {
+  return `${HOLDFAST} pg wal-fetch --archive ${shared.folder} --server pg ${more} %f %p`;
 }
 
 const environment = { PATH: process.env["PATH"] ?? "", HOLDFAST_NODE: process.execPath };
@@ -152,7 +152,8 @@ suite("faults", { skip: skipWithoutServer() }, () => {
   test("WAL that is lost after the restore stops the recovery: the database does not open early", async () => {
     await withSite(async (site) => {
       const { shared, server, folder, positions } = site;
-      await restore({ archive: shared.archive, folder, restoreCommand: fetching(site) });
+      const restoreCommand = fetching(site, "--timeout 3s");
+      await restore({ archive: shared.archive, folder, restoreCommand });
       const victim = positions[2]!;
       rmSync(join(shared.folder, "pg", "wals", victim.slice(0, 16), victim));
       await assert.rejects(

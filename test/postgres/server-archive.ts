@@ -90,6 +90,7 @@ async function addBackup(
       "none",
       "-c",
       "fast",
+      "--no-sync",
       `--manifest-checksums=${checksums}`,
     ];
     words.push("-h", server.host, "-p", String(server.port), "-U", server.user);

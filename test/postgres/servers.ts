@@ -124,9 +124,13 @@ export function serverOwnedFolder(name: string): string {
   return folder;
 }
 
-/** Fast rather than durable: tests end servers, never the machine. */
+/**
+ * Fast rather than durable: tests end servers, never the machine. Nothing writes but the test: autovacuum would move the end
+ * of the log, and write a page again whose file was damaged on purpose.
+ */
 const TEST_SETTINGS = {
   fsync: "off",
+  autovacuum: "off",
   shared_buffers: "32MB",
   max_wal_senders: 10,
   max_replication_slots: 10,
@@ -137,7 +141,7 @@ const TEST_SETTINGS = {
   log_timezone: "UTC",
 } as const;
 
-const START_MILLISECONDS = 60_000;
+const START_MILLISECONDS = 180_000;
 
 /** Makes a cluster and starts it; resolves when it answers. */
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
@@ -235,11 +239,14 @@ export async function query<Row = Record<string, string>>(
   }
 }
 
-/** Polls until `condition` gives something, or throws after `milliseconds` with what it was about. */
+/**
+ * Polls until `condition` gives something, or throws after `milliseconds` with what it was about. They are many: only what
+ * will never come waits for them, and a busy machine takes long for anything.
+ */
 export async function until<T>(
   what: string,
   condition: () => Promise<T | undefined | false>,
-  milliseconds = 30_000,
+  milliseconds = 180_000,
 ): Promise<T> {
   const deadline = Date.now() + milliseconds;
   for (;;) {

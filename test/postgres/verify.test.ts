@@ -64,7 +64,7 @@ suite("verify", { skip }, () => {
       one.backups.map(({ id, verdict }) => [id, verdict]),
       [[SUMMED, "verified"]],
     );
-    assert.ok(one.wal.objects < 8 && one.wal.read === one.wal.objects);
+    assert.ok(one.wal.objects < segments().length && one.wal.read === one.wal.objects);
     const wal = await verify(whole, { walOnly: true });
     assert.deepEqual(verdicts(wal), ["unread", "unread", "unread", "verified"]);
     await assert.rejects(verify(whole, { backups: ["20200101T000000"] }), (error) =>

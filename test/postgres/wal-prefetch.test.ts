@@ -292,7 +292,17 @@ test("the program starts fetching ahead for a recovery and not for others, and i
   await fetch(1, name(1));
   assert.equal(existsSync(spool), false);
   const told: string[] = [];
-  for (const number of range(1, 12)) told.push(await fetch(number, "RECOVERYXLOG"));
+  for (const number of range(1, 12)) {
+    told.push(await fetch(number, "RECOVERYXLOG"));
+    if (number > 1) continue;
+    await until("a segment to be fetched ahead", () =>
+      Promise.resolve(
+        readdirSync(spool, { recursive: true, encoding: "utf8" }).some((path) =>
+          /\/[0-9A-F]{24}$/.test(path),
+        ),
+      ),
+    );
+  }
   assert.match(told.join(""), /fetched ahead/);
   await until("the spool to go", () => Promise.resolve(!existsSync(spool)));
 });

@@ -100,7 +100,7 @@ suite("a push that dies or is repeated", () => {
       const { child, ended } = startProgram(words);
       // The times of a push are spread over the kills: starting, reading, storing.
       await Promise.race([ended, sleep(40 + 30 * i)]);
-      for (const each of processesBelow(child.pid!)) process.kill(each, "SIGKILL");
+      for (const each of processesBelow(child.pid!)) kill(each);
       const { status } = await ended;
       const archive = open(await openLocalStorage({ root: at }));
       if (status === 0) assert.ok(await served(archive, name));
@@ -171,6 +171,15 @@ suite("a push that dies or is repeated", () => {
     }
   });
 });
+
+/** It may have ended by itself meanwhile. */
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    assert.equal((error as NodeJS.ErrnoException).code, "ESRCH");
+  }
+}
 
 /** A process and all that it started. */
 function processesBelow(pid: number): number[] {

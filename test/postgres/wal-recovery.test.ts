@@ -236,7 +236,7 @@ for (const major of MAJORS) {
         // What is not there is no end of the log either while there is more behind it.
         rmSync(path);
         await assert.rejects(
-          recover(primary, data, site, "--timeout 1s"),
+          recover(primary, data, site, "--timeout 3s"),
           /the log has a hole: [^]*could not restore file/,
         );
         assert.ok(existsSync(join(data, "recovery.signal")), "the recovery is not over");
