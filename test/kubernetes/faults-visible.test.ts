@@ -5,10 +5,12 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { SECRET, VOLUME_SNAPSHOT_CLASS } from "../../src/operator/cluster/kinds.ts";
 import { LABEL } from "../../src/operator/names.ts";
+import { REPLICATION_SOURCE } from "../../src/operator/resources/replication-source.ts";
 import { OperatorMetrics } from "../../src/operator/signals/metrics.ts";
 import { readExposition, valueOf } from "./exposition.ts";
 import {
   badEnd,
+  NAME,
   NAMESPACE_NAME,
   putSecret,
   startFaultWorld,
@@ -35,6 +37,12 @@ function moverSays(code: string, message: string, hint: string, retryable = fals
   };
 }
 
+function restic({ objects }: FaultWorld["double"], fields: object): void {
+  objects.update(REPLICATION_SOURCE, NAMESPACE_NAME, NAME, (source) => {
+    Object.assign(source.spec.restic ?? {}, fields);
+  });
+}
+
 const TROUBLES: readonly Trouble[] = [
   {
     name: "a wrong password",
@@ -55,6 +63,31 @@ const TROUBLES: readonly Trouble[] = [
     cause: ({ double }) => void double.objects.remove(SECRET, NAMESPACE_NAME, "restic-secret"),
     reason: "SecretInvalid",
     says: [/no Secret odoo\/restic-secret/, /Apply/],
+    synchronizing: "Error",
+  },
+  {
+    name: "a missing Secret of authorities",
+    cause: ({ double }) =>
+      restic(double, { customCA: { secretName: "authorities", key: "ca.crt" } }),
+    reason: "SecretInvalid",
+    says: [/customCA: there is no Secret odoo\/authorities/, /Apply/],
+    synchronizing: "Error",
+  },
+  {
+    name: "a key that a mounted Secret lacks",
+    cause: ({ double }) =>
+      restic(double, {
+        moverVolumes: [
+          {
+            mountPath: "more",
+            volumeSource: {
+              secret: { secretName: "restic-secret", items: [{ key: "id", path: "id" }] },
+            },
+          },
+        ],
+      }),
+    reason: "SecretInvalid",
+    says: [/moverVolumes more: .* has no "id"/, /Add/],
     synchronizing: "Error",
   },
   {
@@ -125,7 +158,7 @@ const TROUBLES: readonly Trouble[] = [
 
 suite("seen at once", () => {
   for (const trouble of TROUBLES) {
-    test(trouble.name, { timeout: 30_000 }, async (t) => {
+    test(trouble.name, { timeout: 300_000 }, async (t) => {
       const world = await startFaultWorld(t);
       trouble.cause(world);
       world.begin();

@@ -2,8 +2,16 @@
 
 import assert from "node:assert/strict";
 import { afterEach, suite, test } from "node:test";
+import { POD } from "../../src/operator/cluster/kinds.ts";
 import { EXTERNAL } from "../../src/operator/names.ts";
-import { OperatorOnDouble, START, runOf, startOnDouble, success } from "./operator-on-double.ts";
+import {
+  NAMESPACE,
+  OperatorOnDouble,
+  START,
+  runOf,
+  startOnDouble,
+  success,
+} from "./operator-on-double.ts";
 
 let on: OperatorOnDouble;
 const { conditions } = OperatorOnDouble;
@@ -88,6 +96,38 @@ suite("an honest status", () => {
       said,
       /Pod Security.*quota.*kubectl describe job -n business-system volsync-src-files/,
     );
+  });
+
+  test("a pod that does not start, though its node has it, is told of, until it does", async () => {
+    on = await startOnDouble();
+    const gate = Promise.withResolvers<void>();
+    on.double.play.jobPods(async (job) => {
+      await gate.promise;
+      return success(job);
+    });
+    await on.source("files");
+    await on.after(31_000);
+    const [pod] = on.double.objects.list(POD, NAMESPACE);
+    on.double.objects.update(POD, NAMESPACE, pod!.metadata.name, (each) => {
+      each.status = {
+        ...each.status,
+        phase: "Pending",
+        containerStatuses: [
+          { name: "restic", state: { waiting: { reason: "ContainerCreating" } } },
+        ],
+      };
+    });
+    await on.after(60_000);
+    assert.equal(conditions(on.sourceNow("files"))[1], "Problem=False/None");
+    await on.after(60_000);
+    assert.equal(conditions(on.sourceNow("files"))[1], "Problem=True/MoverNotStarted");
+    on.double.objects.update(POD, NAMESPACE, pod!.metadata.name, (each) => {
+      each.status = { ...each.status, phase: "Running", containerStatuses: [] };
+    });
+    await on.quiet();
+    assert.equal(conditions(on.sourceNow("files"))[1], "Problem=False/None");
+    gate.resolve();
+    await on.quiet();
   });
 
   test("but not one that is paused", async () => {

@@ -215,12 +215,13 @@ suite("the state of a run", () => {
     const cases: [Pod["status"], string | undefined][] = [
       [waiting("ImagePullBackOff"), "ImagePullFailed"],
       [waiting("CreateContainerConfigError"), "ContainerNotCreated"],
-      [waiting("ContainerCreating"), undefined],
+      [waiting("ContainerCreating"), "MoverNotStarted"],
+      [{ phase: "Pending" }, "MoverNotStarted"],
       [unscheduled, "Unschedulable"],
       [{ phase: "Running" }, undefined],
     ];
     for (const [status, reason] of cases) {
-      const state = run([jobOf()], [podOf({ status })]);
+      const state = run([jobOf()], [podOf({ status, node: "n1" })]);
       assert.equal(state.kind === "running" && state.problem?.reason, reason);
     }
     const before = podOf({ name: "p0", born: "0", status: ended(78, JSON.stringify(FAILED)) });

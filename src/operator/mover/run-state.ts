@@ -23,6 +23,8 @@ export interface RunProblem {
   readonly hint?: string | undefined;
   /** False: the same again fails the same way until somebody changes something. */
   readonly retryable: boolean;
+  /** Milliseconds from the Job's beginning in which it is none: a pod takes its time. Absent: less than most (run-steps.ts). */
+  readonly patience?: number | undefined;
 }
 
 const WORDS_MAX = 500;
@@ -110,7 +112,9 @@ function stateOf(job: Job, pods: readonly Pod[]): RunState {
   const problem =
     current === undefined
       ? withoutPod(job)
-      : (waitingProblem(current) ?? (newest && problemOf(job, newest, verdict)));
+      : (waitingProblem(current) ??
+        (newest && problemOf(job, newest, verdict)) ??
+        notStarted(current));
   return { kind: "running", job, pods, failures: failed.length, verdict, problem };
 }
 
@@ -212,6 +216,23 @@ function withoutPod({ metadata, spec, status }: Job): RunProblem | undefined {
   return failure("NoMoverPod", `Job ${name} has no pod`, {
     hint: `Pod Security, a quota or an admission webhook may refuse it: kubectl describe job -n ${namespace} ${name}`,
   });
+}
+
+/** As long as VolSync waits for a claim: until then a volume may be attached, and an image come. */
+const START_PATIENCE = 120_000;
+
+/** On its node, and no more: a kubelet that cannot mount something says so in Events alone. */
+function notStarted({ metadata, spec, status }: Pod): RunProblem | undefined {
+  if (spec.nodeName === undefined || (status?.phase ?? "Pending") !== "Pending") return undefined;
+  const { name, namespace } = metadata;
+  const problem = failure(
+    "MoverNotStarted",
+    `mover ${name} is on node ${spec.nodeName} and does not start`,
+    {
+      hint: `A volume may be in use elsewhere, what it mounts may not be there, or the image takes long: kubectl describe pod -n ${namespace} ${name}`,
+    },
+  );
+  return { ...problem, patience: START_PATIENCE };
 }
 
 const IMAGE = ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"];

@@ -10,6 +10,7 @@ import type { Secret } from "../cluster/kube-object.ts";
 import { SECRET } from "../cluster/kinds.ts";
 import type { OperatorContext } from "../context.ts";
 import { PLACE } from "../mover-variables.ts";
+import { requireMountedSecrets } from "./mounted-secrets.ts";
 import type { MoverOwner } from "./owner.ts";
 
 export interface MoverSecret {
@@ -43,7 +44,10 @@ const UNSUPPORTED: Readonly<Partial<Record<Scheme, string>>> = {
 /** Types of rclone's remotes that are served without rclone, which the mover's image does not have. */
 const REMOTES = ["google cloud storage", "s3", "local", "alias"] as const;
 
-/** Reads and checks the Secret. SECRET_INVALID or BACKEND_UNSUPPORTED, with the fix; CLUSTER_* when it cannot be read. */
+/**
+ * Reads and checks the Secret, and that the others which a mover mounts are there. SECRET_INVALID or BACKEND_UNSUPPORTED, with
+ * the fix; CLUSTER_* when one cannot be read.
+ */
 export async function readMoverSecret(
   context: Pick<OperatorContext, "api" | "signal"> & {
     readonly settings?: Pick<OperatorContext["settings"], "moversHaveRclone">;
@@ -65,10 +69,12 @@ export async function readMoverSecret(
       retryable: true,
     });
   }
-  return inspectSecret(secret, {
+  const read = inspectSecret(secret, {
     rclone: context.settings?.moversHaveRclone === true,
     mounts: mountsOf(owner),
   });
+  await requireMountedSecrets(context, owner);
+  return read;
 }
 
 /** Where moverVolumes mounts what, as folders without a "/" at their end. */

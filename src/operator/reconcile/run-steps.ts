@@ -54,10 +54,11 @@ export async function watchRun<T extends Owner>(
     if (job.spec.parallelism === 0 && owner.spec.paused !== true) await resume(context, job);
     if (part.role === "source") await tellCloned(context, owner);
     const age = context.clock.now() - Date.parse(job.metadata.creationTimestamp ?? "");
-    if (run.problem !== undefined && (run.failures > 0 || !(age < PATIENCE))) {
+    const { patience = PATIENCE } = run.problem ?? {};
+    if (run.problem !== undefined && (run.failures > 0 || !(age < patience))) {
       problem = problemOf(run.problem, run.problem.reason);
     } else if (run.problem !== undefined) {
-      recheck = PATIENCE - age;
+      recheck = patience - age;
     }
     const late = await lateMover(context, run.pods);
     if (late.problem !== undefined) problem = problemOf(late.problem, late.problem.reason);

@@ -24,6 +24,8 @@ const OF_STEPS: ReadonlySet<string> = new Set([
   // Of pods that do not start (mover/run-state.ts).
   "ImagePullFailed",
   "ContainerNotCreated",
+  "MoverNotStarted",
+  "NoMoverPod",
   "Unschedulable",
   // Of pods whose node is not heard of (mover/lost-node.ts).
   "NodeLost",

@@ -226,7 +226,10 @@ export class PodRun {
     }
     await mkdir(folder, { recursive: true });
     const files = { link, pod, folder: this.folder, directoryOfVolume };
-    const directories = await prepareVolumes(files);
+    // What cannot be mounted is told by a kubelet in Events alone.
+    const directories = await prepareVolumes(files).catch(() => {
+      throw new Waiting("ContainerCreating", "");
+    });
     const environment = await environmentOf(files, container);
     const words = [...(container.command ?? []), ...(container.args ?? [])];
     const dropped = own.capabilities?.drop ?? [];
@@ -261,7 +264,8 @@ export class PodRun {
     const { pod, link, nodes, signal } = this.#options;
     const status = this.#status(phase);
     this.#reports = this.#reports.then(async () => {
-      for (let attempt = 0; attempt < 200 && !signal.aborted && !this.#killed; attempt += 1) {
+      // An outage of the API server lasts as long as a busy machine needs to start it.
+      for (let attempt = 0; attempt < 3000 && !signal.aborted && !this.#killed; attempt += 1) {
         if (nodes.alive(pod.spec.nodeName ?? "")) {
           try {
             await link.patch(`${placeOf(pod, "pods")}/status`, {

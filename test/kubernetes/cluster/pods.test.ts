@@ -179,14 +179,19 @@ suite("pods and volumes of the test cluster", { skip }, () => {
         spec: { ...restricted, containers: [shell("true", container)] },
       }) as KubeObject;
     const key = { secretKeyRef: { name: "nothing", key: "x" } };
+    const mounting = pod("mount", {});
+    const volumes = [{ name: "v", secret: { secretName: "nothing" } }];
+    Object.assign(mounting["spec"] as object, { volumes });
     await cluster.apply([
       pod("image", { image: "none" }),
       pod("key", { env: [{ name: "X", valueFrom: key }] }),
+      mounting,
     ]);
     const api = cluster.api();
     for (const [name, reason] of [
       ["image", "ImagePullBackOff"],
       ["key", "CreateContainerConfigError"],
+      ["mount", "ContainerCreating"],
     ] as const) {
       await until(`${name} waits`, async () => {
         const found = await api.get(POD, { namespace, name });
