@@ -234,9 +234,10 @@ class Run {
     const { source, signal } = this.#options;
     const table = this.#table;
     const used = new EntrySet(this.#used);
-    const before = this.#used.slice(0);
     const root = table.index.find("tree", fromHex(snapshot.tree));
     if (root < 0) return `snapshot ${id} needs tree ${snapshot.tree}, which is in no index`;
+    // Only now: of an index without any entry there is no memory, and slicing none of it throws.
+    const before = this.#used.slice(0);
     if (used.add(root)) {
       const findings = new CheckFindings();
       const { damaged } = await walkTrees([root], {
