@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
@@ -150,16 +150,39 @@ test("the kinds alone are in the component of the kinds", { skip }, async () => 
   assert.deepEqual(kinds, ["CustomResourceDefinition", "CustomResourceDefinition"]);
 });
 
-test("the images run as a user that is not root, and both from the same sources", () => {
+test("the images run as a user that is not root, on the Node of the tests", () => {
   const [plain = "", full = ""] = ["Containerfile", "Containerfile.full"].map((name) =>
     readFileSync(join(DEPLOY, "image", name), "utf8"),
   );
   for (const recipe of [plain, full]) {
     assert.equal(recipe.match(/^USER .*$/gm)?.at(-1), "USER 65532:65532");
   }
-  const let_in = readFileSync(join(DEPLOY, "../.dockerignore"), "utf8");
-  for (const needed of ["bin", "src", "scripts", "package-lock.json", "tsconfig.build.json"])
-    assert.ok(let_in.split("\n").includes(`!${needed}`), needed);
+  const { devDependencies } = JSON.parse(readFileSync(join(DEPLOY, "../package.json"), "utf8")) as {
+    devDependencies: { node: string };
+  };
+  const nodes = `${plain}${full}`.match(/library\/node:[\d.]+/g) ?? [];
+  assert.deepEqual([...new Set(nodes)], [`library/node:${devDependencies.node}`]);
+});
+
+test("what the recipe of the image copies is there, and let in", () => {
+  const root = join(DEPLOY, "..");
+  const recipe = readFileSync(join(DEPLOY, "image/Containerfile"), "utf8");
+  const ignored = readFileSync(join(root, ".dockerignore"), "utf8").trim().split("\n");
+  const letIn = ignored.filter((line) => line.startsWith("!")).map((line) => line.slice(1));
+  assert.equal(ignored[0], "*");
+  for (const name of letIn) assert.ok(existsSync(join(root, name)), name);
+  const made = ["dist", "node_modules"];
+  const copies = [...recipe.matchAll(/^COPY (--from=build )?(.+) \S+$/gm)];
+  assert.equal(copies.length, 6);
+  for (const [, from, words = ""] of copies) {
+    for (const word of words.split(" ").filter((each) => each !== ".")) {
+      const name = word.replace(/^\/src\//, "");
+      assert.ok(letIn.includes(name) || (from !== undefined && made.includes(name)), name);
+    }
+  }
+  // What the build reads beside these: its own script, the sources, and what tells the compiler how.
+  for (const needed of ["src", "scripts", "bin", "tsconfig.json", "tsconfig.build.json"])
+    assert.ok(letIn.includes(needed), needed);
 });
 
 test("the chart gives what the base gives", { skip: skipHelm }, async () => {
