@@ -217,4 +217,8 @@ test("the chart gives what the base gives", { skip: skipHelm }, async () => {
   ) as unknown as { rules: { resources: string[] }[] };
   assert.ok(!wide.rules.some(({ resources }) => resources.includes("secrets")));
   await assert.rejects(template("--set", "mode=bold"), /mode/);
+  // The tag is a value of its own: a second one would make no name of an image.
+  const named = (repository: string): string[] => ["--set", `image.repository=${repository}`];
+  await assert.rejects(template(...named("registry.test/holdfast:1")), /repository/);
+  assert.match(await template(...named("registry.test:5000/holdfast")), /:5000\/holdfast:\d/);
 });

@@ -117,6 +117,30 @@ test(
   },
 );
 
+test("what is to be scraped is the Service of the base, as the chart has it scraped", () => {
+  const monitor = parse(read("deploy/monitoring/servicemonitor.yaml")) as {
+    metadata: { namespace: string };
+    spec: { endpoints: { port: string }[]; selector: { matchLabels: Record<string, string> } };
+  };
+  const service = parse(read("deploy/base/service.yaml")) as {
+    metadata: { labels: Record<string, string> };
+    spec: { ports: { name: string }[] };
+  };
+  assert.equal(monitor.metadata.namespace, "volsync-system");
+  for (const [label, value] of Object.entries(monitor.spec.selector.matchLabels))
+    assert.equal(service.metadata.labels[label], value);
+  assert.deepEqual(
+    monitor.spec.endpoints.map(({ port }) => port),
+    service.spec.ports.map(({ name }) => name),
+  );
+  const [, chart = ""] =
+    /kind: ServiceMonitor[^]*?(\n {2}endpoints:[^]*?)\n {2}selector:/.exec(
+      read("deploy/chart/templates/network.yaml"),
+    ) ?? [];
+  const { endpoints } = parse(chart) as { endpoints: unknown };
+  assert.deepEqual(monitor.spec.endpoints, endpoints);
+});
+
 /** Fails with all that the program printed. */
 function run(name: PeerName, args: readonly string[], input = ""): void {
   try {
