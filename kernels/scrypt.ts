@@ -1,6 +1,11 @@
 // The memory-hard part of scrypt (RFC 7914 §3 to §5) for two independent blocks at once: one chain of Salsa20/8 waits for its
 // own additions most of the time, a second one fills the gaps. Words of a 64-byte block stand in the order of their diagonals,
 // so that a quarter round of all four columns is one operation on vectors.
+//
+// Of the table V (§5) every second entry is kept; the others are computed anew when they are needed, which half of the steps
+// do. So two lanes take the memory of one, and a quarter more time.
+
+import { SCRATCH } from "./layout";
 
 /** Bytes of a Salsa20/8 block. */
 const BLOCK: usize = 64;
@@ -46,8 +51,8 @@ function right(x: v128): v128 {
 }
 
 /**
- * scryptBlockMix (§4) of `from`, XOR `also` where that is not `from` itself, into `to`; and the same for a second chain. `to`
- * may be neither of the others. `length`: 128·r bytes.
+ * scryptBlockMix (§4) of `from` XOR `also` into `to`, which is neither of them; and the same for a second chain. `length`:
+ * 128·r bytes.
  */
 function blockMix(
   from: usize,
@@ -67,17 +72,14 @@ function blockMix(
   let b1 = v128.load(from2 + last, 16);
   let b2 = v128.load(from2 + last, 32);
   let b3 = v128.load(from2 + last, 48);
-  const mixes = also !== from;
-  if (mixes) {
-    a0 = v128.xor(a0, v128.load(also + last));
-    a1 = v128.xor(a1, v128.load(also + last, 16));
-    a2 = v128.xor(a2, v128.load(also + last, 32));
-    a3 = v128.xor(a3, v128.load(also + last, 48));
-    b0 = v128.xor(b0, v128.load(also2 + last));
-    b1 = v128.xor(b1, v128.load(also2 + last, 16));
-    b2 = v128.xor(b2, v128.load(also2 + last, 32));
-    b3 = v128.xor(b3, v128.load(also2 + last, 48));
-  }
+  a0 = v128.xor(a0, v128.load(also + last));
+  a1 = v128.xor(a1, v128.load(also + last, 16));
+  a2 = v128.xor(a2, v128.load(also + last, 32));
+  a3 = v128.xor(a3, v128.load(also + last, 48));
+  b0 = v128.xor(b0, v128.load(also2 + last));
+  b1 = v128.xor(b1, v128.load(also2 + last, 16));
+  b2 = v128.xor(b2, v128.load(also2 + last, 32));
+  b3 = v128.xor(b3, v128.load(also2 + last, 48));
   for (let at: usize = 0; at < length; at += BLOCK) {
     a0 = v128.xor(a0, v128.load(from + at));
     a1 = v128.xor(a1, v128.load(from + at, 16));
@@ -87,16 +89,14 @@ function blockMix(
     b1 = v128.xor(b1, v128.load(from2 + at, 16));
     b2 = v128.xor(b2, v128.load(from2 + at, 32));
     b3 = v128.xor(b3, v128.load(from2 + at, 48));
-    if (mixes) {
-      a0 = v128.xor(a0, v128.load(also + at));
-      a1 = v128.xor(a1, v128.load(also + at, 16));
-      a2 = v128.xor(a2, v128.load(also + at, 32));
-      a3 = v128.xor(a3, v128.load(also + at, 48));
-      b0 = v128.xor(b0, v128.load(also2 + at));
-      b1 = v128.xor(b1, v128.load(also2 + at, 16));
-      b2 = v128.xor(b2, v128.load(also2 + at, 32));
-      b3 = v128.xor(b3, v128.load(also2 + at, 48));
-    }
+    a0 = v128.xor(a0, v128.load(also + at));
+    a1 = v128.xor(a1, v128.load(also + at, 16));
+    a2 = v128.xor(a2, v128.load(also + at, 32));
+    a3 = v128.xor(a3, v128.load(also + at, 48));
+    b0 = v128.xor(b0, v128.load(also2 + at));
+    b1 = v128.xor(b1, v128.load(also2 + at, 16));
+    b2 = v128.xor(b2, v128.load(also2 + at, 32));
+    b3 = v128.xor(b3, v128.load(also2 + at, 48));
     // Even blocks into the first half, odd ones into the second (§4, step 3).
     const place = ((at >> 1) & ~(BLOCK - 1)) + (at & BLOCK ? length >> 1 : 0);
     const out = to + place;
@@ -158,36 +158,108 @@ function blockMix(
   }
 }
 
+// A chain's state in memory, unsigned numbers of 32 bits.
+/** Where its entries 0, 2, 4, … of V are. */
+const TABLE: usize = 0;
+const X: usize = 4;
+const Y: usize = 8;
+/** Where an odd entry is computed anew. */
+const ODD: usize = 12;
+/** Steps that are left. */
+const LEFT: usize = 16;
+/** Whether the odd entry that the next step needs has been computed. */
+const READY: usize = 20;
+/** What blockMix is to do next. */
+const FROM: usize = 24;
+const ALSO: usize = 28;
+const TO: usize = 32;
+const CHAIN_BYTES: usize = 64;
+
+function get(chain: usize, field: usize): usize {
+  return load<u32>(chain + field) as usize;
+}
+
+function set(chain: usize, field: usize, value: usize): void {
+  store<u32>(chain + field, value as u32);
+}
+
+/** Zeros, for what is not XORed with anything. */
+function clear(at: usize, length: usize): void {
+  for (let end = at + length; at < end; at += 8) store<u64>(at, 0);
+}
+
+/** Decides what blockMix does next for a chain; one that is done does it for nothing. */
+function plan(chain: usize, n: u32, length: usize, zeros: usize): void {
+  const x = get(chain, X);
+  // Integerify reads the first word of the last 64 bytes, which is the first in either order.
+  const j = load<u32>(x + length - BLOCK) & (n - 1);
+  const even = get(chain, TABLE) + ((j >> 1) as usize) * length;
+  const lacks = (j & 1) !== 0 && get(chain, READY) === 0;
+  const isIdle = lacks || get(chain, LEFT) === 0;
+  set(chain, FROM, isIdle ? even : x);
+  set(chain, ALSO, isIdle ? zeros : (j & 1) !== 0 ? get(chain, ODD) : even);
+  set(chain, TO, isIdle ? get(chain, ODD) : get(chain, Y));
+}
+
+/** Takes note of what blockMix did. */
+function advance(chain: usize): void {
+  if (get(chain, LEFT) === 0) return;
+  const to = get(chain, TO);
+  const isStep = to !== get(chain, ODD);
+  set(chain, READY, isStep ? 0 : 1);
+  if (!isStep) return;
+  set(chain, Y, get(chain, X));
+  set(chain, X, to);
+  set(chain, LEFT, get(chain, LEFT) - 1);
+}
+
 /**
  * scryptROMix (§5) of the two blocks of `length` = 128·r bytes that follow each other at `blocks`, in place. At `memory`
- * 2·(n + 2)·length bytes are overwritten. n: a power of two, at most 2^31.
+ * (n + 7)·length bytes are overwritten. n: a power of two, at least 2.
  */
 export function romixPair(blocks: usize, memory: usize, n: u32, length: usize): void {
-  const size = (n as usize) * length;
-  const table = memory;
-  const table2 = memory + size;
-  let x = memory + 2 * size;
-  let y = x + 2 * length;
-  toDiagonals(blocks, table, length);
-  toDiagonals(blocks + length, table2, length);
-  for (let at: usize = length; at < size; at += length) {
-    const from = table + at - length;
-    const from2 = table2 + at - length;
-    blockMix(from, from, table + at, from2, from2, table2 + at, length);
+  const half = ((n >> 1) as usize) * length;
+  const zeros = memory + 2 * half;
+  clear(zeros, length);
+  const a = SCRATCH;
+  const b = SCRATCH + CHAIN_BYTES;
+  for (let i: usize = 0; i < 2; i++) {
+    const chain = a + i * CHAIN_BYTES;
+    const table = memory + i * half;
+    const own = zeros + length + i * 3 * length;
+    set(chain, TABLE, table);
+    set(chain, X, own);
+    set(chain, Y, own + length);
+    set(chain, ODD, own + 2 * length);
+    set(chain, LEFT, n as usize);
+    set(chain, READY, 0);
+    toDiagonals(blocks + i * length, table, length);
   }
-  const end = table + size - length;
-  const end2 = table2 + size - length;
-  blockMix(end, end, x, end2, end2, x + length, length);
-  // Integerify reads the first word of the last 64 bytes, which is the first in either order.
-  const word = length - BLOCK;
-  for (let i: u32 = 0; i < n; i++) {
-    const j = (load<u32>(x + word) & (n - 1)) as usize;
-    const j2 = (load<u32>(x + length + word) & (n - 1)) as usize;
-    blockMix(x, table + j * length, y, x + length, table2 + j2 * length, y + length, length);
-    const done = y;
-    y = x;
-    x = done;
+  const odd = get(a, ODD);
+  const odd2 = get(b, ODD);
+  for (let at: usize = 0; at < half; at += length) {
+    const even = memory + at;
+    blockMix(even, zeros, odd, even + half, zeros, odd2, length);
+    const isLast = at + length === half;
+    const to = isLast ? get(a, X) : even + length;
+    const to2 = isLast ? get(b, X) : even + half + length;
+    blockMix(odd, zeros, to, odd2, zeros, to2, length);
   }
-  fromDiagonals(x, blocks, length);
-  fromDiagonals(x + length, blocks + length, length);
+  while (get(a, LEFT) !== 0 || get(b, LEFT) !== 0) {
+    plan(a, n, length, zeros);
+    plan(b, n, length, zeros);
+    blockMix(
+      get(a, FROM),
+      get(a, ALSO),
+      get(a, TO),
+      get(b, FROM),
+      get(b, ALSO),
+      get(b, TO),
+      length,
+    );
+    advance(a);
+    advance(b);
+  }
+  fromDiagonals(get(a, X), blocks, length);
+  fromDiagonals(get(b, X), blocks + length, length);
 }

@@ -13,8 +13,8 @@ import type { ScryptLanes } from "./scrypt-worker.ts";
 
 const pbkdf2Async = promisify(pbkdf2);
 
-/** Bytes that all threads may take together, for a moment: two of them with the usual 32 MiB for each lane. */
-const MEMORY_MAX = 129 << 20;
+/** Bytes that all threads may take together, for a moment: two of them with restic's usual keys, N = 32768 and r = 8. */
+const MEMORY_MAX = 65 << 20;
 /** N·r·p from which on threads are worth their start: a twentieth of a second in one. */
 const WORK_MIN = 1 << 17;
 

@@ -52,7 +52,7 @@ export interface Kernels {
 
 /** Bytes of memory that romixPair needs. */
 export function romixBytes(n: number, length: number): number {
-  return 2 * (n + 2) * length;
+  return (n + 7) * length;
 }
 
 interface KernelExports {
