@@ -25,6 +25,7 @@ import {
   type MigrationVerdict,
 } from "./migration/resource-notes.ts";
 import { readable, Seeker } from "./migration/seeker.ts";
+import { mountedSecrets } from "./mover/mounted-secrets.ts";
 import { ANNOTATION, CREATED_BY, LABEL, moverName, type Role } from "./names.ts";
 import {
   REPLICATION_DESTINATION,
@@ -151,7 +152,7 @@ async function look(
   return { ...place, ...outlook };
 }
 
-/** The claim and the class that a resource names, where the cluster has none of that name. */
+/** The claim, the class and the Secrets to be mounted that a resource names, where the cluster has none of that name. */
 async function absentOf(
   seek: Seeker,
   role: Role,
@@ -170,6 +171,10 @@ async function absentOf(
   if (copyMethod === "Snapshot" && name) {
     const found = await seek.one(VOLUME_SNAPSHOT_CLASS, { name });
     if (found === undefined) absent.push(`VolumeSnapshotClass ${name}`);
+  }
+  for (const { field, name: secret } of mountedSecrets(spec.restic ?? {})) {
+    const found = await seek.one(SECRET, { namespace, name: secret });
+    if (found === undefined) absent.push(`Secret ${secret} (${field})`);
   }
   return absent;
 }

@@ -110,7 +110,7 @@ test("the survey finds resources, VolSync and its Lease, and changes nothing", a
   }
 });
 
-test("a claim and a class that are not there fail; volumes of one repository are named to each other", async () => {
+test("a claim, a class and a Secret that are not there fail; volumes of one repository are named to each other", async () => {
   const double = await started();
   const namespace = "business-system";
   const put = (name: string, sourcePVC: string, more: object): void => {
@@ -122,7 +122,8 @@ test("a claim and a class that are not there fail; volumes of one repository are
       spec: { sourcePVC, restic },
     } as never);
   };
-  put("typo", "odoo-filestor", { volumeSnapshotClassName: "nope" });
+  const customCA = { secretName: "authorities", key: "ca.crt" };
+  put("typo", "odoo-filestor", { volumeSnapshotClassName: "nope", customCA });
   put("again", "odoo-filestore", {});
   try {
     const { resources } = await survey(double);
@@ -133,6 +134,7 @@ test("a claim and a class that are not there fail; volumes of one repository are
         .join("\n");
     assert.match(notes("typo"), /there is no PersistentVolumeClaim odoo-filestor$/m);
     assert.match(notes("typo"), /there is no VolumeSnapshotClass nope$/m);
+    assert.match(notes("typo"), /there is no Secret authorities \(customCA\)$/m);
     assert.match(notes("odoo-filestore"), /repository with business-system\/odoo-filestor:/);
     // Two schedules of one volume are its own matter.
     assert.doesNotMatch(notes("again"), /business-system\/odoo-filestore[,:]/);

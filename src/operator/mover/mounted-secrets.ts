@@ -7,7 +7,7 @@ import { SECRET } from "../cluster/kinds.ts";
 import type { OperatorContext } from "../context.ts";
 import type { MoverFields, MoverOwner } from "./owner.ts";
 
-interface Mounted {
+export interface MountedSecret {
   readonly field: string;
   readonly name: string;
   /** What is mounted of it; none: all. */
@@ -45,8 +45,9 @@ export async function requireMountedSecrets(
   }
 }
 
-function mountedSecrets({ customCA, moverVolumes = [] }: MoverFields): Mounted[] {
-  const found: Mounted[] = [];
+/** Those without which the mover's pod would not start. */
+export function mountedSecrets({ customCA, moverVolumes = [] }: MoverFields): MountedSecret[] {
+  const found: MountedSecret[] = [];
   const { secretName, key } = customCA ?? {};
   // Without a key nothing is mounted (mover-volumes.ts).
   if (secretName && key) found.push({ field: "customCA", name: secretName, keys: [key] });
