@@ -1,6 +1,9 @@
 // How a mover gets at its repository: opened within a minute or told why not, made where the storage surely holds none, and freed
 // of locks whose pods the operator proved dead.
 
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { unlessCancelled } from "../base/cancellation.ts";
 import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
 import { initRepository } from "../repository/init.ts";
@@ -12,6 +15,7 @@ import type { Repository } from "../repository/repository.ts";
 import { parseTime } from "../restic/go-time.ts";
 import { redactLocation } from "../storage/location.ts";
 import { openStorage } from "../storage/open-storage.ts";
+import { checkedRcloneConfig } from "../storage/rclone-programs.ts";
 import type { Storage } from "../storage/storage.ts";
 import { VARIABLE } from "../operator/mover-variables.ts";
 import { shortId } from "./format.ts";
@@ -32,11 +36,11 @@ const LOCKS_MAX = 8;
  * own name; STORAGE_UNAVAILABLE after a minute without an answer.
  */
 export async function openForMover(
-  mover: Mover,
+  given: Mover,
   { init }: { init: boolean },
 ): Promise<{ repository: Repository; created: boolean }> {
-  const { output } = mover.context;
-  output.print("== Initialize Dir =======");
+  given.context.output.print("== Initialize Dir =======");
+  const mover = await withoutPrograms(given);
   try {
     return { repository: await openInTime(mover), created: false };
   } catch (error) {
@@ -53,6 +57,23 @@ export async function openForMover(
     created = false;
   }
   return { repository: await openInTime(mover), created };
+}
+
+/** rclone, where it is run, reads its configuration as it was checked. SECRET_INVALID. */
+async function withoutPrograms(mover: Mover): Promise<Mover> {
+  const { context } = mover;
+  const { environment, closers } = context;
+  if (!(await namedLocation(context)).trim().startsWith("rclone:")) return mover;
+  const text = await checkedRcloneConfig(environment);
+  if (text === undefined) return mover;
+  const folder = await mkdtemp(join(tmpdir(), "holdfast-rclone-"));
+  closers.add({ close: () => rm(folder, { recursive: true, force: true }) });
+  const file = join(folder, "rclone.conf");
+  await writeFile(file, text, { mode: 0o600 });
+  return {
+    ...mover,
+    context: { ...context, environment: { ...environment, RCLONE_CONFIG: file } },
+  };
 }
 
 /** Waits for the config of a repository that another one is making; `error` when it never comes, as where it was lost. */

@@ -6,6 +6,7 @@ import { posix } from "node:path";
 import { HoldfastError, isHoldfastError, messageOf } from "../../base/errors.ts";
 import { parseLocation, SCHEMES } from "../../storage/location.ts";
 import type { Scheme } from "../../storage/location.ts";
+import { namesProgram } from "../../storage/rclone-programs.ts";
 import type { Secret } from "../cluster/kube-object.ts";
 import { SECRET } from "../cluster/kinds.ts";
 import type { OperatorContext } from "../context.ts";
@@ -173,10 +174,6 @@ function checkPath(name: string, target: string, mounts: readonly string[]): voi
   );
 }
 
-/** Options with which a remote's own text would have rclone run a program, as environment.ts leaves them out by their keys. */
-const PROGRAMS =
-  /,\s*(?:(?:override|global)\.)?(?:ssh|bearer_token_command|password_command|metadata_mapper|rc|rc_\w+)\s*=/i;
-
 function refusePrograms(
   name: string,
   target: string,
@@ -184,9 +181,9 @@ function refusePrograms(
   keys: readonly string[],
 ): void {
   const others = keys.filter((key) => /^RCLONE_.*_(?:REMOTE|UPSTREAMS)$/i.test(key));
-  const at = PROGRAMS.test(target)
+  const at = namesProgram(target)
     ? "RESTIC_REPOSITORY"
-    : others.find((key) => PROGRAMS.test(text(key)));
+    : others.find((key) => namesProgram(text(key)));
   if (at === undefined) return;
   throw new HoldfastError(
     "SECRET_INVALID",
