@@ -43,6 +43,8 @@ export const SNAPSHOT_ID: string = "5a".repeat(32);
 
 /** Turns of the event loop in which an answer gets from one end of a connection to the other. */
 const TURNS = 12;
+/** So many without rest are an operator that does the same again and again. */
+const TURNS_MAX = 10_000;
 
 /** A mover's pod that was started, and how it is told to end. */
 export interface Mover {
@@ -104,6 +106,11 @@ export class FaultWorld {
   letMoversEnd(): void {
     this.answers = true;
     for (const mover of this.movers) if (mover.isOpen) mover.end(wellEnd(mover.job));
+  }
+
+  /** Operators that were started. */
+  get begun(): number {
+    return this.#begun;
   }
 
   /** Starts an operator; it may be the second one. */
@@ -168,7 +175,8 @@ export class FaultWorld {
 
   /** Nobody has asked or written anything for some turns; a call that is held back is not waited for. */
   async #rest(): Promise<void> {
-    for (let calm = 0, seen = -1; calm < TURNS;) {
+    for (let calm = 0, seen = -1, turns = 0; calm < TURNS; turns++) {
+      if (turns > TURNS_MAX) assert.fail(`the cluster does not come to rest: ${this.describe()}`);
       await turn();
       const mark = this.double.calls.length + this.double.revision;
       calm = mark === seen ? calm + 1 : 0;
@@ -279,7 +287,8 @@ export async function startFaultWorld(
   }: WorldOptions = {},
 ): Promise<FaultWorld> {
   const clock = new FakeClock();
-  const double = await startApiDouble({ namespaces: [NAMESPACE_NAME], crds: allCrds(), clock });
+  const namespaces = [NAMESPACE_NAME, "volsync-system"];
+  const double = await startApiDouble({ namespaces, crds: allCrds(), clock });
   const world = new FaultWorld(double, clock, seed);
   t.after(() => world.close());
   const { objects, play } = double;

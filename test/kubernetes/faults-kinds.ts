@@ -15,12 +15,18 @@ export interface FaultKindOfWorld {
   mend?(world: FaultWorld): Promise<void> | void;
   /** The resource is gone afterwards. */
   readonly isEnd?: true;
+  /** Who acts holds the lease. */
+  readonly lease?: true;
 }
 
 const WRITES = ["create", "update", "patch", "delete"];
 
 function isWrite({ verb, kind }: ApiCall): boolean {
   return WRITES.includes(verb) && kind !== "Event";
+}
+
+function holderIn({ body }: ApiCall): string {
+  return (body as { spec?: { holderIdentity?: string } } | undefined)?.spec?.holderIdentity ?? "";
 }
 
 /** A change of the resource by somebody else, made until it is done: faults that are armed may meet it, too. */
@@ -167,6 +173,20 @@ export const FAULTS: readonly FaultKindOfWorld[] = [
     },
   },
   { name: "a second operator", strike: (world) => world.begin() },
+  {
+    // It cannot renew, nor give back; what it was in the middle of is carried out when another one leads.
+    name: "lease lost",
+    lease: true,
+    strike: async (world) => {
+      world.begin({ lease: true });
+      const second = `operator-${world.begun}`;
+      const isOfFirst = (call: ApiCall): boolean =>
+        call.kind === "Lease" && isWrite(call) && !holderIn(call).startsWith(second);
+      world.double.fault(isOfFirst, { status: 503 }, { times: Infinity });
+      const isLed = (): boolean => world.logged.some((line) => line.includes(`: ${second}_`));
+      await world.until("another leader", isLed);
+    },
+  },
   {
     name: "resource deleted",
     isEnd: true,

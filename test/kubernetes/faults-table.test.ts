@@ -10,7 +10,7 @@ import { startFaultWorld, type FaultWorld } from "./fault-world.ts";
 for (const state of STATES) {
   suite(state.name, () => {
     for (const fault of FAULTS) {
-      test(fault.name, { timeout: 60_000 }, (t) => strike(t, state, fault));
+      test(fault.name, { timeout: 300_000 }, (t) => strike(t, state, fault));
     }
   });
 }
@@ -18,7 +18,7 @@ for (const state of STATES) {
 async function strike(t: TestContext, state: FaultState, fault: FaultKindOfWorld): Promise<void> {
   const world = await startFaultWorld(t, state.options);
   const held = state.hold(world);
-  world.begin();
+  world.begin({ lease: fault.lease === true });
   await world.until(`state "${state.name}"`, () => held.reached());
   await fault.strike(world);
   held.release();

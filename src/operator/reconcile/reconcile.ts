@@ -13,6 +13,7 @@ import { requireRestic, requireShortTags } from "../machine/plan-run.ts";
 import { endedRun, readRun } from "../mover/run-state.ts";
 import { moversOf } from "../resources/status-fields.ts";
 import { problemOfError } from "../signals/conditions.ts";
+import { hasLeftOver } from "./left-over.ts";
 import { writeStatus } from "./owner-status.ts";
 import { perform } from "./perform.ts";
 import type { Owner, ReconcileContext, RolePart } from "./reconcile-context.ts";
@@ -93,7 +94,9 @@ async function look<T extends Owner>(
   const run = readRun(context, resource, part.role);
   const { role } = part;
   const decision = decide({ resource, role, now: context.clock.now(), job: seenJob(run) });
-  if (!isLive && NEEDS_LIVE.includes(decision.kind)) return "read";
+  const isLeftOver = decision.kind === "idle" && hasLeftOver(context, resource, role);
+  if (!isLive && (isLeftOver || NEEDS_LIVE.includes(decision.kind))) return "read";
+  if (isLeftOver) await part.volumes.cleanUp(resource, undefined);
   const isEnd = decision.kind === "finish" || decision.kind === "fail";
   const ended = isEnd ? await endedRun(context, run) : run;
   return await perform(context, part, { owner: resource, run: ended, decision });
