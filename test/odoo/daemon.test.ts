@@ -62,15 +62,11 @@ async function statusOf(bench: InstanceBench): Promise<StatusMessage> {
 
 /** Resolves when the bucket proves that everything up to `position` can come back. */
 async function untilProtected(bench: InstanceBench, position: string): Promise<void> {
-  await until(
-    `the watermark to pass ${position}`,
-    async () => {
-      const [found] = (await statusOf(bench)).filestores;
-      const lsn = found?.watermark?.lsn;
-      return lsn !== undefined && readLsn(lsn)! >= readLsn(position)!;
-    },
-    90_000,
-  );
+  await until(`the watermark to pass ${position}`, async () => {
+    const [found] = (await statusOf(bench)).filestores;
+    const lsn = found?.watermark?.lsn;
+    return lsn !== undefined && readLsn(lsn)! >= readLsn(position)!;
+  });
 }
 
 void suite("holdfast run", { skip: skipWithoutServer() }, () => {
@@ -85,11 +81,7 @@ void suite("holdfast run", { skip: skipWithoutServer() }, () => {
     const said = messages(first);
     const isDone = (task: string): boolean =>
       said().some((one) => one["task"] === task && one["event"] === "done");
-    await until(
-      "the first backups",
-      () => Promise.resolve(isDone("base") && isDone("snapshot")),
-      60_000,
-    );
+    await until("the first backups", () => Promise.resolve(isDone("base") && isDone("snapshot")));
     await bench.odoo.work(30);
     await untilProtected(bench, await bench.position());
     const other = await bench.holdfast(["run", "-f", plan], 1);

@@ -29,7 +29,7 @@ suite("restic beside captures", { skip }, () => {
     const capturing = bench.start(["capture", "--every", "1s"]);
     odoo.start();
     await backUp();
-    await until("captures", async () => Promise.resolve(odoo.counts.attached > 220), 60_000);
+    await until("captures", async () => Promise.resolve(odoo.counts.attached > 220));
     await odoo.stop();
     await backUp();
 
@@ -52,17 +52,13 @@ suite("restic beside captures", { skip }, () => {
     const [{ lsn }] = (await bench.ask("SELECT pg_current_wal_lsn()::text AS lsn")) as [
       { lsn: string },
     ];
-    const behind = await until(
-      `a capture of ${lsn}`,
-      async () => {
-        const found = (await list(bench, bench.captures)).map(({ short_id: id, tags }) => ({
-          id,
-          mark: readCaptureMark(tags ?? []),
-        }));
-        return found.find(({ mark }) => (mark?.position?.lsn ?? 0n) >= position(lsn));
-      },
-      60_000,
-    );
+    const behind = await until(`a capture of ${lsn}`, async () => {
+      const found = (await list(bench, bench.captures)).map(({ short_id: id, tags }) => ({
+        id,
+        mark: readCaptureMark(tags ?? []),
+      }));
+      return found.find(({ mark }) => (mark?.position?.lsn ?? 0n) >= position(lsn));
+    });
     await capturing.stop();
     await restic(bench, bench.captures, "check", "--read-data");
 

@@ -165,17 +165,13 @@ export async function openInstance(options: BenchOptions = {}): Promise<Instance
       ask,
       position: async () => (await ask("SELECT pg_current_wal_lsn()::text AS lsn"))[0]!["lsn"]!,
       untilArchived: async (position) => {
-        const reached = until(
-          `${position} to be archived`,
-          async () => {
-            const [row] = await ask(
-              `SELECT (confirmed >= '${position}'::pg_lsn)::int::text AS there FROM
-                 (SELECT restart_lsn AS confirmed FROM pg_replication_slots WHERE slot_name = 'holdfast') AS slot`,
-            );
-            return row?.["there"] === "1";
-          },
-          60_000,
-        );
+        const reached = until(`${position} to be archived`, async () => {
+          const [row] = await ask(
+            `SELECT (confirmed >= '${position}'::pg_lsn)::int::text AS there FROM
+               (SELECT restart_lsn AS confirmed FROM pg_replication_slots WHERE slot_name = 'holdfast') AS slot`,
+          );
+          return row?.["there"] === "1";
+        });
         await Promise.race([reached, broken.promise]);
       },
       [Symbol.asyncDispose]: close,
