@@ -27,7 +27,7 @@ export async function startFakeGcsServer(path: string): Promise<FakeGcsServer> {
   for (let attempt = 0; ; attempt += 1) {
     const answer = await fetch(`${endpoint}/storage/v1/b?project=p`).catch(() => undefined);
     if (answer?.ok) break;
-    if (attempt === 200 || child.exitCode !== null) {
+    if (attempt === 2400 || child.exitCode !== null) {
       await stop();
       throw new Error("fake-gcs-server did not start");
     }

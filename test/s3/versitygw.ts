@@ -82,7 +82,7 @@ async function startServer(
 
 /** Resolves when the server gives any answer. */
 async function answers(port: number, child: ChildProcess): Promise<void> {
-  for (let attempt = 0; attempt < 300; attempt += 1) {
+  for (let attempt = 0; attempt < 2400; attempt += 1) {
     if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}`);
     const isUp = await new Promise<boolean>((resolve) => {
       const asking = request({ host: "127.0.0.1", port, method: "GET", path: "/" }, (response) => {
