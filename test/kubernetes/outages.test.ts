@@ -120,8 +120,10 @@ suite("outages in the middle of a run", { skip }, () => {
     const { name, namespace = "" } = mover.metadata;
     await playbook.cluster.kubelet.runOutOfMemory(namespace, name);
     await runningMover(scene, name);
-    const { stdout } = await playbook.cluster.kubectl("get", "events", "-n", namespace);
-    assert.match(stdout, /Warning .*memory/i);
+    await scene.until("the event", async () => {
+      const { stdout } = await playbook.cluster.kubectl("get", "events", "-n", namespace);
+      return /Warning .*memory/i.test(stdout);
+    });
     playbook.cluster.kubelet.release();
     await scene.sourceUntil("source", "run", done("1"));
     assert.equal(await snapshotsIn(location), 1);

@@ -65,7 +65,7 @@ export class VolumesWorld {
         proxyVariables: {},
         defaultMode: "compat",
       },
-      signal: AbortSignal.timeout(60_000),
+      signal: AbortSignal.timeout(300_000),
     };
   }
 

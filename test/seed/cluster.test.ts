@@ -82,7 +82,7 @@ suite("the guide on a cluster", { skip }, () => {
         const resource = await get(kind, name);
         return holds(resource) && resource;
       },
-      { describe, seconds: 90 },
+      { describe },
     );
   const isIdle = ({ status }: Resource): boolean =>
     status?.conditions?.[0]?.type === "Synchronizing" &&

@@ -17,7 +17,7 @@ export interface Side {
 
 /** Asks until it is so. */
 export async function eventually(ask: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 60_000;
+  const deadline = Date.now() + 240_000;
   while (!(await ask())) {
     assert.ok(Date.now() < deadline, "it never was so");
     // Whatever it waits for may need a turn of the event loop.

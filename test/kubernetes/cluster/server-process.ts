@@ -70,7 +70,7 @@ export async function untilReady(
   name: string,
   server: ServerProcess,
   probe: () => Promise<boolean>,
-  { milliseconds = 90_000 }: { milliseconds?: number } = {},
+  { milliseconds = 240_000 }: { milliseconds?: number } = {},
 ): Promise<void> {
   const deadline = Date.now() + milliseconds;
   while (!(await probe().catch(() => false))) {

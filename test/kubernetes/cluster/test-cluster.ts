@@ -219,7 +219,7 @@ interface CrdStatus {
 export async function until<T>(
   what: string,
   ask: () => Promise<T | undefined | false>,
-  { seconds = 60, describe }: { seconds?: number; describe?: () => Promise<string> } = {},
+  { seconds = 240, describe }: { seconds?: number; describe?: () => Promise<string> } = {},
 ): Promise<T> {
   const deadline = Date.now() + seconds * 1000;
   for (;;) {

@@ -149,7 +149,7 @@ export class Scene {
     path: string,
     what: string,
     holds: (status: Status) => boolean,
-    seconds = 60,
+    seconds = 240,
   ): Promise<Status> {
     const { cluster, operator } = this.#playbook;
     let last: Status | undefined;
@@ -178,7 +178,7 @@ export class Scene {
   }
 
   async until<T>(what: string, ask: () => Promise<T | undefined | false>): Promise<T> {
-    return until(what, ask, { seconds: 60 });
+    return until(what, ask);
   }
 }
 
