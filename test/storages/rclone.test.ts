@@ -136,10 +136,15 @@ test("a key that rclone cannot honour is refused before it is started", async ()
 });
 
 describe("programs that are no rclone", () => {
-  const attempt = async (command: string, expected: RegExp, code: string): Promise<void> => {
+  const attempt = async (
+    command: string,
+    expected: RegExp,
+    code: string,
+    timeout = "60s",
+  ): Promise<void> => {
     const context = contextWith({
       env: { PATH: process.env["PATH"]!, RCLONE_CONFIG_X_TOKEN: "geheim" },
-      options: { program: command, timeout: "500ms" },
+      options: { program: command, timeout },
     });
     await assert.rejects(openRcloneStorage("x:b", context), (error: HoldfastError) => {
       const told = `${error.message}\n${error.hint}`;
@@ -159,7 +164,7 @@ describe("programs that are no rclone", () => {
       "STORAGE_FAILED",
     ));
   test("one that says nothing", () =>
-    attempt("sh -c 'exec sleep 60'", /did not answer within/, "STORAGE_FAILED"));
+    attempt("sh -c 'exec sleep 60'", /did not answer within/, "STORAGE_FAILED", "500ms"));
   test("one that says something else", () =>
     attempt(
       `sh -c "echo 'HTTP/1.1 400 this is not what was asked for'; exec sleep 60"`,
