@@ -8,6 +8,7 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readFileSync,
   readdirSync,
   rmSync,
@@ -21,6 +22,9 @@ import type { Run } from "../faults/workbench.ts";
 import { peer, skipWithout } from "../peers.ts";
 
 const bench = await openWorkbench({ after });
+/** In memory, and nobody else's: other tests edit at the same time. */
+const memory = mkdtempSync("/dev/shm/holdfast-test-");
+after(() => rmSync(memory, { recursive: true }));
 const sops = peer("sops-newest");
 const PLAIN = "kind: Secret\n# why\nstringData:\n    PASSWORD: GEHEIM\n    OTHER: stays\n";
 
@@ -37,14 +41,22 @@ suite("secrets edit", { skip: skipWithout("sops-newest", "age-keygen") }, () => 
   const edit = (script: string, words: string[], status = 0, env = {}): Promise<Run> =>
     bench.holdfast(["secrets", "edit", ...words], {
       cwd: at("."),
-      env: { SOPS_AGE_KEY_FILE: keyFile, EDITOR: editor(script), ...env },
+      env: {
+        SOPS_AGE_KEY_FILE: keyFile,
+        XDG_RUNTIME_DIR: memory,
+        EDITOR: editor(script),
+        ...env,
+      },
       status,
     });
-  const env = (): NodeJS.ProcessEnv => ({ ...process.env, SOPS_AGE_KEY_FILE: keyFile });
+  const env = (): NodeJS.ProcessEnv => ({
+    ...process.env,
+    SOPS_AGE_KEY_FILE: keyFile,
+    XDG_RUNTIME_DIR: memory,
+  });
   const theirs = (name: string): string =>
     execFileSync(sops.path, ["decrypt", at(name)], { env: env() }).toString();
-  const remains = (): string[] =>
-    readdirSync("/dev/shm").filter((name) => name.startsWith("holdfast-edit-"));
+  const remains = (): string[] => readdirSync(memory);
 
   before(() => {
     mkdirSync(at("."), { recursive: true });

@@ -9,11 +9,13 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { after, before, suite, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { openWorkbench, PROGRAM, ROOT_ONLY } from "../faults/workbench.ts";
 import type { Run, RunOptions } from "../faults/workbench.ts";
 import { peer, skipWithout } from "../peers.ts";
@@ -22,6 +24,13 @@ import { program } from "../sops-keys/programs.ts";
 const bench = await openWorkbench({ after });
 const PLAIN = "stringData:\n    ONE: first\n    TWO: second\n";
 const SYSTEM_PATH = process.env["PATH"] ?? "";
+
+/** Waits until the terminal that `script`, the process, has made gives keys as they come, and not by lines. */
+async function untilRaw(script: number): Promise<void> {
+  const [inner] = readFileSync(`/proc/${script}/task/${script}/children`, "utf8").split(" ");
+  const terminal = readlinkSync(`/proc/${inner}/fd/0`);
+  while (!execFileSync("stty", ["-F", terminal, "-a"]).includes("-icanon")) await sleep(20);
+}
 
 suite("what is typed is not lost", { skip: skipWithout("age-keygen") }, () => {
   let keyFile: string;
@@ -151,7 +160,7 @@ suite("what is typed is not lost", { skip: skipWithout("age-keygen") }, () => {
   });
 
   const terminal = { skip: ROOT_ONLY || program("script").skip };
-  test("at a terminal it goes back to the editor", { ...terminal, timeout: 60_000 }, async () => {
+  test("at a terminal it goes back to the editor", { ...terminal, timeout: 300_000 }, async () => {
     const file = at("a.yaml");
     const tool = script(
       "editor",
@@ -172,7 +181,7 @@ suite("what is typed is not lost", { skip: skipWithout("age-keygen") }, () => {
         said += data.toString();
         // The terminal is told only after the person that keys are to come as they are.
         if (!isAsked && said.includes("press Enter"))
-          setTimeout(() => child.stdin.write(answer), 300);
+          void untilRaw(child.pid!).then(() => child.stdin.write(answer));
       });
       const [status] = (await once(child, "close")) as [number];
       return [status, said];
