@@ -1,7 +1,7 @@
 // The operator, in this process, on the API server in memory: what tests of its reconcilers need. Its clock is the test's, and moves
 // only when the test says so; nothing sleeps.
 
-import { systemRandom, type Clock } from "../../src/base/clock.ts";
+import type { Clock } from "../../src/base/clock.ts";
 import type { ApiClient } from "../../src/operator/cluster/api-client.ts";
 import { CLAIM, kind, SECRET, type Kind } from "../../src/operator/cluster/kinds.ts";
 import type { KubeObject } from "../../src/operator/cluster/kube-object.ts";
@@ -26,6 +26,7 @@ import {
 } from "../../src/operator/resources/replication-source.ts";
 import type { RunPlan } from "../../src/operator/run-plan.ts";
 import { OperatorMetrics } from "../../src/operator/signals/metrics.ts";
+import { seededBytes } from "../seeded-bytes.ts";
 import { startApiDouble, type ApiDouble, type ApiDoubleOptions } from "./api-double.ts";
 import type { JobScript, PodEnd } from "./api-double/played-controllers.ts";
 
@@ -106,6 +107,8 @@ export class OperatorOnDouble {
   readonly notices: OperatorNotice[] = [];
   readonly #options: OnDoubleOptions;
   readonly #running = new Set<RunningOperator>();
+  /** Pauses are as long in every run of the tests, and names differ all the same. */
+  #drawn = 0;
 
   constructor(double: ApiDouble, clock: MovedClock, options: OnDoubleOptions) {
     this.double = double;
@@ -128,7 +131,7 @@ export class OperatorOnDouble {
       api: this.double.api(),
       settings,
       clock: this.clock,
-      random: systemRandom,
+      random: (length) => seededBytes(`drawn ${this.#drawn++}`, length),
       signal: stop.signal,
       metrics: this.metrics,
       instance: "operator-0",
