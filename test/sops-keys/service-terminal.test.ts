@@ -14,7 +14,7 @@ import { folder, program } from "./programs.ts";
 const MAIN = join(import.meta.dirname, "..", "..", "src", "cli", "main.ts");
 
 const skip = skipWithout("sops-newest") || program("script").skip;
-test("a PIN is typed at our terminal", { skip, timeout: 20_000 }, async () => {
+test("a PIN is typed at our terminal", { skip, timeout: 120_000 }, async () => {
   using home = folder();
   const note = join(home.path, "note");
   // It asks before it does its work, and notes what it is told, which may come in pieces.

@@ -3,12 +3,11 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmodSync, existsSync, readFileSync, renameSync } from "node:fs";
+import { chmodSync, existsSync, renameSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { suite, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { SopsService } from "../../src/cli/sops-service.ts";
+import { SopsService, type SopsServiceOptions } from "../../src/cli/sops-service.ts";
 import type { KeyContext } from "../../src/sops/key-source.ts";
 import { openWithSops, wrapWithSops } from "../../src/sops/keys/elsewhere.ts";
 import { openKey, wrapKey } from "../../src/sops/keys.ts";
@@ -16,12 +15,21 @@ import { peer, skipWithout } from "../peers.ts";
 import { awsDouble, AWS_PROFILE } from "./aws-double.ts";
 import { keyContext, wrapped, type TestKeyContext } from "./context.ts";
 import { PLUGIN_IDENTITY, PLUGIN_RECIPIENT, PLUGIN_TEXT } from "./fake-plugin.ts";
-import { folder, output, program, type Folder } from "./programs.ts";
+import {
+  alone,
+  answering,
+  assertGone,
+  fakeSops,
+  isAlive,
+  ran,
+  SYSTEM_PATH,
+  until,
+} from "./fake-sops.ts";
+import { folder, output, program } from "./programs.ts";
 import { vaultDouble, type VaultDouble } from "./vault-double.ts";
 
 const VERSIONS = ["sops-newest", "sops-3.13.1", "sops-old"] as const;
 const MAIN = join(import.meta.dirname, "..", "..", "src", "cli", "main.ts");
-const SYSTEM_PATH = process.env["PATH"] ?? "";
 const dataKey = randomBytes(32);
 const keygen = program("age-keygen");
 const run = promisify(execFile);
@@ -32,23 +40,22 @@ interface Served extends AsyncDisposable {
   readonly notices: string[];
 }
 
-/** A context whose sops is the first on the PATH of `env`. */
-function served(env: Record<string, string>, more: Partial<KeyContext> = {}): Served {
+/** A context whose sops is the first on the PATH of `env`. A limit is short where it is what the test is about. */
+function served(
+  env: Record<string, string>,
+  more: Partial<KeyContext> = {},
+  limits: Partial<NonNullable<SopsServiceOptions["limits"]>> = {},
+): Served {
   const notices: string[] = [];
   const service = new SopsService({
     env,
     signal: more.signal ?? new AbortController().signal,
     onNotice: (text) => void notices.push(text),
-    limits: { start: 1500, answer: 1500, idle: 300 },
+    limits: { start: 60_000, answer: 60_000, idle: 60_000, ...limits },
   });
   const askSops: KeyContext["askSops"] = (method, request) => service.ask(method, request);
   const context = keyContext(env, { askSops, ...more });
   return { context, service, notices, [Symbol.asyncDispose]: () => service.close() };
-}
-
-/** Nothing of this machine may help. */
-function alone(home: Folder, path: string): Record<string, string> {
-  return { HOME: home.path, XDG_CONFIG_HOME: home.path, PATH: path };
 }
 
 function pathOf(version: (typeof VERSIONS)[number]): string {
@@ -197,55 +204,32 @@ async function refusals(
   assert.match(notMade.stderr, /cannot encrypt with the HashiCorp Vault key .*: no sops on PATH/);
 }
 
-/** What a program in the place of sops does once it was told its socket. */
-function fakeSops(home: Folder, body: string): Record<string, string> {
-  const text = `#!${process.execPath}
-const socket = process.argv.at(-1);
-require("node:fs").writeFileSync(${JSON.stringify(join(home.path, "ran"))}, process.pid + " " + socket);
-${body}
-`;
-  chmodSync(home.write("sops", text), 0o700);
-  return alone(home, `${home.path}:${SYSTEM_PATH}`);
-}
-
-/** Nothing is left of the program that was run. */
-function assertGone(home: Folder): void {
-  const [pid, socket] = readFileSync(join(home.path, "ran"), "utf8").split(" ");
-  assert.throws(() => process.kill(Number(pid), 0), { code: "ESRCH" });
-  assert.ok(!existsSync(dirname(socket!)));
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  for (let tries = 0; !holds(); tries++) {
-    assert.ok(tries < 100);
-    await sleep(20);
-  }
-}
-
-/** It runs, and is no mere entry in a table. */
-function isAlive(pid: string): boolean {
-  try {
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
-}
-
 const WELL = { "grpc-status": "0" };
 const vaultKey = wrapped("hc_vault", "https://v/v1/transit/keys/k", "vault:v1:x");
 
 suite("a sops that is no help", () => {
-  const broken: [what: string, body: string, why: RegExp][] = [
+  const broken: [
+    what: string,
+    body: string,
+    why: RegExp,
+    limits?: { start?: number; answer?: number },
+  ][] = [
     [
       "ends at once",
       `console.error("one"); console.error("no such command"); process.exit(3);`,
       /^sops ended \(3\): no such command$/,
     ],
-    ["never listens", "setTimeout(() => {}, 60_000);", /^sops did not start within 1\.5 s$/],
+    [
+      "never listens",
+      "setTimeout(() => {}, 60_000);",
+      /^sops did not start within 2\.5 s$/,
+      { start: 2500 },
+    ],
     [
       "never answers",
       `require("node:net").createServer(() => {}).listen(socket);`,
-      /^sops did not answer within 1\.5 s$/,
+      /^sops did not answer within 0\.5 s$/,
+      { answer: 500 },
     ],
     [
       "ends when asked",
@@ -263,11 +247,11 @@ suite("a sops that is no help", () => {
       /^sops answered with HTTP status 404$/,
     ],
   ];
-  for (const [what, body, why] of broken) {
+  for (const [what, body, why, limits] of broken) {
     test(what, async () => {
       using home = folder();
       {
-        await using sops = served(fakeSops(home, body));
+        await using sops = served(fakeSops(home, body), {}, limits);
         assert.match(String(await openWithSops(vaultKey, sops.context)), why);
       }
       assertGone(home);
@@ -294,7 +278,7 @@ suite("a sops that is no help", () => {
       assert.deepEqual(await openWithSops(vaultKey, sops.context), Buffer.from("x"));
     }
     // Whoever takes in orphans buries it a little later.
-    const pid = readFileSync(join(home.path, "ran"), "utf8").split(" ")[0]!;
+    const [pid] = ran(home);
     await until(() => !isAlive(pid));
   });
 
@@ -314,47 +298,47 @@ suite("a sops that is no help", () => {
     using home = folder();
     await using sops = served(fakeSops(home, answering("00000000030a0178", WELL)));
     await openWithSops(vaultKey, sops.context);
-    process.kill(Number(readFileSync(join(home.path, "ran"), "utf8").split(" ")[0]));
-    await sleep(150);
-    assert.deepEqual(await openWithSops(vaultKey, sops.context), Buffer.from("x"));
+    const [pid] = ran(home);
+    process.kill(Number(pid));
+    await until(() => !isAlive(pid));
+    // Whoever asks in the moment in which its end is noticed is told of it.
+    let answer = await openWithSops(vaultKey, sops.context);
+    if (answer === "sops ended (SIGTERM)") answer = await openWithSops(vaultKey, sops.context);
+    assert.deepEqual(answer, Buffer.from("x"));
   });
 
   test("is ended when nothing more is asked, and started again", async () => {
     using home = folder();
-    await using sops = served(fakeSops(home, answering("00000000030a0178", WELL)));
+    const env = fakeSops(home, answering("00000000030a0178", WELL));
+    await using sops = served(env, {}, { idle: 300 });
     for (const _ of [1, 2]) {
       assert.deepEqual(await openWithSops(vaultKey, sops.context), Buffer.from("x"));
-      await sleep(900);
-      assertGone(home);
+      const [pid, socket] = ran(home);
+      await until(() => !isAlive(pid) && !existsSync(dirname(socket)));
     }
   });
 
   test("is left behind by nobody who is stopped", async () => {
-    using home = folder();
-    for (const body of [
-      "setTimeout(() => {}, 60_000);",
-      `require("node:net").createServer(() => {}).listen(socket);`,
-    ]) {
+    for (const [body, mark] of [
+      ["setTimeout(() => {}, 60_000);", "ran"],
+      [
+        `require("node:net").createServer(() => require("node:fs").writeFileSync(__dirname + "/asked", "")).listen(socket);`,
+        "asked",
+      ],
+    ] as const) {
+      using home = folder();
       const stop = new AbortController();
       {
         await using sops = served(fakeSops(home, body), { signal: stop.signal });
-        setTimeout(() => stop.abort(), 300);
-        await assert.rejects(openKey(vaultKey, sops.context), { code: "CANCELLED" });
+        const opening = assert.rejects(openKey(vaultKey, sops.context), { code: "CANCELLED" });
+        await until(() => existsSync(join(home.path, mark)));
+        stop.abort();
+        await opening;
       }
       assertGone(home);
     }
   });
 });
-
-/** A sops that answers with `reply` in hexadecimal, and these trailers. */
-function answering(reply: string, trailers: Record<string, string>): string {
-  return `require("node:http2").createServer().on("stream", (one) => {
-  one.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
-  one.on("wantTrailers", () => one.sendTrailers(${JSON.stringify(trailers)}));
-  one.on("error", () => {});
-  one.resume().on("end", () => one.end(Buffer.from("${reply}", "hex")));
-}).listen(socket);`;
-}
 
 suite("answers of a sops", () => {
   const ill = (message: string): Record<string, string> => ({
