@@ -295,6 +295,24 @@ suite("locks of dead pods", () => {
     assert.ok(!(await dead({ movers: "p1x@n1!" })));
   });
 
+  test("a node that is called out of service is gone, but for one that is ready", async () => {
+    const taint = { key: "node.kubernetes.io/out-of-service", effect: "NoExecute" };
+    const lost = { key: "node.kubernetes.io/unreachable", effect: "NoExecute" };
+    const owner = { ...OWNER, status: { external: { "holdfast.dev/movers": "p1@n1" } } };
+    const context = { stores: moverStores([], []), signal };
+    for (const [ready, taints, expected] of [
+      ["Unknown", [lost, taint], ["p1"]],
+      ["False", [taint], ["p1"]],
+      ["Unknown", [lost], []],
+      ["True", [taint], []],
+    ] as const) {
+      const node = { spec: { taints }, status: { conditions: [{ type: "Ready", status: ready }] } };
+      const nodes = { get: () => Promise.resolve(node) } as unknown as ClusterApi;
+      const found = await deadLockOwners({ ...context, api: nodes }, owner, [{ hostname: "p1" }]);
+      assert.deepEqual(found, expected, `${ready} ${JSON.stringify(taints)}`);
+    }
+  });
+
   test("pods of others count where they open the same Secret", async () => {
     const other = { owner: "other", name: "volsync-dst-files", uid: "job2" };
     const pods = [podOf({ job: "job2", jobName: "volsync-dst-files", status: ended(1) })];

@@ -129,6 +129,15 @@ suite("outages in the middle of a run", { skip }, () => {
     assert.equal(await snapshotsIn(location), 1);
   });
 
+  /** The next run, to its end. */
+  async function again(scene: Scene): Promise<void> {
+    const patch = JSON.stringify({ spec: { trigger: { manual: "2" } } });
+    const words = ["patch", "replicationsource", "source", "--type=merge", "-p", patch];
+    const { code, stderr } = await playbook.cluster.kubectl(...words, "-n", scene.namespace);
+    assert.equal(code, 0, stderr);
+    await scene.sourceUntil("source", "next run", done("2"));
+  }
+
   /** Waits until the operator says so, with the fix. */
   async function nodeLost(scene: Scene): Promise<void> {
     const { conditions } = await scene.sourceUntil(
@@ -139,10 +148,13 @@ suite("outages in the middle of a run", { skip }, () => {
     assert.match(conditions?.[1]?.message ?? "", /out-of-service/);
   }
 
-  test("the mover's node is lost: that is told, and its work is done on another one", async () => {
+  test("the mover's node is lost: that is told, its work is done on another one, and its lock goes with the next run", async () => {
     const { cluster } = playbook;
     const { scene, location, mover } = await midRun();
     const node = mover.spec.nodeName ?? "";
+    await restic(location, "init");
+    const place = join(playbook.server.folder, `${scene.namespace}-repository`);
+    await leaveLock(place, mover.metadata.name);
     cluster.nodes.lose(node);
     try {
       await nodeLost(scene);
@@ -154,6 +166,8 @@ suite("outages in the middle of a run", { skip }, () => {
       const { conditions } = await scene.sourceUntil("source", "run", done("1"));
       assert.equal(conditions?.[1]?.reason, "None");
       assert.equal(await snapshotsIn(location), 1);
+      await again(scene);
+      assert.equal(await restic(location, "list", "locks"), "");
     } finally {
       await cluster.kubectl("taint", "node", node, `${OUT_OF_SERVICE}-`);
       await cluster.nodes.recover(node);
@@ -181,11 +195,7 @@ suite("outages in the middle of a run", { skip }, () => {
       // Its pod is gone; that is no proof.
       assert.equal(await restic(location, "list", "locks"), lock);
       await cluster.kubectl("delete", "node", node);
-      const patch = JSON.stringify({ spec: { trigger: { manual: "2" } } });
-      const words = ["patch", "replicationsource", "source", "--type=merge", "-p", patch];
-      const { code, stderr } = await cluster.kubectl(...words, "-n", namespace);
-      assert.equal(code, 0, stderr);
-      await scene.sourceUntil("source", "next run", done("2"));
+      await again(scene);
       assert.equal(await restic(location, "list", "locks"), "");
     } finally {
       await cluster.nodes.recover(node);

@@ -268,6 +268,7 @@ export interface Namespace extends KubeObject {
 }
 
 export interface Node extends KubeObject {
+  spec?: { taints?: { key: string; value?: string; effect: string }[] };
   status?: { conditions?: { type: string; status: string }[] };
 }
 

@@ -4,9 +4,12 @@
 //
 // Must never: take a pod for dead because it cannot be found. One that was deleted by force may still be running on a node that
 // does not answer.
+//
+// A node that somebody called out of service is gone, on the terms of Kubernetes itself: it is not ready, and whoever may taint nodes
+// says that the machine is off. Its volumes are taken from it on that word, and its pods are given up.
 
 import { isHoldfastError } from "../../base/errors.ts";
-import type { Job, Pod } from "../cluster/kube-object.ts";
+import type { Job, Node, Pod } from "../cluster/kube-object.ts";
 import { NODE } from "../cluster/kinds.ts";
 import { isOwnedBy } from "../cluster/owner.ts";
 import type { OperatorContext } from "../context.ts";
@@ -17,6 +20,8 @@ import type { MoverOwner } from "./owner.ts";
 
 /** Pods that are remembered; the oldest are forgotten, whose locks are stale by age long since. */
 const REMEMBERED = 24;
+
+const OUT_OF_SERVICE = "node.kubernetes.io/out-of-service";
 
 interface Remembered {
   readonly pod: string;
@@ -95,12 +100,20 @@ async function nodeIsGone(
   // A pod that was never given to a node never ran, but that is for whoever sees it ended to say.
   if (name === undefined || name === "") return false;
   try {
-    return (await api.get(NODE, { name }, { signal })) === undefined;
+    const node = await api.get(NODE, { name }, { signal });
+    return node === undefined || isOutOfService(node);
   } catch (error) {
     // Where we may not ask, the lock goes by its age.
     if (isHoldfastError(error, "CLUSTER_DENIED")) return false;
     throw error;
   }
+}
+
+function isOutOfService({ spec, status }: Node): boolean {
+  const isReady = status?.conditions?.some(
+    ({ type, status: is }) => type === "Ready" && is === "True",
+  );
+  return isReady !== true && (spec?.taints ?? []).some(({ key }) => key === OUT_OF_SERVICE);
 }
 
 function remembered({ status }: MoverOwner): Remembered[] {
