@@ -6,6 +6,7 @@ export { initChunker, findCut } from "./rabin";
 export { looksIncompressible } from "./histogram";
 export { poly1305 } from "./poly1305";
 export { romixPair } from "./scrypt";
+export { scanTree } from "./tree-scan";
 
 /** First free byte of the memory. */
 export const heapBase: usize = HEAP_BASE;

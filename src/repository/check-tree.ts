@@ -6,6 +6,7 @@ import { asBuffer } from "../base/bytes.ts";
 import { byteStringToText } from "../restic/byte-string.ts";
 import { iterateTree } from "../restic/tree.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
+import type { TreeReferences } from "../restic/tree-references.ts";
 import type { BlobLookup } from "./blob-index.ts";
 import { DETAILS_MAX } from "./check-findings.ts";
 import type { FindingCode } from "./check-findings.ts";
@@ -28,15 +29,22 @@ export class TreeCheck {
   readonly #index: BlobLookup;
   readonly #used: EntrySet;
   readonly #edges: TreeEdges | undefined;
+  readonly #references: TreeReferences | undefined;
   readonly #id: Buffer = Buffer.alloc(32);
   #faults = new Map<FindingCode, TreeFault>();
   #tree = 0;
+  #entries = new Uint32Array(256);
 
-  /** `edges` collects what each tree refers to. */
-  constructor(index: BlobLookup, used: EntrySet, edges?: TreeEdges) {
+  /** `edges` collects what each tree refers to; `references` reads trees in kernel memory the fast way. */
+  constructor(
+    index: BlobLookup,
+    used: EntrySet,
+    { edges, references }: { edges?: TreeEdges | undefined; references?: TreeReferences } = {},
+  ) {
     this.#index = index;
     this.#used = used;
     this.#edges = edges;
+    this.#references = references;
   }
 
   /**
@@ -47,6 +55,10 @@ export class TreeCheck {
     this.#tree = tree;
     this.#faults = new Map();
     try {
+      if (this.#checkPlain(plain, onSubtree)) {
+        this.#edges?.end(tree);
+        return [];
+      }
       for (const node of iterateTree(asBuffer(plain))) this.#checkNode(node, onSubtree);
     } catch (error) {
       if (!isHoldfastError(error, "TREE_DAMAGED", "TREE_HOSTILE")) throw error;
@@ -54,6 +66,35 @@ export class TreeCheck {
     }
     this.#edges?.end(tree);
     return [...this.#faults.values()];
+  }
+
+  /** Checks a tree in which all is well, and says whether it is one; if not, nothing was done. */
+  #checkPlain(plain: Uint8Array, onSubtree: (entry: number) => void): boolean {
+    const references = this.#references;
+    const count = references?.read(plain);
+    if (references === undefined || count === undefined) return false;
+    const entries = this.#entriesOf(references, count);
+    if (entries === undefined) return false;
+    for (let i = 0; i < count; i++) {
+      const entry = entries[i]!;
+      const isTree = references.isTree(i);
+      if (isTree) this.#edges?.subtree(entry);
+      else this.#edges?.pack(this.#index.packNumber(entry));
+      if (this.#used.add(entry) && isTree) onSubtree(entry);
+    }
+    return true;
+  }
+
+  /** The entries of all references, in memory for one tree, or undefined when one of them is in no index. */
+  #entriesOf(references: TreeReferences, count: number): Uint32Array | undefined {
+    if (this.#entries.length < count) this.#entries = new Uint32Array(2 * count);
+    for (let i = 0; i < count; i++) {
+      const type = references.isTree(i) ? "tree" : "data";
+      const entry = this.#index.find(type, references.bytes, references.idAt(i));
+      if (entry < 0) return undefined;
+      this.#entries[i] = entry;
+    }
+    return this.#entries;
   }
 
   #checkNode(node: TreeNode, onSubtree: (entry: number) => void): void {

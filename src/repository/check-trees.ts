@@ -81,7 +81,7 @@ class TreeWalk {
     this.#options = options;
     this.#index = options.table.index;
     this.#edges = options.graph && new TreeEdges();
-    this.#trees = new TreeCheck(this.#index, options.used, this.#edges);
+    this.#trees = new TreeCheck(this.#index, options.used, { edges: this.#edges });
   }
 
   add(entries: Iterable<number>): void {

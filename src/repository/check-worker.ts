@@ -6,6 +6,7 @@ import { BlobOpener, OPENER_BYTES } from "../restic/blob-opener.ts";
 import { CHUNK_BYTES_MAX } from "../restic/chunker.ts";
 import { createKernels } from "../restic/kernels.ts";
 import { SMALL_BLOBS_BYTES, SmallBlobs } from "../restic/small-blobs.ts";
+import { TREE_REFERENCES_BYTES, TreeReferences } from "../restic/tree-references.ts";
 import { BlobLookup } from "./blob-index.ts";
 import type {
   BlobsRequest,
@@ -38,11 +39,13 @@ class CheckWorker {
     const used = new EntrySet(data.used);
     const bufferBytes = align(data.bufferBytes);
     const small = align(OPENER_BYTES);
-    const own = small + align(SMALL_BLOBS_BYTES) + CHUNK_BYTES_MAX;
+    const references = small + align(SMALL_BLOBS_BYTES);
+    const expanded = references + align(TREE_REFERENCES_BYTES);
+    const own = expanded + CHUNK_BYTES_MAX;
     const kernels = createKernels({ bytes: own + data.buffers * bufferBytes });
     const at = kernels.base;
     const { key } = data;
-    const scratch = { at: at + small + align(SMALL_BLOBS_BYTES), bytes: CHUNK_BYTES_MAX };
+    const scratch = { at: at + expanded, bytes: CHUNK_BYTES_MAX };
     this.#options = {
       kernels,
       key,
@@ -52,7 +55,10 @@ class CheckWorker {
       index,
     };
     this.#edges = data.edges ? new TreeEdges() : undefined;
-    this.#trees = new TreeCheck(index, used, this.#edges);
+    this.#trees = new TreeCheck(index, used, {
+      edges: this.#edges,
+      references: new TreeReferences(kernels, at + references),
+    });
     this.#buffers = Array.from({ length: data.buffers }, (_, i) => at + own + i * bufferBytes);
     reply({ type: "ready", memory: kernels.memory.buffer, buffers: this.#buffers });
   }

@@ -1,5 +1,5 @@
-// The WASM kernels of the hot path: Poly1305, restic's chunker, the compressibility test, the mixing of scrypt
-// (docs/decisions/kernels.md). Each worker creates its own; the memory is shared so that another thread
+// The WASM kernels of the hot path: Poly1305, restic's chunker, the compressibility test, the mixing of scrypt,
+// the references of a directory listing (docs/decisions/kernels.md). Each worker creates its own; the memory is shared so that another thread
 // may look at it, the functions are called by one thread only. Sources in kernels/, compiled by
 // scripts/build-kernels.ts. What a kernel computes, poly1305.ts and chunker.ts compute in plain TypeScript.
 
@@ -48,7 +48,15 @@ export interface Kernels {
    * cost, a power of two. romixBytes(n, length) bytes at `memory` are overwritten.
    */
   romixPair(blocks: number, memory: number, n: number, length: number): void;
+  /**
+   * What the directory listing of `length` bytes at `tree` refers to, as records of TREE_RECORD_BYTES at `out`, `max` of them at most.
+   * How many, or -1 when the listing is not in the plain form that restic mostly writes, or refers to more.
+   */
+  scanTree(tree: number, length: number, out: number, max: number): number;
 }
+
+/** A record of scanTree: 0 for a blob of data or 1 for a listing, 32 bits, and an id. */
+export const TREE_RECORD_BYTES = 36;
 
 /** Bytes of memory that romixPair needs. */
 export function romixBytes(n: number, length: number): number {
@@ -62,6 +70,7 @@ interface KernelExports {
   readonly findCut: Kernels["findCut"];
   readonly looksIncompressible: (pointer: number, length: number) => number;
   readonly romixPair: Kernels["romixPair"];
+  readonly scanTree: Kernels["scanTree"];
 }
 
 const PAGE_BYTES = 65536;
@@ -101,5 +110,6 @@ export function createKernels(options: { bytes: number }): Kernels {
     },
     looksIncompressible: (pointer, length) => exports.looksIncompressible(pointer, length) === 1,
     romixPair: (blocks, at, n, length) => exports.romixPair(blocks, at, n, length),
+    scanTree: (tree, length, out, max) => exports.scanTree(tree, length, out, max),
   };
 }
