@@ -6,7 +6,7 @@ import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from "nod
 import { parseDuration } from "../base/duration.ts";
 import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
 import { MOVER_EXIT, PLACE, VARIABLE } from "../operator/mover-variables.ts";
-import type { MoverVerdict } from "../operator/mover-verdict.ts";
+import type { MoverProblem, MoverVerdict } from "../operator/mover-verdict.ts";
 import type { Context } from "./command.ts";
 import { isCancellation } from "./exit-status.ts";
 import type { VerdictFacts } from "./mover-verdict.ts";
@@ -50,7 +50,7 @@ export async function runMover(
     await work(mover);
   } catch (error) {
     status = moverStatus(error);
-    const problem = problemOf(error, environment);
+    const problem = withPodsFix(problemOf(error, environment), given);
     facts.problems = [problem, ...(facts.problems ?? [])];
     if (isDefect(error) && given.settings.debug)
       output.warn(withoutSecrets(String((error as Error).stack), environment));
@@ -71,6 +71,17 @@ export async function runMover(
     output.warn(messageOf(error));
   }
   return status;
+}
+
+/** Who may write to a volume that holds the repository is said in the resource: nobody gets at the folder itself. */
+function withPodsFix(problem: MoverProblem, { environment, machine }: Context): MoverProblem {
+  const isOnVolume = /^(?:local:)?\//.test(environment["RESTIC_REPOSITORY"]?.trim() ?? "");
+  if (problem.code !== "STORAGE_DENIED" || !isOnVolume || !environment[VARIABLE.run]) {
+    return problem;
+  }
+  const { uid, gid } = machine;
+  const hint = `The mover is ${uid}:${gid}: give moverSecurityContext the user who owns the repository's volume, or an fsGroup for it.`;
+  return { ...problem, hint };
 }
 
 function isDefect(error: unknown): boolean {

@@ -150,4 +150,16 @@ suite("whose files they are", { skip: skipWithout("restic-newest") || ROOT_ONLY 
     const [{ hint = "" } = {}] = run.verdict.problems ?? [];
     assert.match(hint, /kubectl label namespace odoo pod-security\S+=baseline/);
   });
+
+  test("a repository on a volume that the mover may not write to: the fix is in the resource", async (t) => {
+    const bench = await openOwnerBench(t);
+    bench.plant({ a: "a" });
+    bench.own(bench.data, NOBODY);
+    mkdirSync(bench.at("volume"), { mode: 0o755 });
+    const env = { RESTIC_REPOSITORY: bench.at("volume/repo"), HOLDFAST_IDENTITY: "unknown" };
+    const run = await bench.as(NOBODY, "backup", env);
+    assert.deepEqual([run.status, codesOf(run)], [78, ["STORAGE_DENIED"]]);
+    const [{ hint = "" } = {}] = run.verdict.problems ?? [];
+    assert.match(hint, /is 65532:65532: give moverSecurityContext .*fsGroup/);
+  });
 });
