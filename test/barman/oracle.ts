@@ -7,7 +7,7 @@ import { peer, type PeerName } from "../peers.ts";
 /** Barman's answers to `questions`. */
 export function ask<T>(name: PeerName, questions: readonly unknown[]): T[] {
   const script = join(import.meta.dirname, "oracle.py");
-  const options = { input: JSON.stringify(questions), maxBuffer: 1 << 30, timeout: 120_000 };
+  const options = { input: JSON.stringify(questions), maxBuffer: 1 << 30, timeout: 300_000 };
   const env = {
     ...process.env,
     TZ: "UTC",

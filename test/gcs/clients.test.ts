@@ -46,7 +46,7 @@ async function resticWith(environment: Environment, ...args: string[]): Promise<
     RESTIC_CACHE_DIR: join(folder, "cache"),
     ...environment,
   };
-  const { stdout } = await execute(restic.path, args, { env, cwd: source, timeout: 20_000 });
+  const { stdout } = await execute(restic.path, args, { env, cwd: source, timeout: 180_000 });
   return stdout;
 }
 

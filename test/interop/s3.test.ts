@@ -52,7 +52,7 @@ suite("restic on a bucket of S3", { skip: skipWithout("versitygw", "restic-newes
       AWS_SECRET_ACCESS_KEY: server.secretAccessKey,
     };
     const restic = async (...words: string[]): Promise<string> => {
-      const options = { env, cwd: folder, timeout: 60_000 };
+      const options = { env, cwd: folder, timeout: 300_000 };
       return (await execute(peer("restic-newest").path, words, options)).stdout;
     };
     return { target, restic };

@@ -50,7 +50,7 @@ export async function barmanCloud(
   const { stdout } = await run(
     peer(name).path,
     [program, ...options, ...words, url, server, ...behind],
-    { env: s3Environment(s3), timeout: 120_000, maxBuffer: 1 << 26 },
+    { env: s3Environment(s3), timeout: 300_000, maxBuffer: 1 << 26 },
   );
   return stdout;
 }

@@ -45,7 +45,7 @@ export function output(
     input,
     env: { ...process.env, ...env },
     stdio: ["pipe", "pipe", "pipe"],
-    timeout: 60_000,
+    timeout: 300_000,
   });
 }
 
