@@ -4,11 +4,12 @@
 
 import assert from "node:assert/strict";
 import { execFile, type ChildProcess } from "node:child_process";
-import { chownSync, mkdirSync, rmSync } from "node:fs";
+import { chownSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { createQuickRepository } from "../interop/quick-repository.ts";
 import { HOLDFAST, runProgram, startProgram, type ProgramRun } from "../postgres/program.ts";
+import { removeAll } from "../postgres/restored.ts";
 import {
   query,
   serverAccount,
@@ -97,7 +98,7 @@ export async function openInstance(options: BenchOptions = {}): Promise<Instance
       program.child.kill("SIGKILL");
     }
     await server.stop();
-    rmSync(root, { recursive: true, force: true });
+    removeAll(root);
   };
   try {
     await server.sql(`CREATE DATABASE ${DATABASE}`);

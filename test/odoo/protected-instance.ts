@@ -2,13 +2,14 @@
 // snapshot of its filestore, and captures beside it. Captures are made by plain backups with the tags of captures, so that
 // they say exactly what a test wants.
 
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseLsn } from "../../src/barman/lsn.ts";
 import { captureTags } from "../../src/odoo/capture-mark.ts";
 import { backUpServer, makeFolderArchive, type FolderArchive } from "../postgres/base-backups.ts";
 import { runProgram, type ProgramRun } from "../postgres/program.ts";
+import { removeAll } from "../postgres/restored.ts";
 import { startTestServer, until, type TestServer } from "../postgres/servers.ts";
 import { makeSmallInstance, type SmallInstance } from "./small-instance.ts";
 
@@ -77,7 +78,7 @@ export async function makeProtectedInstance(): Promise<ProtectedInstance> {
   const dispose = async (): Promise<void> => {
     await server.stop();
     instance.remove();
-    for (const folder of [root, archive.folder]) rmSync(folder, { recursive: true, force: true });
+    removeAll(root, archive.folder);
   };
   const made: ProtectedInstance = {
     server,

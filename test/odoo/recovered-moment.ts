@@ -3,9 +3,10 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { storePath } from "../../src/odoo/store-name.ts";
+import { removeAll } from "../postgres/restored.ts";
 import { query, startTestServer } from "../postgres/servers.ts";
 import { DATABASE, type InstanceBench } from "./instance-bench.ts";
 import { assertStateAt, type Moment, type Step } from "./truth.ts";
@@ -61,7 +62,7 @@ export async function judgeMoment(options: JudgeOptions): Promise<Judged> {
     assert.deepEqual([...lost, ...regenerable].toSorted(), missing.toSorted());
     return { referenced: referenced.size, excused: missing.length, took };
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    removeAll(folder);
   }
 
   async function recover(): Promise<number> {

@@ -4,14 +4,14 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { captureTags, type CaptureMark } from "../../src/odoo/capture-mark.ts";
 import { readPosition } from "../../src/odoo/read-references.ts";
 import { connect } from "../../src/postgres/connection.ts";
 import { backUpServer, makeFolderArchive, type FolderArchive } from "../postgres/base-backups.ts";
 import { runProgram, startProgram, type ProgramRun } from "../postgres/program.ts";
-import { archiveAll } from "../postgres/restored.ts";
+import { archiveAll, removeAll } from "../postgres/restored.ts";
 import { query, serverOwnedFolder, startTestServer, type TestServer } from "../postgres/servers.ts";
 import { filesBelow } from "./recovered-moment.ts";
 import { makeSmallInstance, type SmallInstance } from "./small-instance.ts";
@@ -48,7 +48,7 @@ export async function makeRecoveryScene(): Promise<RecoveryScene> {
   const root = serverOwnedFolder("recovery");
   const close = async (): Promise<void> => {
     await server.stop();
-    for (const folder of [archive.folder, root]) rmSync(folder, { recursive: true, force: true });
+    removeAll(archive.folder, root);
   };
   try {
     const instance = await makeSmallInstance(server);

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 import { promisify } from "node:util";
@@ -143,6 +143,6 @@ async function restored(
       await scratch.stop();
     }
   } finally {
-    rmSync(root, { recursive: true, force: true });
+    removeAll(root);
   }
 }

@@ -197,7 +197,7 @@ suite("faults", { skip: skipWithoutServer() }, () => {
         assert.deepEqual(await ask(scratch, "SELECT max(n) FROM marks"), [expected]);
         await scratch.stop();
         for (const name of ["cleaned", "ended"]) assert.ok(!existsSync(join(folder, name)), name);
-        rmSync(folder, { recursive: true });
+        removeAll(folder);
       }
     });
   });

@@ -109,7 +109,7 @@ export function isUntouched(folder: string): boolean {
   return !existsSync(folder) || readdirSync(folder).length === 0;
 }
 
-/** Removes the folders of a test. */
+/** Removes the folders of a test. Who fetches WAL ahead for a server that is gone may still be at work in one. */
 export function removeAll(...folders: string[]): void {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 20 });
 }

@@ -22,6 +22,7 @@ import { skipWithout } from "../peers.ts";
 import { startVersitygw } from "../s3/versitygw.ts";
 import { s3Environment } from "./barman-cloud.ts";
 import { HOLDFAST } from "./program.ts";
+import { removeAll } from "./restored.ts";
 import {
   MAJORS,
   serverOwnedFolder,
@@ -61,7 +62,7 @@ async function startPrimary(
 
 const copies: string[] = [];
 after(() => {
-  for (const copy of copies) rmSync(copy, { recursive: true, force: true });
+  removeAll(...copies);
 });
 
 /** A copy of the data directory, taken as backups are. */
