@@ -2,7 +2,7 @@
 // moment, some run at the same time as restic's. After each step no snapshot is gone that nobody removed; in the end, and in
 // between, both programs find no fault in any byte, and every snapshot restores to what was backed up, whoever restores it.
 //
-// RANDOM_STEPS sets how many steps there are, RANDOM_SEED which: a failure names both.
+// RANDOM_STEPS sets how many steps there are, RANDOM_SEED which, the same ones without it: a failure names both.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -21,7 +21,7 @@ import { PASSWORD, assertSameTree, openWorkbench } from "./workbench.ts";
 import type { Run, RunOptions } from "./workbench.ts";
 
 const STEPS = Number(process.env["RANDOM_STEPS"] ?? "36");
-const SEED = Number(process.env["RANDOM_SEED"] ?? String(Date.now() % 1_000_000));
+const SEED = Number(process.env["RANDOM_SEED"] ?? "20261");
 /** Everything is read and restored after so many steps. */
 const REVIEW_EVERY = 50;
 
