@@ -1,9 +1,16 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { damage, memoryRepository, storeIndex, storePack } from "../../test/memory-repository.ts";
+import {
+  damage,
+  memoryRepository,
+  storeIndex,
+  storePack,
+  testMachine,
+} from "../../test/memory-repository.ts";
 import type { BlobToStore, MemoryRepository } from "../../test/memory-repository.ts";
 import { seededBytes } from "../../test/seeded-bytes.ts";
 import { sha256Hex } from "../base/bytes.ts";
+import { systemClock } from "../base/clock.ts";
 import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import type { IndexPack } from "../restic/index-file.ts";
@@ -192,5 +199,20 @@ suite("trees of one pack", () => {
     }
     // 64 MiB hold five of seven packs, so in the second round each has gone when it is wanted again.
     assert.equal(gets(storage), 7 * (8 + 1) + 7);
+  });
+
+  test("leave others their turn, and hear a signal, though all are in memory", async () => {
+    let passed = 0;
+    const clock = { ...systemClock, monotonic: () => (passed += 1000) };
+    const { repository } = memoryRepository({ machine: testMachine({ clock }) });
+    await storeIndex(repository, [await storePack(repository, pack)]);
+    const reader = new BlobReader(repository, (await loadIndex(repository)).index);
+    for (const plain of plains) await text(reader, "tree", plain);
+    const stop = new AbortController();
+    setImmediate(() => stop.abort());
+    const walk = async (): Promise<void> => {
+      for (const plain of plains) await reader.read("tree", sha256Hex(plain), stop.signal);
+    };
+    await assert.rejects(walk(), is("CANCELLED"));
   });
 });

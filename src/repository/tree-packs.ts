@@ -1,6 +1,11 @@
 // Packs of trees, held whole in memory for a while: the trees of a snapshot lie together, and fetching a pack once (or
 // taking it from the cache, where it is compared with its name every time) costs less than fetching each tree.
+//
+// Whoever walks what is held waits for nothing, for minutes in many snapshots of the same trees. Meanwhile nobody would
+// hear a signal or refresh a lock, so others get their turn here.
 
+import { setImmediate as turn } from "node:timers/promises";
+import { throwIfCancelled } from "../base/cancellation.ts";
 import { isHoldfastError } from "../base/errors.ts";
 import type { Id } from "../base/bytes.ts";
 import type { BlobPlace } from "./blob-index.ts";
@@ -11,6 +16,8 @@ const BYTES_MAX = 64 << 20;
 const PACK_BYTES_MAX = 32 << 20;
 /** Trees of one pack that are read one by one before the pack is fetched: who wants one tree must not wait for it. */
 const READS_APART = 8;
+/** Others get their turn after so many milliseconds. */
+const TURN_MS = 20;
 
 export class TreePacks {
   readonly #repository: Repository;
@@ -20,12 +27,14 @@ export class TreePacks {
   readonly #reads = new Map<Id, number>();
   /** Packs that are damaged, gone or too large. */
   readonly #refused = new Set<Id>();
+  #rested: number;
 
   constructor(repository: Repository) {
     this.#repository = repository;
+    this.#rested = repository.machine.clock.monotonic();
   }
 
-  /** The sealed bytes of a tree, or undefined when it should be fetched by itself. */
+  /** The sealed bytes of a tree, or undefined when it should be fetched by itself. Throws CANCELLED. */
   async find(
     { pack, offset, length }: BlobPlace,
     signal?: AbortSignal,
@@ -41,9 +50,19 @@ export class TreePacks {
     this.#held.delete(pack);
     this.#held.set(pack, held);
     const bytes = await held;
+    await this.#rest();
+    throwIfCancelled(signal);
     return bytes !== undefined && offset + length <= bytes.length
       ? bytes.subarray(offset, offset + length)
       : undefined;
+  }
+
+  /** Lets others have their turn when it is time. */
+  async #rest(): Promise<void> {
+    const { clock } = this.#repository.machine;
+    if (clock.monotonic() - this.#rested < TURN_MS) return;
+    await turn();
+    this.#rested = clock.monotonic();
   }
 
   async #load(pack: Id, signal?: AbortSignal): Promise<Uint8Array | undefined> {
