@@ -181,7 +181,7 @@ suite("pods and volumes of the test cluster", { skip }, () => {
     const key = { secretKeyRef: { name: "nothing", key: "x" } };
     const mounting = pod("mount", {});
     const volumes = [{ name: "v", secret: { secretName: "nothing" } }];
-    Object.assign(mounting["spec"] as object, { volumes });
+    Object.assign((mounting as KubeObject & { spec: object }).spec, { volumes });
     await cluster.apply([
       pod("image", { image: "none" }),
       pod("key", { env: [{ name: "X", valueFrom: key }] }),
