@@ -171,7 +171,7 @@ void suite("kill -9 of the program", () => {
         onStart: (child) => {
           const watcher = watch(join(location, "locks"), () => {
             watcher.close();
-            setTimeout(() => child.kill("SIGKILL"), Math.random() * 120);
+            setTimeout(() => child.kill("SIGKILL"), kill * 6);
           });
           child.on("exit", () => watcher.close());
         },
