@@ -7,10 +7,17 @@ import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { connect, type ConnectionSettings } from "../../src/postgres/connection.ts";
+import {
+  connect,
+  type Connection,
+  type ConnectionSettings,
+} from "../../src/postgres/connection.ts";
 import { settingsOf } from "./base-backups.ts";
 import { refused } from "./refusal.ts";
-import { skipWithoutServer, startTestServer, type TestServer } from "./servers.ts";
+import { skipWithoutServer, startTestServer, until, type TestServer } from "./servers.ts";
+
+/** So many that those of connections that are just ending are not missed. */
+const SENDERS = 8;
 
 describe("a server that says no", { skip: skipWithoutServer(15) }, () => {
   let server: TestServer;
@@ -41,7 +48,7 @@ describe("a server that says no", { skip: skipWithoutServer(15) }, () => {
         "hostssl all secure 127.0.0.1/32 trust",
         "host all secure 127.0.0.1/32 reject",
       ],
-      settings: { max_replication_slots: 1, max_wal_senders: 2 },
+      settings: { max_replication_slots: 1, max_wal_senders: SENDERS },
     });
     await server.sql(`CREATE ROLE keyed LOGIN REPLICATION PASSWORD '${SECRET}'`);
     await server.sql(`CREATE ROLE plain LOGIN REPLICATION PASSWORD '${SECRET}'`);
@@ -103,9 +110,10 @@ describe("a server that says no", { skip: skipWithoutServer(15) }, () => {
   });
 
   test("all places for replication taken, and all slots", async () => {
-    const open = await Promise.all(
-      [1, 2].map(async () => await connect({ settings: at(), replication: true })),
-    );
+    const open: Connection[] = [];
+    const enter = (): Promise<Connection | undefined> =>
+      connect({ settings: at(), replication: true }).catch(() => undefined);
+    while (open.length < SENDERS) open.push(await until("a place to be free", enter));
     await refused(entering(), {
       code: "POSTGRES_SETTING",
       says: /max_wal_senders/,
