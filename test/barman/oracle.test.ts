@@ -19,7 +19,7 @@ import type { Keep, Verdict } from "../../src/barman/retention.ts";
 import { readWalName, segmentName, segmentNumber, walFolder } from "../../src/barman/wal-name.ts";
 import { peer } from "../peers.ts";
 import { anyBackupInfo } from "./arbitraries.ts";
-import { ask } from "./oracle.ts";
+import { ask, sample } from "./oracle.ts";
 
 /** What Barman has under each name of a field. */
 function barmanValues(info: BackupInfo): Record<string, unknown> {
@@ -103,7 +103,7 @@ const anyCatalogue = fc.record({
 for (const name of ["barman-oldest", "barman-newest"] as const) {
   suite(name, { skip: peer(name).skip }, () => {
     test("reads what we write, and we read what it writes of it", () => {
-      const infos = fc.sample(anyBackupInfo, 1500);
+      const infos = sample(anyBackupInfo, 1500);
       const fields = Object.keys(barmanValues(infos[0]!));
       const texts = infos.map((info) => formatBackupInfo(info).toString());
       const answers = ask<{ values: unknown; saved: string; unknown: boolean }>(
@@ -132,7 +132,7 @@ for (const name of ["barman-oldest", "barman-newest"] as const) {
         timeline: fc.integer({ min: 1, max: 0xffffffff }),
         size: fc.integer({ min: 20, max: 30 }).map((bits) => 2 ** bits),
       });
-      const places = fc.sample(anyPlace, 3000);
+      const places = sample(anyPlace, 3000);
       const answers = ask<{
         name: string;
         offset: number;
@@ -171,7 +171,7 @@ for (const name of ["barman-oldest", "barman-newest"] as const) {
         "0",
         "",
       );
-      const texts = fc.sample(
+      const texts = sample(
         fc.tuple(piece, piece, piece).map((pieces) => pieces.join("")),
         3000,
       );
@@ -189,7 +189,7 @@ for (const name of ["barman-oldest", "barman-newest"] as const) {
     });
 
     test("keeps the backups that we keep", () => {
-      const catalogues = fc.sample(anyCatalogue, 2000);
+      const catalogues = sample(anyCatalogue, 2000);
       const answers = ask<{ report: Record<string, string>; words: string }>(
         name,
         catalogues.map((catalogue) => ({ ask: "retention", now: NOW, ...catalogue })),
