@@ -39,8 +39,8 @@ suite("the operator as it is installed", { skip }, () => {
     const [metrics, probes] = await Promise.all([freePort(), freePort()]);
     ports = { metrics, probes };
     const page = await readFile(join(ROOT, "docs/operations/kubernetes.md"), "utf8");
-    const [, block = ""] = /```sh\n(docker buildx[^`]*)```/.exec(page) ?? [];
-    commands = block.trim().split("\n");
+    const lines = page.slice(page.indexOf("docker buildx")).split("\n");
+    commands = lines.slice(0, lines.indexOf("```"));
   });
   after(async () => await cluster?.stop());
 
@@ -215,10 +215,10 @@ suite("the operator as it is installed", { skip }, () => {
     await cluster.namespace({ name: "shop" });
     const [repository, tag] = IMAGE.split(":");
     const set = `image.repository=${repository},image.tag=${tag},manageCRDs=false,watchNamespaces={shop}`;
-    await promisify(execFile)(peer("helm").path, [
-      ...["--kubeconfig", cluster.kubeconfig, "install", "volsync", join(ROOT, "deploy/chart")],
-      ...["-n", NAMESPACE, "--create-namespace", "--set", set, "--post-renderer", renderer],
-    ]);
+    const release = ["install", "volsync", join(ROOT, "deploy/chart"), "-n", NAMESPACE];
+    const how = ["--create-namespace", "--set", set, "--post-renderer", renderer];
+    const words = ["--kubeconfig", cluster.kubeconfig].concat(release, how);
+    await promisify(execFile)(peer("helm").path, words);
     assert.match((await ready()).metadata.name, /^volsync-holdfast-/);
     await backUp("shop");
     await backedUp("shop");
