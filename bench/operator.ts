@@ -1,4 +1,5 @@
-// What the operator costs with many resources: node scripts/run.mjs bench/operator.ts [--resources 500] [--idle 60] [--triggers 100]
+// What the operator costs with many resources: node scripts/run.mjs bench/operator.ts [--resources 500] [--idle 60] [--triggers 100] [--heavy 0]
+// With --heavy each claim and each resource bears so many kilobytes of annotations that are no business of the operator's.
 // The API server is our double in this process; the operator is the real program in another one, and is measured there: resident
 // memory, CPU time while nothing happens, requests, and how long after a trigger its Job is there. Volumes are used directly, so
 // no time of a storage is in it.
@@ -20,11 +21,13 @@ const { values: given } = parseArgs({
     resources: { type: "string", default: "500" },
     idle: { type: "string", default: "60" },
     triggers: { type: "string", default: "100" },
+    heavy: { type: "string", default: "0" },
   },
 });
 const resources = Number(given.resources);
 const idle = Number(given.idle);
 const triggers = Math.min(Number(given.triggers), resources);
+const heavy = Number(given.heavy) * 1024;
 
 const NAMESPACE_NAME = "odoo";
 const folder = mkdtempSync(join(tmpdir(), "holdfast-bench-operator-"));
@@ -108,12 +111,16 @@ try {
   await sleep(3000);
   report("resident memory, no resource", `${use().residentMb.toFixed(0)} MB`);
 
+  const burden = (name: string): Record<string, string> =>
+    heavy === 0
+      ? {}
+      : { "kubectl.kubernetes.io/last-applied-configuration": name.padEnd(heavy, `{"${name}"}`) };
   const names = Array.from({ length: resources }, (_, i) => `files-${i}`);
   for (const name of names) {
     double.objects.put(CLAIM, {
       apiVersion: "v1",
       kind: "PersistentVolumeClaim",
-      metadata: { name, namespace: NAMESPACE_NAME },
+      metadata: { name, namespace: NAMESPACE_NAME, annotations: burden(name) },
       spec: {
         accessModes: ["ReadWriteOnce"],
         storageClassName: "ceph",
@@ -127,7 +134,7 @@ try {
     double.objects.put(REPLICATION_SOURCE, {
       apiVersion: "volsync.backube/v1alpha1",
       kind: "ReplicationSource",
-      metadata: { name, namespace: NAMESPACE_NAME },
+      metadata: { name, namespace: NAMESPACE_NAME, annotations: burden(name) },
       spec: {
         sourcePVC: name,
         trigger: { schedule: "0 4 * * *" },

@@ -8,7 +8,8 @@ import { CLAIM, JOB, POD, VOLUME_SNAPSHOT, type Kind } from "./cluster/kinds.ts"
 import { keyOf, type Job, type KubeObject, type Pod } from "./cluster/kube-object.ts";
 import { ObjectStore, type ObjectStoreOptions } from "./cluster/object-store.ts";
 import { claimsOf, slimPod } from "./cluster/slim-pod.ts";
-import { slimMetadata, type IndexOf, type Store } from "./cluster/store.ts";
+import { slimClaim, slimJob, slimObject, slimSnapshot } from "./cluster/slim-objects.ts";
+import type { IndexOf, Store } from "./cluster/store.ts";
 import type { OperatorStores } from "./context.ts";
 import { CREATED_BY, LABEL, type Role } from "./names.ts";
 import {
@@ -16,6 +17,7 @@ import {
   type ReplicationDestination,
 } from "./resources/replication-destination.ts";
 import { REPLICATION_SOURCE, type ReplicationSource } from "./resources/replication-source.ts";
+import { slimResource } from "./resources/slim-resource.ts";
 import { targetClaimName } from "./volumes/destination-volume.ts";
 
 export interface WatchedOptions {
@@ -74,14 +76,20 @@ export async function startWatching(options: WatchedOptions): Promise<Watched> {
     return mergedStore(namespaces.map(start), { indexes: more.indexes, onError: options.onError });
   };
   const hasSnapshots = await api.serves(VOLUME_SNAPSHOT, { signal });
-  const sources = follow(REPLICATION_SOURCE, { indexes: { claim: sourceClaims } });
-  const destinations = follow(REPLICATION_DESTINATION, { indexes: { claim: targetClaims } });
+  const sources = follow(REPLICATION_SOURCE, {
+    slim: slimResource,
+    indexes: { claim: sourceClaims },
+  });
+  const destinations = follow(REPLICATION_DESTINATION, {
+    slim: slimResource,
+    indexes: { claim: targetClaims },
+  });
   const stores: OperatorStores = {
-    claims: follow(CLAIM),
-    jobs: follow(JOB, { labelSelector: LABELLED }),
+    claims: follow(CLAIM, { slim: slimClaim }),
+    jobs: follow(JOB, { slim: slimJob, labelSelector: LABELLED }),
     pods: follow(POD, { slim: slimPod, indexes: { claim: mountedClaims, job: jobsOf } }),
     snapshots: hasSnapshots
-      ? follow(VOLUME_SNAPSHOT)
+      ? follow(VOLUME_SNAPSHOT, { slim: slimSnapshot })
       : new ObjectStore({ onError: options.onError }),
   };
   const synced = Promise.all(informers.map((each) => each.synced)).then(() => {});
@@ -103,10 +111,6 @@ function mergedStore<T extends KubeObject>(
     });
   }
   return merged;
-}
-
-function slimObject<T extends KubeObject>(object: T): T {
-  return { ...object, metadata: slimMetadata(object.metadata) };
 }
 
 /** VolSync's movers bear only the labels of the Job controller. */

@@ -22,7 +22,7 @@ import type {
 import type { ClusterConfig } from "./cluster-config.ts";
 import { pathOf, type Kind } from "./kinds.ts";
 import type { KubeObject, ObjectMeta } from "./kube-object.ts";
-import { Transport, type ApiRequest } from "./transport.ts";
+import { AnswerTooLarge, Transport, type ApiRequest } from "./transport.ts";
 import { watchLines } from "./watch-lines.ts";
 
 /** A ClusterApi that holds connections. */
@@ -33,6 +33,8 @@ export interface ApiClient extends ClusterApi {
 
 /** Objects in one answer to a list: with 500, the rest of what is cut away at once doubled the memory (docs/decisions/kubernetes-client.md). */
 const PAGE = 100;
+/** Bytes of such an answer: where objects are large, fewer of them are asked for. One alone has 3 MB at most. */
+const PAGE_BYTES = 8 * 1024 * 1024;
 /** Bytes of a pod's log, when nobody says how many. */
 const LOG_MAX = 1024 * 1024;
 
@@ -74,7 +76,7 @@ class HttpClusterApi implements ApiClient {
     { slim, ...options }: ListOptions & { slim?: Slim<T> | undefined } = {},
   ): Promise<ObjectList<T>> {
     try {
-      return await this.#pages(kind, options, slim, String(PAGE));
+      return await this.#pages(kind, options, slim, PAGE);
     } catch (error) {
       if (!isHoldfastError(error, "CLUSTER_GONE")) throw error;
       // The server forgot the state that the pages were cut from. All at once cannot be forgotten halfway.
@@ -86,11 +88,12 @@ class HttpClusterApi implements ApiClient {
     kind: Kind<T>,
     options: ListOptions,
     slim: Slim<T> = (object) => object,
-    limit: string | undefined,
+    limitFirst: number | undefined,
   ): Promise<ObjectList<T>> {
     const asked = askedOf("list", kind, { namespace: options.namespace });
     const items: T[] = [];
     let token: string | undefined;
+    let limit = limitFirst;
     for (;;) {
       const page = await this.#json<{
         metadata?: { resourceVersion?: string; continue?: string };
@@ -99,9 +102,17 @@ class HttpClusterApi implements ApiClient {
         asked,
         method: "GET",
         path: pathOf(kind, options),
-        query: { ...selectorsOf(options), limit, continue: token },
+        query: { ...selectorsOf(options), limit: limit?.toString(), continue: token },
+        answerMax: limit === undefined ? undefined : PAGE_BYTES,
         signal: options.signal,
+      }).catch((error: unknown) => {
+        if (!(error instanceof AnswerTooLarge) || limit === undefined || limit === 1) throw error;
+        return undefined;
       });
+      if (page === undefined) {
+        limit = Math.ceil(limit! / 4);
+        continue;
+      }
       // Items of built-in kinds come without saying what they are.
       for (const item of page.items ?? []) {
         items.push(slim({ ...item, apiVersion: kind.apiVersion, kind: kind.kind }));

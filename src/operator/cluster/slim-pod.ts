@@ -1,26 +1,25 @@
 // What the operator keeps of a pod: thousands of them are watched, and little of each is ever looked at. Pure.
 
-import type { Container, Pod } from "./kube-object.ts";
-import { slimMetadata } from "./store.ts";
+import type { Container, Pod, Volume } from "./kube-object.ts";
+import { slimMetadata, withoutAbsent } from "./slim-metadata.ts";
 
 /** The pod without what no part of the operator reads; one that mounts no claim keeps nothing of its containers either. */
 export function slimPod(pod: Pod): Pod {
   const { apiVersion, kind, metadata, spec, status } = pod;
-  const { annotations: _, ...kept } = slimMetadata(metadata);
+  const { annotations: _, ...names } = slimMetadata(metadata);
   const isPlain = claimsOf(pod).length === 0 && metadata.ownerReferences?.[0]?.kind !== "Job";
   const { nodeName, nodeSelector, tolerations, securityContext, volumes } = spec;
+  const kept = (volumes ?? []).filter((each) => each.persistentVolumeClaim ?? each.ephemeral);
   const { phase, reason, message, conditions, containerStatuses } = status ?? {};
   return withoutAbsent({
     apiVersion,
     kind,
-    metadata: kept,
+    metadata: names,
     spec: withoutAbsent({
       nodeName,
       ...(isPlain ? {} : { nodeSelector, tolerations, securityContext }),
-      volumes: isPlain
-        ? undefined
-        : volumes?.filter((each) => each.persistentVolumeClaim ?? each.ephemeral),
-      containers: isPlain ? [] : spec.containers.map(slimContainer),
+      volumes: isPlain ? undefined : kept,
+      containers: isPlain ? [] : spec.containers.map((each) => slimContainer(each, kept)),
     }),
     status: withoutAbsent({
       phase,
@@ -38,8 +37,16 @@ export function slimPod(pod: Pod): Pod {
   }) as Pod;
 }
 
-function slimContainer({ name, securityContext, volumeMounts }: Container): Container {
-  return withoutAbsent({ name, securityContext, volumeMounts }) as Container;
+function slimContainer(
+  { name, securityContext, volumeMounts }: Container,
+  volumes: readonly Volume[],
+): Container {
+  const names = new Set(volumes.map((each) => each.name));
+  return withoutAbsent({
+    name,
+    securityContext,
+    volumeMounts: volumeMounts?.filter((mount) => names.has(mount.name)),
+  }) as Container;
 }
 
 /** Names of the claims that the pod mounts, those made for it alone among them. */
@@ -48,9 +55,4 @@ export function claimsOf({ metadata, spec }: Pod): string[] {
     if (persistentVolumeClaim !== undefined) return [persistentVolumeClaim.claimName];
     return ephemeral === undefined ? [] : [`${metadata.name}-${name}`];
   });
-}
-
-function withoutAbsent<T extends object>(value: T): T {
-  const entries = Object.entries(value).filter(([, field]) => field !== undefined);
-  return Object.fromEntries(entries) as T;
 }

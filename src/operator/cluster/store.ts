@@ -1,7 +1,7 @@
 // A kind's objects as the API server has them, kept up to date by a watch, and looked up without asking it. An informer
 // (informer.ts) fills it; reconcilers read it. What it gives out must not be changed: it is what the next reader gets.
 
-import type { KubeObject, ObjectMeta } from "./kube-object.ts";
+import type { KubeObject } from "./kube-object.ts";
 
 export interface Store<T extends KubeObject> {
   get(namespace: string | undefined, name: string): T | undefined;
@@ -19,9 +19,3 @@ export interface StoreChange<T> {
 
 /** What an object is found by, besides its name: keys such as `namespace/claim`. */
 export type IndexOf<T> = (object: T) => readonly string[];
-
-/** The fields of `metadata` that readers need: managed fields are the greater part of most objects. */
-export function slimMetadata(metadata: ObjectMeta): ObjectMeta {
-  const { managedFields: _, ...rest } = metadata as ObjectMeta & { managedFields?: unknown };
-  return rest;
-}

@@ -19,6 +19,8 @@ export interface ApiRequest {
   readonly body?: unknown;
   readonly contentType?: string;
   readonly accept?: string;
+  /** Bytes of the answer beyond which it is AnswerTooLarge. */
+  readonly answerMax?: number | undefined;
   /** It lasts for minutes, so it must not take a place that short ones wait for. */
   readonly isWatch?: boolean;
   readonly signal?: AbortSignal | undefined;
@@ -55,8 +57,9 @@ export class Transport {
   /** The whole answer as text. Throws what api-error.ts makes of failures. `bytesMax` cuts it instead of failing. */
   async text(request: ApiRequest, bytesMax?: number): Promise<string> {
     const response = await this.open(request);
+    const most = bytesMax ?? request.answerMax ?? ANSWER_MAX;
     return await this.#guard(request, response, () =>
-      readAll(response, bytesMax ?? ANSWER_MAX, bytesMax !== undefined),
+      readAll(response, most, bytesMax !== undefined),
     );
   }
 
@@ -233,6 +236,13 @@ export class Transport {
   }
 }
 
+/** CLUSTER_FAILED: more bytes than whoever asked wants to hold. */
+export class AnswerTooLarge extends HoldfastError {
+  constructor(bytesMax: number) {
+    super("CLUSTER_FAILED", `an answer of more than ${bytesMax} bytes`);
+  }
+}
+
 /** A kept connection that was closed before anything came on it. */
 class StaleSocket extends Error {
   constructor(options: { cause: Error }) {
@@ -256,8 +266,7 @@ async function readAll(
     length += chunk.length;
     chunks.push(chunk);
     if (length <= bytesMax) continue;
-    if (!cuts)
-      throw new HoldfastError("CLUSTER_FAILED", `an answer of more than ${bytesMax} bytes`);
+    if (!cuts) throw new AnswerTooLarge(bytesMax);
     // Leaving the loop closes the connection: the rest is not worth waiting for.
     break;
   }

@@ -11,6 +11,7 @@ import { decide, type Decision } from "../machine/decide.ts";
 import { errorStatus } from "../machine/next-status.ts";
 import { requireRestic, requireShortTags } from "../machine/plan-run.ts";
 import { endedRun, readRun } from "../mover/run-state.ts";
+import { requireReadable, slimResource } from "../resources/slim-resource.ts";
 import { moversOf } from "../resources/status-fields.ts";
 import { problemOfError } from "../signals/conditions.ts";
 import { hasLeftOver } from "./left-over.ts";
@@ -81,12 +82,14 @@ const NEEDS_LIVE: readonly Decision["kind"][] = ["attempt", "discard", "clean", 
 async function look<T extends Owner>(
   context: ReconcileContext,
   part: RolePart<T>,
-  { owner, isLive }: { readonly owner: T; readonly isLive: boolean },
+  { owner: whole, isLive }: { readonly owner: T; readonly isLive: boolean },
 ): Promise<Next<T>> {
+  const owner = slimResource(whole);
   const movers = moversOf((owner.spec ?? {}) as Record<string, unknown>);
   // Left to others by its owner: neither status nor event.
   const external = (owner.spec as { external?: unknown } | undefined)?.external;
   if (movers.length === 0 && external !== undefined) return { looked: {} };
+  requireReadable(owner);
   const resource = part.read(owner);
   requireRestic(movers);
   requireShortTags(resource);
