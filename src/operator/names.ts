@@ -74,7 +74,7 @@ export const EXTERNAL = {
   /** Host names of the locks that stood in the way of the last attempt, joined by commas. */
   locks: "holdfast.dev/locks",
   acceptShrink: "holdfast.dev/accept-shrink",
-  /** `RUN UID:GID`: whose the files are, as the mover of that run found. */
+  /** `RUN UID:GID`: whose the files are, as the mover of that run found, or as whom it did well. */
   owner: "holdfast.dev/owner",
 } as const;
 

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
+import { POD, STORAGE_CLASS } from "../../src/operator/cluster/kinds.ts";
 import type { Job } from "../../src/operator/cluster/kube-object.ts";
 import type { MoverVerdict } from "../../src/operator/mover-verdict.ts";
 import { EXTERNAL } from "../../src/operator/names.ts";
@@ -30,7 +31,9 @@ const OWNER = { uid: 101, gid: 102 };
 /** Ends a mover that does not know whose the files are with `owner`, and any other well. */
 function mover(owner: MoverVerdict["owner"] | object): (job: Job) => PodEnd {
   return (job) => {
-    if (variable(job, "HOLDFAST_IDENTITY") === "owner") return success(job);
+    const { securityContext } = job.spec.template.spec;
+    const isKnown = variable(job, "HOLDFAST_IDENTITY") === "owner";
+    if (isKnown || securityContext?.runAsUser === OWNER.uid) return success(job);
     return failure(job, FOUND, { owner: owner as MoverVerdict["owner"] });
   };
 }
@@ -197,4 +200,87 @@ test("an owner that is none, and one in the status of a namespace that turned re
     assert.equal(job.spec.template.spec.securityContext?.runAsUser, undefined);
     assert.equal(variable(job, "HOLDFAST_IDENTITY"), "unknown");
   }
+});
+
+/** A pod of an application that mounts the claim `data` as 101:102. */
+function application(): void {
+  const securityContext = { runAsUser: 101, runAsGroup: 102 };
+  const volumes = [{ name: "d", persistentVolumeClaim: { claimName: "data" } }];
+  const volumeMounts = [{ name: "d", mountPath: "/d" }];
+  on.double.objects.put(POD, {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "odoo", namespace: NAMESPACE },
+    spec: { securityContext, volumes, containers: [{ name: "odoo", volumeMounts }] },
+    status: { phase: "Running" },
+  });
+}
+
+const usersOf = (jobs: readonly Job[]): unknown[] =>
+  jobs.map((job) => [
+    variable(job, "HOLDFAST_IDENTITY"),
+    job.spec.template.spec.securityContext?.runAsUser,
+  ]);
+
+test("nobody mounts a volume that a restore filled: its first backup is one Job, as the owner that was found then", async () => {
+  on = await startOnDouble();
+  const jobs = keepJobs(mover(OWNER));
+  await on.destination("back", {
+    restic: { repository: "restic", destinationPVC: "data", copyMethod: "Direct" },
+  });
+  await on.quiet();
+  await on.source("files");
+  await on.quiet();
+  assert.deepEqual(usersOf(jobs).slice(2), [["unknown", 101]]);
+  // The volume may be live.
+  assert.equal(jobs[2]?.spec.template.spec.securityContext?.fsGroup, undefined);
+  assert.equal(on.sourceNow("files").status?.lastManualSync, "first");
+});
+
+test("the application that was backed up is gone: a restore from its repository is one Job, as its user", async () => {
+  on = await startOnDouble();
+  application();
+  const jobs = keepJobs((job) => success(job));
+  await on.source("files");
+  await on.quiet();
+  on.double.objects.remove(POD, NAMESPACE, "odoo");
+  on.double.objects.put(STORAGE_CLASS, {
+    apiVersion: "storage.k8s.io/v1",
+    kind: "StorageClass",
+    metadata: { name: "ceph" },
+    provisioner: "played.csi.test",
+  });
+  const place = { capacity: "1Gi", storageClassName: "ceph" };
+  const restic = { repository: "restic", copyMethod: "Direct", ...place } as const;
+  await on.destination("back", { restic: { ...restic, accessModes: ["ReadWriteOnce"] } });
+  await on.quiet();
+  await on.patch(REPLICATION_SOURCE, "files", { spec: { trigger: { manual: "second" } } });
+  await on.quiet();
+  assert.deepEqual(usersOf(jobs), [
+    ["application", 101],
+    ["unknown", 101],
+    ["unknown", 101],
+  ]);
+});
+
+test("where others know different owners, or only of another volume than the one to restore into, none is taken", async () => {
+  on = await startOnDouble();
+  application();
+  const jobs = keepJobs((job) => success(job));
+  await on.source("files");
+  on.claim("other");
+  await on.quiet();
+  const restic = { repository: "restic", copyMethod: "Direct" } as const;
+  await on.destination("back", { restic: { ...restic, destinationPVC: "other" } });
+  await on.quiet();
+  assert.deepEqual(usersOf(jobs)[1], ["unknown", undefined]);
+  const source = structuredClone(on.sourceNow("files"));
+  source.status!.external![EXTERNAL.owner] = "abcdef0123 7:7";
+  source.metadata = { name: "twin", namespace: NAMESPACE };
+  source.spec = { ...source.spec, paused: true, sourcePVC: "data" };
+  on.double.objects.put(REPLICATION_SOURCE, source);
+  on.claim("third");
+  await on.source("third", { sourcePVC: "third" });
+  await on.quiet();
+  assert.deepEqual(usersOf(jobs)[2], ["unknown", undefined]);
 });

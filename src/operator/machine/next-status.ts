@@ -82,6 +82,8 @@ export function successStatus(
     /** The volume's data, when the mover does not say. RFC 3339. */
     readonly pointInTime: string | undefined;
     readonly image?: SyncStatus["latestImage"];
+    /** Who the mover was: what EXTERNAL.owner is to be, if that is to change. */
+    readonly owner?: string | undefined;
     /** The repository was pruned. */
     readonly pruned: boolean;
     /** The unlock that was asked for was made. */
@@ -114,6 +116,7 @@ export function successStatus(
       [EXTERNAL.failedJob]: undefined,
       [EXTERNAL.retryAt]: undefined,
       [EXTERNAL.locks]: undefined,
+      ...(end.owner === undefined ? {} : { [EXTERNAL.owner]: end.owner }),
       ...(latch === undefined ? {} : { [EXTERNAL.trigger]: latch }),
       ...(plan.acceptShrink === undefined ? {} : { [EXTERNAL.acceptShrink]: plan.acceptShrink }),
       ...(verdict === undefined ? {} : madeBy(verdict, { pointInTime: end.pointInTime, now })),

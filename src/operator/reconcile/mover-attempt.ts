@@ -40,7 +40,7 @@ export async function makeAttempt<T extends Owner>(
   const affinity = isPlaced ? {} : await chooseAffinity(context, { namespace, claims });
   const rights = await moverRights(context, namespace ?? "");
   const found = await volumes.identity(owner, rights);
-  const identity = asOwnerOfFiles(found, { owner, role, plan, rights });
+  const identity = asOwnerOfFiles(context, found, { owner, role, plan, rights });
   const action = "CreateMover";
   if (identity.problem !== undefined) {
     context.events.record({ about: owner, type: "Warning", action, ...identity.problem });

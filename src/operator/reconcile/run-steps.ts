@@ -26,7 +26,7 @@ import { LABEL } from "../names.ts";
 import type { RunPlan } from "../run-plan.ts";
 import { problemOf, type Problem } from "../signals/conditions.ts";
 import { asksForCopies, tellCloned } from "../volumes/copy-trigger.ts";
-import { ownerToBe } from "./file-owner.ts";
+import { moverUser, ownerToBe } from "./file-owner.ts";
 import { isMisplaced } from "./misplaced.ts";
 import { stepOf, writeStatus } from "./owner-status.ts";
 import type { Next } from "./reconcile.ts";
@@ -106,6 +106,7 @@ export async function finishRun<T extends Owner>(
     problem,
     pointInTime: pointInTimeOf(job),
     image: image.ready,
+    owner: moverUser(job),
     pruned: wasPruned(job, verdict),
     unlocked: plan.unlock !== undefined && (isOfVolSync(job) || verdict?.unlocked === true),
   });
