@@ -7,9 +7,9 @@ import { throwIfCancelled } from "../base/cancellation.ts";
 import type { BlobReader } from "../repository/blob-reader.ts";
 import { isListingDamage } from "../repository/listing-damage.ts";
 import { EntrySet, createEntrySetMemory } from "../repository/entry-set.ts";
-import { iterateTree } from "../restic/tree.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
 import { joinPath } from "./entry-table.ts";
+import { iterateListing } from "./listing.ts";
 import { sameNode } from "./same-node.ts";
 
 /** What was added, or removed. */
@@ -81,7 +81,7 @@ class TreeDiff {
   }
 
   async #compare(path: string, one: Id, two: Id): Promise<void> {
-    const [left, right] = [await this.#open(one), await this.#open(two)];
+    const [left, right] = [await this.#open(path, one), await this.#open(path, two)];
     let [a, b] = [left.next(), right.next()];
     while (!a.done || !b.done) {
       const [older, newer] = [a.done ? undefined : a.value, b.done ? undefined : b.value];
@@ -109,7 +109,7 @@ class TreeDiff {
     if (modifier !== "") await this.#options.onChange(path, modifier);
     const [one, two] = [older.subtree, newer.subtree];
     if (one === null || two === null) return;
-    if (one === two) await this.#attempt(() => this.#collect(one));
+    if (one === two) await this.#attempt(() => this.#collect(path, one));
     else await this.#attempt(() => this.#compare(path, one, two));
   }
 
@@ -125,25 +125,26 @@ class TreeDiff {
     if (subtree === null) return;
     const blobs = side === "added" ? this.#after : this.#before;
     await this.#attempt(async () => {
-      for (const child of await this.#open(subtree)) {
+      for (const child of await this.#open(path, subtree)) {
         blobs.addNode(child);
         await this.#whole(side, path, child);
       }
     });
   }
 
-  async #collect(tree: Id): Promise<void> {
-    for (const node of await this.#open(tree)) {
+  async #collect(path: string, tree: Id): Promise<void> {
+    for (const node of await this.#open(path, tree)) {
       this.#common.addNode(node);
       const { subtree } = node;
-      if (subtree !== null) await this.#attempt(() => this.#collect(subtree));
+      const child = joinPath(path, node.name);
+      if (subtree !== null) await this.#attempt(() => this.#collect(child, subtree));
     }
   }
 
-  async #open(tree: Id): Promise<Generator<TreeNode, void, undefined>> {
+  async #open(path: string, tree: Id): Promise<Generator<TreeNode, void, undefined>> {
     const { reader, signal } = this.#options;
     throwIfCancelled(signal);
-    return iterateTree(await reader.read("tree", tree, signal));
+    return iterateListing(await reader.read("tree", tree, signal), { path, tree });
   }
 
   async #attempt(work: () => Promise<void>): Promise<void> {

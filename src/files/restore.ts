@@ -12,9 +12,9 @@ import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import type { BlobReader } from "../repository/blob-reader.ts";
 import type { Repository } from "../repository/repository.ts";
 import { byteStringToText } from "../restic/byte-string.ts";
-import { decodeTree } from "../restic/tree.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
 import { joinPath } from "./entry-table.ts";
+import { readListing } from "./listing.ts";
 import { ExistingEntries, removeLeftovers } from "./restore-existing.ts";
 import type { ExistingDirectory, Overwrite } from "./restore-existing.ts";
 import { targetFailure } from "./restore-failure.ts";
@@ -154,7 +154,7 @@ class Restore {
   async #restoreTree(id: Id, directory: Directory): Promise<void> {
     const { reader, signal, select } = this.#options;
     throwIfCancelled(signal);
-    const nodes = decodeTree(await reader.read("tree", id, signal));
+    const nodes = await readListing(reader, { path: directory.snapshotPath, tree: id }, signal);
     directory.names = new Set(nodes.map((node) => node.name));
     this.#existing.lookAround(directory);
     for (const node of nodes) {

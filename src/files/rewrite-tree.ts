@@ -8,8 +8,9 @@ import { HoldfastError } from "../base/errors.ts";
 import type { BlobReader } from "../repository/blob-reader.ts";
 import type { RepositoryWriter } from "../repository/writer.ts";
 import { byteStringToText } from "../restic/byte-string.ts";
-import { TreeBuilder, decodeTree, encodeTree } from "../restic/tree.ts";
+import { TreeBuilder, encodeTree } from "../restic/tree.ts";
 import { joinPath } from "./entry-table.ts";
+import { readListing } from "./listing.ts";
 import type { Selector } from "./selection.ts";
 
 export interface RewriteOptions {
@@ -44,7 +45,7 @@ export async function rewriteTree(options: RewriteOptions): Promise<RewrittenTre
   const result: RewrittenTree = { tree: undefined, files: 0, bytes: 0 };
   const rewrite = async (path: string, id: Id): Promise<Id | undefined> => {
     throwIfCancelled(signal);
-    const nodes = decodeTree(await reader.read("tree", id, signal));
+    const nodes = await readListing(reader, { path, tree: id }, signal);
     if (sha256Hex(encodeTree(nodes)) !== id) throw unstable(path);
     const builder = new TreeBuilder();
     for (const node of nodes) {

@@ -69,3 +69,16 @@ test("a listing that cannot be read is told, and the rest goes on", async () => 
   assert.deepEqual(damaged, ["1", "0"]);
   await assert.rejects(walk({ reader: broken }), { code: "BLOB_MISSING" });
 });
+
+test("a listing that cannot be read is named by its path and its tree when it ends the walk", async () => {
+  const twice = '{"nodes":[{"name":"a","type":"file"},{"name":"a","type":"file"}]}\n';
+  const broken = {
+    read: (_type: string, tree: string): Promise<Uint8Array> =>
+      Promise.resolve(tree === id("2") ? Buffer.from(twice) : encodeTree(TREES[tree]!)),
+  };
+  await assert.rejects(walk({ reader: broken }), {
+    code: "TREE_DAMAGED",
+    message: `"/b/deep", tree ${id("2")}: a directory listing is damaged: "a" follows "a"`,
+    hint: /repair snapshots/,
+  });
+});

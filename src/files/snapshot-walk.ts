@@ -9,6 +9,8 @@ import { isListingDamage } from "../repository/listing-damage.ts";
 import { iterateTree } from "../restic/tree.ts";
 import type { TreeNode } from "../restic/tree-node.ts";
 import { joinPath } from "./entry-table.ts";
+import { namedListingError } from "./listing.ts";
+import type { ListingPlace } from "./listing.ts";
 
 export interface WalkedEntry {
   /** Path inside the walked tree, a byte string that begins with "/". */
@@ -28,35 +30,46 @@ export interface SnapshotWalkOptions {
   signal?: AbortSignal | undefined;
 }
 
+interface Level extends ListingPlace {
+  nodes: Iterator<TreeNode, void>;
+}
+
 /** All entries below a tree. BLOB_MISSING, BLOB_DAMAGED, TREE_DAMAGED or TREE_HOSTILE end it, but see `onDamage`. */
 export async function* walkSnapshot(options: SnapshotWalkOptions): AsyncGenerator<WalkedEntry> {
   const { reader, tree: root, enters = () => true, onDamage, signal } = options;
-  const levels: { path: string; tree: Id; nodes: Iterator<TreeNode, void> }[] = [];
-  const attempt = async <T>(tree: Id, work: () => T | Promise<T>): Promise<T | undefined> => {
-    try {
-      return await work();
-    } catch (error) {
-      if (onDamage === undefined || !isListingDamage(error)) throw error;
-      onDamage(tree, error);
-      return undefined;
-    }
+  const levels: Level[] = [];
+  /** Tells of a listing that ends here; undefined, for want of anything better. */
+  const leave = (place: ListingPlace, error: unknown): undefined => {
+    if (!isListingDamage(error)) throw error;
+    if (onDamage === undefined) throw namedListingError(error, place);
+    onDamage(place.tree, error);
   };
   const enter = async (path: string, tree: Id): Promise<void> => {
     throwIfCancelled(signal);
-    const bytes = await attempt(tree, () => reader.read("tree", tree, signal));
-    if (bytes !== undefined) levels.push({ path, tree, nodes: iterateTree(bytes) });
+    try {
+      const nodes = iterateTree(await reader.read("tree", tree, signal));
+      levels.push({ path, tree, nodes });
+    } catch (error) {
+      leave({ path, tree }, error);
+    }
+  };
+  const step = (level: Level): IteratorResult<TreeNode, void> | undefined => {
+    try {
+      return level.nodes.next();
+    } catch (error) {
+      return leave(level, error);
+    }
   };
   await enter("/", root);
   for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
-    const { tree, nodes } = level;
-    const next = onDamage ? await attempt(tree, () => nodes.next()) : nodes.next();
+    const next = step(level);
     if (next === undefined || next.done) {
       levels.pop();
       continue;
     }
     const node = next.value;
     const path = joinPath(level.path, node.name);
-    yield { path, node, tree };
+    yield { path, node, tree: level.tree };
     if (node.subtree !== null && enters(path)) await enter(path, node.subtree);
   }
 }
