@@ -36,6 +36,9 @@ export const TREE_FLAG = 0x80000000;
 /** The first two bytes of an id choose its bucket. */
 export const BUCKETS: number = 1 << 16;
 
+/** So large an index, 32 MiB or 700,000 blobs, leaves little for buffers. */
+const LARGE_BYTES = 32 << 20;
+
 /** Sorted lookup over shared memory; also what workers construct from a SharedIndex. */
 export class BlobLookup {
   readonly shared: SharedIndex;
@@ -53,6 +56,11 @@ export class BlobLookup {
   /** Number of places (a blob in two packs counts twice). */
   get count(): number {
     return this.shared.count;
+  }
+
+  /** Whether it takes so much memory that buffers beside it are to be few and small. */
+  get isLarge(): boolean {
+    return this.ids.length + this.fields.byteLength >= LARGE_BYTES;
   }
 
   /** Entry number of a first place of the blob, or -1. */

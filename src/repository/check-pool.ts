@@ -23,8 +23,6 @@ import type {
 
 /** Bytes of all buffers together; one buffer there is in any case. */
 const MEMORY_MAX = 88 << 20;
-/** Beside an index of so many bytes there are only as many buffers as it takes to keep the workers busy. */
-const INDEX_LARGE = 32 << 20;
 const LANES_MAX = 8;
 
 export interface CheckPoolOptions {
@@ -171,10 +169,9 @@ export class CheckPool implements AsyncDisposable {
 function bufferCount({ index, bufferBytes, connections, workers }: CheckPoolOptions): number {
   const affordable = Math.max(1, Math.floor(MEMORY_MAX / Math.max(1, bufferBytes)));
   const wanted = Math.max(workers + 1, Math.min(connections, LANES_MAX));
-  const isLarge = index.ids.length + index.fields.byteLength >= INDEX_LARGE;
   // A storage far away must not let the workers wait; one that is near does so for moments only.
   const needed = workers + (connections > 1 ? 1 : 0);
-  return Math.min(affordable, isLarge ? Math.min(wanted, needed) : wanted);
+  return Math.min(affordable, index.isLarge ? Math.min(wanted, needed) : wanted);
 }
 
 /** Threads that load their code while it is not known yet what they will work with. */

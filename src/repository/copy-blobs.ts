@@ -49,11 +49,14 @@ export class WantedBlobs {
   }
 
   /** The wanted blobs of one kind that lie in a pack, by ascending offset; nobody gets them again. */
-  take(pack: number, isTree: boolean): number[] {
+  take(pack: number, isTree: boolean): Uint32Array {
     const { index } = this.#table;
-    return [...this.#table.entries(pack)].filter(
-      (entry) => index.isTree(entry) === isTree && this.#entries.take(firstOf(this.#table, entry)),
-    );
+    return this.#table
+      .entries(pack)
+      .filter(
+        (entry) =>
+          index.isTree(entry) === isTree && this.#entries.take(firstOf(this.#table, entry)),
+      );
   }
 }
 
@@ -136,7 +139,8 @@ class Copy {
 
   async #part(pack: number, part: PackPart, lane: CopyLane, signal: AbortSignal): Promise<void> {
     const { offset, length } = part;
-    const entries = Uint32Array.from(part.entries);
+    // Not the view: what is posted would take along all that it is a view of.
+    const entries = part.entries.slice();
     let failed: Iterable<number> = entries;
     if (await this.#read(pack, part, lane, signal)) {
       const reply = await lane.copy({ offset, length, entries });

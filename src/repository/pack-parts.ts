@@ -6,7 +6,8 @@ import type { PackTable } from "./pack-table.ts";
 export interface PackPart {
   offset: number;
   length: number;
-  entries: number[];
+  /** A view of what was asked for. */
+  entries: Uint32Array;
 }
 
 /** Unneeded bytes between two blobs that are read along rather than asked for apart. */
@@ -14,22 +15,22 @@ const GAP_MAX = 1 << 20;
 
 /** Entries of a pack, by ascending offset, in parts of at most `bytesMax` unless a blob alone is larger. */
 export function packParts(
-  entries: readonly number[],
+  entries: Uint32Array,
   { index }: PackTable,
   bytesMax: number,
 ): PackPart[] {
   const parts: PackPart[] = [];
-  for (const entry of entries) {
-    const offset = index.offset(entry);
-    const end = offset + index.storedLength(entry);
-    const part = parts.at(-1);
-    const isNear = part !== undefined && offset <= part.offset + part.length + GAP_MAX;
-    if (part !== undefined && isNear && end - part.offset <= bytesMax) {
-      part.length = end - part.offset;
-      part.entries.push(entry);
-    } else {
-      parts.push({ offset, length: end - offset, entries: [entry] });
+  for (let begin = 0, end = 0; begin < entries.length; begin = end) {
+    const offset = index.offset(entries[begin]!);
+    let length = 0;
+    for (end = begin; end < entries.length; end++) {
+      const next = index.offset(entries[end]!);
+      const withNext = next + index.storedLength(entries[end]!) - offset;
+      const isNear = next <= offset + length + GAP_MAX && withNext <= bytesMax;
+      if (end > begin && !isNear) break;
+      length = withNext;
     }
+    parts.push({ offset, length, entries: entries.subarray(begin, end) });
   }
   return parts;
 }

@@ -25,7 +25,7 @@ import type { HeldLock } from "./lock-holder.ts";
 import { PackTable } from "./pack-table.ts";
 import { planPrune } from "./prune/plan.ts";
 import type { PruneCriteria, PrunePlan, PruneStatistics } from "./prune/plan.ts";
-import { repackPacks } from "./prune/repack.ts";
+import { repackBufferBytes, repackPacks } from "./prune/repack.ts";
 import { Revalidation } from "./prune/revalidate.ts";
 import type { Revalidated } from "./prune/revalidate.ts";
 import { SealedPacks } from "./prune/sealed-packs.ts";
@@ -211,7 +211,7 @@ class Prune {
     const packs = await repository.list("pack", signal);
     this.#events.step?.("trees", snapshots.length);
     const used = createEntrySetMemory(index.count);
-    await using pool = this.#pool(table, used, threads);
+    await using pool = this.#pool(table, used, { threads, bufferBytes: BUFFER_BYTES });
     const usedBlobs = await findUsedBlobs({
       repository,
       table,
@@ -232,7 +232,11 @@ class Prune {
     return { table, listings, snapshots: known, used: usedBlobs, plan };
   }
 
-  #pool(table: PackTable, used: SharedArrayBuffer, threads: CheckThreads): CheckPool {
+  #pool(
+    table: PackTable,
+    used: SharedArrayBuffer,
+    { threads, bufferBytes }: { threads: CheckThreads; bufferBytes: number },
+  ): CheckPool {
     const { local, connections } = this.#repository.storage.traits;
     let largest = 0;
     for (const pack of table.packs) largest = Math.max(largest, table.fileBytes(pack));
@@ -243,7 +247,7 @@ class Prune {
       used,
       workers: this.#options.workers,
       connections: local ? 1 : connections,
-      bufferBytes: Math.min(BUFFER_BYTES, largest),
+      bufferBytes: Math.min(bufferBytes, largest),
     });
   }
 
@@ -254,11 +258,14 @@ class Prune {
   ): Promise<Staged> {
     const repository = this.#repository;
     const { packSize, criteria } = this.#options;
-    const target = new SealedPacks({ repository, packSize, signal });
+    const isFrugal = table.index.isLarge;
+    const target = new SealedPacks({ repository, packSize, isFrugal, signal });
     if (plan.repack.length > 0) {
       this.#events.step?.("repack", plan.repack.length);
       await using threads = new CheckThreads();
-      await using pool = this.#pool(table, createEntrySetMemory(0), threads);
+      const bufferBytes = repackBufferBytes(plan.repack, { table, usual: BUFFER_BYTES });
+      const nothing = createEntrySetMemory(0);
+      await using pool = this.#pool(table, nothing, { threads, bufferBytes });
       await repackPacks(plan.repack, {
         repository,
         table,

@@ -101,6 +101,7 @@ export class Repository {
   async load(kind: FileKind, id: Id, signal?: AbortSignal): Promise<Uint8Array> {
     const sealed = await this.loadRaw(kind, id, signal);
     const plain = unseal(this.key, sealed);
+    releaseMemory(sealed);
     if (plain === undefined) throw this.#damaged(kind, id, "its authentication code is wrong");
     return this.#unwrap(kind, id, plain);
   }
@@ -122,6 +123,7 @@ export class Repository {
     const id = sha256Hex(sealed);
     await this.storage.put(keyOf(kind, id), sealed, { signal });
     await this.cache?.put(kind, id, sealed);
+    releaseMemory(sealed);
     return id;
   }
 

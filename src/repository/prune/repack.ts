@@ -37,6 +37,23 @@ export interface RepackOptions {
 
 const CONTENT_LEVEL = 3;
 
+/** Bytes to read at once beside a large index, if no blob is larger. */
+const SMALL_BUFFER_BYTES = 2 << 20;
+
+/** How much of `packs` to read at once: `usual`, or less where memory is short and the blobs are small. */
+export function repackBufferBytes(
+  packs: readonly number[],
+  { table, usual }: { table: PackTable; usual: number },
+): number {
+  const { index } = table;
+  if (!index.isLarge) return usual;
+  let bytes = SMALL_BUFFER_BYTES;
+  for (const pack of packs) {
+    for (const entry of table.entries(pack)) bytes = Math.max(bytes, index.storedLength(entry));
+  }
+  return Math.min(usual, bytes);
+}
+
 /** Copies what `copy` names out of `packs`. BLOB_DAMAGED when a blob opens from no copy. */
 export async function repackPacks(packs: readonly number[], options: RepackOptions): Promise<void> {
   const { pool, signal, target, table } = options;
@@ -74,7 +91,7 @@ class Repack {
   /** Copies what is wanted of one pack. */
   async pack(pack: number, lane: CheckLane, signal: AbortSignal): Promise<void> {
     const { table, copy, firsts, pool } = this.#options;
-    const wanted = [...table.entries(pack)].filter((entry) => copy.take(firsts[entry]!));
+    const wanted = table.entries(pack).filter((entry) => copy.take(firsts[entry]!));
     for (const part of packParts(wanted, table, pool.bufferBytes)) {
       await this.#part(pack, part, lane, signal);
     }
@@ -84,7 +101,8 @@ class Repack {
     const { table, target } = this.#options;
     const { index } = table;
     const memory = await this.#read(pack, part, lane, signal);
-    const entries = Uint32Array.from(part.entries);
+    // Not the view: what is posted would take along all that it is a view of.
+    const entries = part.entries.slice();
     let failed: Iterable<number> = entries;
     if (memory !== undefined) {
       const { offset, length } = part;

@@ -24,6 +24,8 @@ export interface SealedPacksOptions {
   repository: Repository;
   /** Bytes of blobs at which a pack is closed. */
   packSize: number;
+  /** Have one pack in memory at a time, and no other while that is being stored. */
+  isFrugal?: boolean;
   signal?: AbortSignal | undefined;
 }
 
@@ -63,7 +65,7 @@ export class SealedPacks {
     this.#options = options;
     this.#indexWriter = new IndexWriter(options.repository);
     const { local, connections } = options.repository.storage.traits;
-    this.#storingMax = local ? 1 : Math.min(connections, 4);
+    this.#storingMax = local || options.isFrugal === true ? 1 : Math.min(connections, 4);
   }
 
   /** Index files that name the new packs, after `finish`. */
@@ -71,10 +73,14 @@ export class SealedPacks {
     return this.#indexWriter.written;
   }
 
-  /** True when a blob of `length` stored bytes ends the open pack, and there are packs enough on their way: wait for `room`. */
+  /**
+   * True when a blob of `length` stored bytes ends the open pack, or needs a new one, and there are packs enough on their
+   * way: wait for `room`.
+   */
   isFull(isTree: boolean, length: number): boolean {
     if (this.#storing.size < this.#storingMax) return false;
     const pack = this.#open.get(isTree ? "tree" : "data");
+    if (this.#options.isFrugal === true) return pack === undefined;
     if (pack === undefined) return false;
     return pack.used + length >= this.#options.packSize || pack.entries + 1 >= ENTRIES_MAX;
   }
