@@ -35,10 +35,13 @@ export interface HeldLock {
   share(): Promise<void>;
   /** Removes it; later calls do nothing. Never fails: a lock that stays behind is told, and goes stale. */
   release(): Promise<void>;
+  /** Why one of its files is still there after the release. */
+  readonly staying: unknown;
 }
 
 export class LockHolder implements HeldLock {
   readonly signal: AbortSignal;
+  staying: unknown;
   readonly #repository: Repository;
   readonly #options: HoldOptions;
   #exclusive: boolean;
@@ -150,11 +153,13 @@ export class LockHolder implements HeldLock {
 
   /** Removes files of ours; those that stay are tried again with the next refresh or the release. */
   async #removeFiles(ids: readonly Id[]): Promise<void> {
+    this.staying = undefined;
     for (const id of ids) {
       try {
         await this.#repository.remove("lock", id);
         this.#files = this.#files.filter((file) => file !== id);
       } catch (error) {
+        this.staying = error;
         this.#options.onNotice?.(`unable to remove lock ${id.slice(0, 8)}: ${messageOf(error)}`);
       }
     }

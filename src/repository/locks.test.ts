@@ -9,6 +9,7 @@ import { encodeLock } from "../restic/lock-file.ts";
 import type { Lock } from "../restic/lock-file.ts";
 import { faulty } from "../storage/faulty.ts";
 import type { FaultRule } from "../storage/faulty.ts";
+import { forwarding } from "../storage/forwarding.ts";
 import { openMemoryStorage } from "../storage/memory.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { HeldLock } from "./lock-holder.ts";
@@ -290,4 +291,51 @@ test("what the storage refuses is not taken for a free repository", async () => 
     await assert.rejects(acquireLock(repository, { exclusive: false }), is("STORAGE_DENIED"));
     assert.equal(lockFiles(made).length, 1);
   }
+});
+
+suite("a bucket that gives nothing back", () => {
+  const keeping = (storage: Storage): Storage => {
+    const error = new HoldfastError("STORAGE_DENIED", "deletions are denied", {
+      hint: "Allow it.",
+    });
+    return forwarding(
+      faulty(storage, [{ on: "delete", times: Infinity, fault: { kind: "before", error } }]),
+      { traits: { ...storage.traits, local: false } },
+    );
+  };
+
+  test("never gets an exclusive lock, which would lock everybody out for good", async () => {
+    const made = world();
+    const repository = made.open({ pid: 1 }, keeping);
+    await assert.rejects(acquireLock(repository, { exclusive: true }), {
+      code: "STORAGE_DENIED",
+      message: "nothing can be removed here, not even our own lock: deletions are denied",
+      hint: "Allow it.",
+    });
+    const [left, ...more] = await listLocks(repository);
+    assert.deepEqual([left!.lock.exclusive, more], [false, []]);
+  });
+
+  test("gets shared ones, and its holder learns that one stays", async () => {
+    const made = world();
+    const notices: string[] = [];
+    const held = await acquireLock(made.open({ pid: 1 }, keeping), {
+      exclusive: false,
+      onNotice: (text) => notices.push(text),
+    });
+    await held.release();
+    assert.ok(isHoldfastError(held.staying, "STORAGE_DENIED"));
+    assert.match(notices.join(), /unable to remove lock/);
+    assert.equal(lockFiles(made).length, 1);
+  });
+
+  test("that does give back is asked once, and nothing of that stays", async () => {
+    const made = world();
+    const remote = (storage: Storage): Storage =>
+      forwarding(storage, { traits: { ...storage.traits, local: false } });
+    const held = await acquireLock(made.open({ pid: 1 }, remote), { exclusive: true });
+    assert.equal(lockFiles(made).length, 1);
+    await held.release();
+    assert.deepEqual([lockFiles(made), held.staying], [[], undefined]);
+  });
 });

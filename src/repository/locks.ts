@@ -27,6 +27,8 @@ export interface LockOptions extends HoldOptions {
   retryFor?: number;
   /** A listing of the locks that was begun just before, in place of the first look. */
   listed?: Promise<readonly RepositoryFile[]> | undefined;
+  /** That locks can be removed again was proved just before (`proveRemovable`). */
+  isProved?: boolean;
 }
 
 export interface FoundLock {
@@ -34,7 +36,10 @@ export interface FoundLock {
   lock: Lock;
 }
 
-/** Takes a lock, or throws REPO_LOCKED naming the holder. */
+/**
+ * Takes a lock, or throws REPO_LOCKED naming the holder. An exclusive one is not even tried where locks cannot be removed
+ * again, which is what the storage says of that (STORAGE_DENIED, mostly).
+ */
 export async function acquireLock(repository: Repository, options: LockOptions): Promise<HeldLock> {
   const { clock } = repository.machine;
   const deadline = clock.monotonic() + (options.retryFor ?? 0);
@@ -127,8 +132,37 @@ async function removable(
   }
 }
 
+/**
+ * Proves that locks can be removed again, by one that is shared. A bucket that takes objects and gives none back would
+ * otherwise be locked for everybody by an exclusive one, for as long as it keeps them. Throws what the storage says.
+ * Directories of this machine are not asked: where a file can be made, it can be removed.
+ */
+export async function proveRemovable(repository: Repository, signal?: AbortSignal): Promise<void> {
+  if (repository.storage.traits.local) return;
+  const trial = new LockHolder(repository, { exclusive: false, signal });
+  try {
+    await trial.write(signal);
+  } finally {
+    await trial.release();
+  }
+  if (trial.staying !== undefined) throw unremovable(trial.staying);
+}
+
+/** The error of a storage that does not let go of a lock, from what it says. */
+export function unremovable(staying: unknown): unknown {
+  if (!isHoldfastError(staying)) return staying;
+  const { code, message, hint, retryable } = staying;
+  return new HoldfastError(code, `nothing can be removed here, not even our own lock: ${message}`, {
+    ...(hint !== undefined && { hint }),
+    retryable,
+    cause: staying,
+  });
+}
+
 async function tryLock(repository: Repository, options: LockOptions): Promise<HeldLock> {
   await refuseConflict(repository, options, undefined);
+  if (options.exclusive && options.isProved !== true)
+    await proveRemovable(repository, options.signal);
   const holder = new LockHolder(repository, options);
   try {
     const own = await holder.write(options.signal);

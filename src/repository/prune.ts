@@ -10,7 +10,7 @@
 // A prune that dies leaves at most more copies than needed, or packs that no index names: the next one removes them.
 // Must never: remove an index file or a pack without that last look under the exclusive lock.
 
-import { HoldfastError, isHoldfastError, messageOf } from "../base/errors.ts";
+import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import type { Id } from "../base/bytes.ts";
 import { CheckPool, CheckThreads } from "./check-pool.ts";
 import { createEntrySetMemory } from "./entry-set.ts";
@@ -18,19 +18,19 @@ import type { EntrySet } from "./entry-set.ts";
 import { loadIndex } from "./index-loader.ts";
 import { planIndexRewrite, removeIndexFiles, writeIndexFiles } from "./index-rewrite.ts";
 import type { IndexListing, IndexRewrite } from "./index-rewrite.ts";
-import { keyOf } from "./layout.ts";
-import { acquireLock } from "./locks.ts";
+import { acquireLock, proveRemovable, unremovable } from "./locks.ts";
 import type { LockOptions } from "./locks.ts";
 import type { HeldLock } from "./lock-holder.ts";
 import { PackTable } from "./pack-table.ts";
+import { loadListedSnapshots, readListed } from "./prune/listed.ts";
 import { planPrune } from "./prune/plan.ts";
 import type { PruneCriteria, PrunePlan, PruneStatistics } from "./prune/plan.ts";
+import { packsLeft, removePacks } from "./prune/remove-packs.ts";
 import { repackBufferBytes, repackPacks } from "./prune/repack.ts";
 import { Revalidation } from "./prune/revalidate.ts";
 import type { Revalidated } from "./prune/revalidate.ts";
 import { SealedPacks } from "./prune/sealed-packs.ts";
 import type { Repository } from "./repository.ts";
-import { listSnapshots } from "./snapshots.ts";
 import { findUsedBlobs } from "./used-blobs.ts";
 
 export type { MaxUnused, PruneCriteria, PruneStatistics } from "./prune/plan.ts";
@@ -94,11 +94,11 @@ export interface PruneResult {
 const BUFFER_BYTES = 9 << 20;
 /** How often a plan is made anew because somebody changed the index in between. */
 const ATTEMPTS = 3;
-const DELETE_AT_ONCE = 256;
 
 /**
  * Prunes the repository. Takes the locks it needs by itself: the caller holds none. REPO_LOCKED when they cannot be had;
- * what was written until then is kept, and the next prune goes on from there. PRUNE_REFUSED when the repository is damaged.
+ * what was written until then is kept, and the next prune goes on from there. PRUNE_REFUSED when the repository is damaged,
+ * INCOMPLETE when all is done but some packs could not be removed.
  */
 export async function pruneRepository(
   repository: Repository,
@@ -136,6 +136,8 @@ class Prune {
   readonly #repository: Repository;
   readonly #options: PruneOptions;
   readonly #events: PruneEvents;
+  /** Why our shared lock is still there after it was released. */
+  #staying: unknown;
 
   constructor(repository: Repository, options: PruneOptions) {
     this.#repository = repository;
@@ -158,11 +160,13 @@ class Prune {
         plan.repack.length + plan.remove.length + plan.missing.length === 0 &&
         plan.unreferenced.length === 0 &&
         table.duplicates.length === 0;
-      return dryRun || isIdle
-        ? { prepared, staged: undefined }
-        : { prepared, staged: await this.#stage(prepared, held.signal) };
+      if (dryRun || isIdle) return { prepared, staged: undefined };
+      // Before anything is written for nothing.
+      await proveRemovable(this.#repository, held.signal);
+      return { prepared, staged: await this.#stage(prepared, held.signal) };
     });
     if (staged.staged === undefined) return resultOf(staged.prepared.plan);
+    if (this.#staying !== undefined) throw unremovable(this.#staying);
     return this.#commit(staged.prepared, staged.staged, attempt);
   }
 
@@ -178,6 +182,7 @@ class Prune {
       ...options,
       listed: isFirst ? options.listed : undefined,
       exclusive,
+      isProved: true,
       signal,
     }).catch((error: unknown) => {
       if (exclusive && isHoldfastError(error, "REPO_LOCKED")) {
@@ -189,6 +194,7 @@ class Prune {
       return await work(held);
     } finally {
       await held.release();
+      this.#staying = held.staying;
     }
   }
 
@@ -200,13 +206,12 @@ class Prune {
     threads.start(1);
     this.#events.step?.("snapshots", 0);
     // Snapshots, then the index, then the packs: in the order in which whatever one needs is in the next.
-    const all = await listSnapshots(repository, { signal });
+    const all = await loadListedSnapshots(repository, signal);
     const snapshots = all.filter(({ id }) => ignoreSnapshots?.has(id) !== true);
     const listings: IndexListing[] = [];
-    const { index } = await loadIndex(repository, {
-      signal,
-      onFile: (id, { begin, end }) => listings.push({ id, begin, end }),
-    });
+    const onFile = (id: Id, { begin, end }: Omit<IndexListing, "id">): void =>
+      void listings.push({ id, begin, end });
+    const { index } = await readListed(loadIndex(repository, { signal, onFile }));
     const table = new PackTable(index);
     const packs = await repository.list("pack", signal);
     this.#events.step?.("trees", snapshots.length);
@@ -318,11 +323,10 @@ class Prune {
       await held.share();
       const packs = [...plan.repack, ...plan.remove].filter((pack) => !valid.rescued.has(pack));
       const ids = packs.map((pack) => table.index.packs[pack]!);
-      let removed = 0;
-      if (ids.length > 0) removed += await this.#removePacks("removePacks", ids, held.signal);
-      if (valid.garbage.length > 0) {
-        removed += await this.#removePacks("removeUnreferenced", valid.garbage, held.signal);
-      }
+      const removed = await this.#removePacks(
+        { removePacks: ids, removeUnreferenced: valid.garbage },
+        held.signal,
+      );
       return {
         statistics: plan.statistics,
         packsWritten: staged.packsWritten,
@@ -353,31 +357,25 @@ class Prune {
     });
   }
 
-  /** Removes packs that no index names; how many. One that cannot be removed is told, and left to the next prune. */
+  /** Removes the packs of two steps; how many. INCOMPLETE when some of them stay. */
   async #removePacks(
-    step: "removePacks" | "removeUnreferenced",
-    ids: readonly Id[],
+    packs: Readonly<Record<"removePacks" | "removeUnreferenced", readonly Id[]>>,
     signal: AbortSignal,
   ): Promise<number> {
-    const { storage, cache } = this.#repository;
-    this.#events.step?.(step, ids.length);
     let removed = 0;
-    for (let begin = 0; begin < ids.length; begin += DELETE_AT_ONCE) {
-      const some = ids.slice(begin, begin + DELETE_AT_ONCE);
-      try {
-        await storage.deleteMany(
-          some.map((id) => keyOf("pack", id)),
-          { signal },
-        );
-        for (const id of some) this.#events.removed?.("pack", id);
-        removed += some.length;
-      } catch (error) {
-        if (signal.aborted || !isHoldfastError(error)) throw error;
-        this.#events.notice?.(`unable to remove packs: ${messageOf(error)}`);
-      }
-      for (const id of some) await cache?.remove("pack", id);
-      this.#events.done?.(some.length);
+    let failure: HoldfastError | undefined;
+    for (const step of ["removePacks", "removeUnreferenced"] as const) {
+      if (packs[step].length === 0) continue;
+      this.#events.step?.(step, packs[step].length);
+      const removal = await removePacks(this.#repository, packs[step], {
+        onRemoved: (id) => this.#events.removed?.("pack", id),
+        onDone: (count) => this.#events.done?.(count),
+        signal,
+      });
+      removed += removal.removed;
+      failure ??= removal.failure;
     }
+    if (failure !== undefined) throw packsLeft(failure);
     return removed;
   }
 }

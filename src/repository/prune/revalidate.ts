@@ -18,6 +18,7 @@ import type { RepositoryFile } from "../layout.ts";
 import type { PackTable } from "../pack-table.ts";
 import type { Repository } from "../repository.ts";
 import { loadSnapshot } from "../snapshots.ts";
+import { readListed } from "./listed.ts";
 
 export interface PlannedRemoval {
   table: PackTable;
@@ -75,7 +76,8 @@ export class Revalidation {
     const known = new Set(expected);
     const files = indexFiles.filter(({ id }) => !known.has(id));
     // Past the cache: this is not the whole index.
-    const { index: fresh } = await loadIndex(repository.withoutCache(), { files, signal });
+    const uncached = repository.withoutCache();
+    const { index: fresh } = await readListed(loadIndex(uncached, { files, signal }));
     for (const id of fresh.packs) {
       const number = table.numberOf(id);
       if (number !== undefined && leaving.has(number)) return undefined;
@@ -99,7 +101,7 @@ export class Revalidation {
     const meet = (type: BlobType, blob: Id): void => {
       if (this.#isNew(type, blob, fresh, id) && type === "tree") waiting.push(blob);
     };
-    meet("tree", (await loadSnapshot(this.#repository, id, signal)).tree);
+    meet("tree", (await readListed(loadSnapshot(this.#repository, id, signal))).tree);
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
       throwIfCancelled(signal);
       const reader = index.has("tree", fromHex(next)) ? old : young;
