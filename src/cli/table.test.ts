@@ -30,3 +30,19 @@ test("rows can be set apart", () => {
 test("a table without rows", () => {
   assert.deepEqual(formatTable({ headers: ["A", "B"], rows: [] }), ["A  B", "----", "----"]);
 });
+
+test("a cell of any length, such as a hostname of megabytes, costs no more than its length", () => {
+  const wide = "h".repeat(2 << 20);
+  const lines = formatTable({
+    headers: ["A", "B"],
+    rows: [
+      [wide, "x"],
+      ["1", ""],
+      ["2", "y"],
+    ],
+  });
+  assert.deepEqual(
+    lines.map(({ length }) => length),
+    [wide.length + 3, wide.length + 3, wide.length + 3, 1, wide.length + 3, wide.length + 3],
+  );
+});

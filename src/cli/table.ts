@@ -30,11 +30,15 @@ export function formatTable({ headers, rows, footer = [], spaced = false }: Tabl
 function formatRow(cells: readonly string[][], widths: readonly number[]): string[] {
   const height = Math.max(...cells.map((lines) => lines.length));
   return Array.from({ length: height }, (_, line) =>
-    widths
-      .map((width, column) => padded(cells[column]?.[line] ?? "", width))
-      .join(GAP)
-      .replace(/ +$/, ""),
+    withoutEnd(widths.map((width, column) => padded(cells[column]?.[line] ?? "", width)).join(GAP)),
   );
+}
+
+/** The line without spaces at its end. A pattern would try every one of the spaces that pad a wide column. */
+function withoutEnd(line: string): string {
+  let end = line.length;
+  while (end > 0 && line[end - 1] === " ") end--;
+  return line.slice(0, end);
 }
 
 function padded(text: string, width: number): string {

@@ -10,6 +10,9 @@ import { goJsonString } from "./go-json.ts";
 import { GO_ZERO_TIME, isTime } from "./go-time.ts";
 import { isUint32, isUint53, parseJsonObject } from "./json-object.ts";
 
+/** Whoever writes JSON goes down level by level, and so deep a stack is not to be had everywhere. */
+const LEVELS_MAX = 1000;
+
 /** The members of one object. An absent or null member reads as its zero value, as in Go. */
 export class JsonFields {
   readonly #members: Readonly<Record<string, unknown>>;
@@ -104,9 +107,11 @@ export class JsonFields {
     return new JsonFields(members, this.#code, `${this.#what}, member ${key},`);
   }
 
-  /** The members that are not `known`. */
+  /** The members that are not `known`. Refuses what is nested too deeply to be written again. */
   extra(known: ReadonlySet<string>): Record<string, unknown> {
-    return Object.fromEntries(Object.entries(this.#members).filter(([key]) => !known.has(key)));
+    const members = Object.entries(this.#members).filter(([key]) => !known.has(key));
+    if (nestsTooDeep(members)) throw this.damaged("it is nested too deeply");
+    return Object.fromEntries(members);
   }
 
   #value(key: string): unknown {
@@ -132,4 +137,15 @@ export function goJson(value: unknown): string {
 /** The UTF-8 bytes of a JSON text. */
 export function jsonBytes(json: string): Buffer {
   return Buffer.from(textToByteString(json), "latin1");
+}
+
+function nestsTooDeep(value: unknown): boolean {
+  let values = [value];
+  for (let level = 0; values.length > 0; level++) {
+    if (level > LEVELS_MAX) return true;
+    values = values.flatMap((one) =>
+      typeof one === "object" && one !== null ? Object.values(one as object) : [],
+    );
+  }
+  return false;
 }

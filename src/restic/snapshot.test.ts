@@ -106,7 +106,18 @@ test("what is no snapshot is damage", () => {
     `{"time":"${TIME}","tree":"${ID}","summary":[]}`,
     `{"time":"${TIME}","tree":"${ID}","summary":{"files_new":"1"}}`,
     `{"time":"${TIME}","tree":"${ID}","parent":"x"}`,
+    `{"time":"${TIME}","tree":"${ID}","x":${"[".repeat(100_000)}${"]".repeat(100_000)}}`,
+    `{"time":"${TIME}","tree":"${ID}","summary":{"x":${'{"a":'.repeat(5000)}1${"}".repeat(5000)}}}`,
   ]) {
-    assert.throws(() => decodeSnapshot(Buffer.from(json)), { code: "SNAPSHOT_DAMAGED" }, json);
+    assert.throws(
+      () => decodeSnapshot(Buffer.from(json)),
+      { code: "SNAPSHOT_DAMAGED" },
+      json.slice(0, 200),
+    );
   }
+});
+
+test("members of others that are nested as deeply as anybody would are kept", () => {
+  const json = `{"time":"${TIME}","tree":"${ID}","paths":null,"x":${"[".repeat(900)}${"]".repeat(900)}}`;
+  assert.match(encodeSnapshot(decodeSnapshot(Buffer.from(json))).toString(), /"x":\[{900}\]{900}/);
 });
