@@ -224,6 +224,14 @@ suite("the state of a run", () => {
       const state = run([jobOf()], [podOf({ status, node: "n1" })]);
       assert.equal(state.kind === "running" && state.problem?.reason, reason);
     }
+    const hintOf = (job: Job): string => {
+      const state = run([job], []);
+      return (state.kind === "running" && state.problem?.hint) || "";
+    };
+    assert.match(hintOf(jobOf()), /kubectl describe job -n \S+ volsync-src-files$/);
+    const theirs = jobOf();
+    theirs.metadata.labels = {};
+    assert.match(hintOf(theirs), /VolSync made it: kubectl delete job -n \S+ volsync-src-files,/);
     const before = podOf({ name: "p0", born: "0", status: ended(78, JSON.stringify(FAILED)) });
     const state = run([jobOf()], [before, podOf({ status: { phase: "Running" } })]);
     assert.equal(state.kind === "running" && state.failures, 1);

@@ -212,9 +212,15 @@ function lastWords(printed: string): string {
 /** A Job whose pods are refused when they are made waits for ever, and says so in Events alone. */
 function withoutPod({ metadata, spec, status }: Job): RunProblem | undefined {
   if (spec.parallelism === 0 || (status?.active ?? 0) > 0) return undefined;
-  const { name, namespace } = metadata;
+  const { name, namespace, labels } = metadata;
+  const job = `job -n ${namespace} ${name}`;
+  const why = `Pod Security, a quota or an admission webhook may refuse it: kubectl describe ${job}`;
+  // It stays as it was made, whoever acts now.
+  const isOfVolSync = labels?.[LABEL.run] === undefined;
   return failure("NoMoverPod", `Job ${name} has no pod`, {
-    hint: `Pod Security, a quota or an admission webhook may refuse it: kubectl describe job -n ${namespace} ${name}`,
+    hint: isOfVolSync
+      ? `${why}. VolSync made it: kubectl delete ${job}, and the run goes on with a Job of ours`
+      : why,
   });
 }
 
