@@ -77,7 +77,7 @@ export async function writeIndexFiles(
   const flush = async (): Promise<void> => {
     if (builder.blobs === 0) return;
     written.push(await repository.save("index", builder.finish(), signal));
-    builder = new IndexFileBuilder(builder.memory);
+    builder = new IndexFileBuilder();
   };
   for (const pack of packs) {
     builder.beginPack(index.packs[pack]!);

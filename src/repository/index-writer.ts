@@ -1,7 +1,6 @@
 // Writes index files for packs that are durable (docs/formats/restic.md#index): never for one that is not.
 
 import type { Id } from "../base/bytes.ts";
-import { releaseMemory } from "../restic/cipher-output.ts";
 import { IndexFileBuilder } from "../restic/index-file-builder.ts";
 import type { Repository } from "./repository.ts";
 
@@ -21,8 +20,6 @@ export class IndexWriter {
   #since = 0;
   #ageMax = AGE_FIRST_MS;
   readonly #written: Id[] = [];
-  /** Memory of a builder that is done. */
-  #spare: Buffer | undefined;
 
   constructor(repository: Repository) {
     this.#repository = repository;
@@ -37,8 +34,7 @@ export class IndexWriter {
   async add(pack: Uint8Array, header: Uint8Array, signal?: AbortSignal): Promise<void> {
     const { clock } = this.#repository.machine;
     if (this.#builder === undefined) {
-      this.#builder = new IndexFileBuilder(this.#spare);
-      this.#spare = undefined;
+      this.#builder = new IndexFileBuilder();
       this.#since = clock.now();
     }
     this.#builder.addPack(pack, header);
@@ -53,13 +49,5 @@ export class IndexWriter {
     if (builder === undefined) return;
     this.#builder = undefined;
     this.#written.push(await this.#repository.save("index", builder.finish(), signal));
-    this.#spare = builder.memory;
-  }
-
-  /** Writes what is recorded for the last time, and gives the memory back. */
-  async finish(signal?: AbortSignal): Promise<void> {
-    await this.flush(signal);
-    if (this.#spare !== undefined) releaseMemory(this.#spare);
-    this.#spare = undefined;
   }
 }

@@ -106,14 +106,17 @@ export class Repository {
     return this.#unwrap(kind, id, plain);
   }
 
-  /** Seals and stores a JSON text; resolves with its id once it is durable. */
+  /**
+   * Seals and stores a JSON text; resolves with its id once it is durable. The text's memory is given back: an index file has
+   * megabytes, and is often followed by more.
+   */
   async save(kind: FileKind, json: Uint8Array, signal?: AbortSignal): Promise<Id> {
     const plain = this.config.version === 1 ? json : compressFile(json);
+    if (plain !== json) releaseMemory(json);
     const sealed = seal(this.key, plain, this.machine.random(NONCE_BYTES));
     const opened = unseal(this.key, sealed);
     const isSound = opened !== undefined && sha256Hex(opened) === sha256Hex(plain);
-    // An index file has megabytes, and is often followed by more.
-    if (plain !== json) releaseMemory(plain);
+    releaseMemory(plain);
     if (opened !== undefined) releaseMemory(opened);
     if (!isSound) {
       throw new HoldfastError("BUG", `a ${kind} file just sealed does not open again`, {

@@ -19,15 +19,9 @@ export class IndexFileBuilder {
   #packs = 0;
   #comma = "";
 
-  /** `memory` of an earlier builder, whose file is stored by now: a file has megabytes. */
-  constructor(memory: Buffer = Buffer.allocUnsafe(64 << 10)) {
-    this.#buffer = memory;
-    this.#length = memory.write(HEAD, "latin1");
-  }
-
-  /** What the file's text lies in. */
-  get memory(): Buffer {
-    return this.#buffer;
+  constructor() {
+    this.#buffer = Buffer.allocUnsafe(64 << 10);
+    this.#length = this.#buffer.write(HEAD, "latin1");
   }
 
   /** Blobs added so far. */

@@ -123,7 +123,7 @@ export class SealedPacks {
     this.flush();
     await this.settle();
     if (this.#failure !== undefined) throw this.#failure;
-    await this.#indexWriter.finish(this.#options.signal);
+    await this.#indexWriter.flush(this.#options.signal);
     for (const bytes of this.#free.splice(0)) releaseMemory(bytes);
   }
 
