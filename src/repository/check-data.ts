@@ -20,7 +20,7 @@ export type ReadData =
   | { mode: "subset"; part: number; of: number }
   /** A random choice: this share of the packs, above 0 and at most 100, one pack at least. */
   | { mode: "subset"; percent: number }
-  /** A random choice of about this many bytes, not more unless one pack is larger. */
+  /** A random choice of this many bytes at most: one pack at least. */
   | { mode: "subset"; bytes: number }
   /**
    * Those that were never proved, then those for which it is longest ago, up to this many bytes: one pack at least, unless
@@ -59,16 +59,20 @@ export function choosePacks(
     const count = Math.floor(packs.length * (readData.percent / 100));
     return shuffled.slice(0, Math.max(1, count));
   }
-  let left = readData.bytes;
-  const chosen = shuffled.filter(({ size }) => {
-    if (size > left) return false;
-    left -= size;
-    return true;
-  });
-  return chosen.length > 0 ? chosen : shuffled.slice(0, 1);
+  return upTo(readData.bytes, shuffled, 1);
 }
 
-/** In turn, and none is passed over because it is large: or else it would never have its turn. */
+/**
+ * The first of `packs` that have no more than `bytes` together, `least` of them all the same. None is passed over because it is
+ * large: or else it would never have its turn.
+ */
+function upTo(bytes: number, packs: readonly ReadablePack[], least: number): ReadablePack[] {
+  let left = bytes;
+  const end = packs.findIndex(({ size }) => (left -= size) < 0);
+  return packs.slice(0, end < 0 ? packs.length : Math.max(least, end));
+}
+
+/** Those that were proved longest ago. */
 function chooseOldest(
   packs: readonly ReadablePack[],
   { bytes, strict = false }: { bytes: number; strict?: boolean },
@@ -79,9 +83,7 @@ function chooseOldest(
   const ordered = shuffle(packs, random).sort(
     (a, b) => times.get(a.number)! - times.get(b.number)!,
   );
-  let left = bytes;
-  const end = ordered.findIndex(({ size }) => (left -= size) < 0);
-  return end < 0 ? ordered : ordered.slice(0, Math.max(strict ? 0 : 1, end));
+  return upTo(bytes, ordered, strict ? 0 : 1);
 }
 
 function shuffle<T>(items: readonly T[], random: Random): T[] {
