@@ -36,3 +36,14 @@ test("values of options, what follows -- and what is no option stay as they are"
   assert.deepEqual(spelled("backup", "--", "--json=true"), ["backup", "--", "--json=true"]);
   assert.deepEqual(spelled("backup", "a=b", "-x=1"), ["backup", "a=b", "-x=1"]);
 });
+
+test("the old name of an option is taken for the new one, and is no value's", () => {
+  const program = new Command("holdfast");
+  const forget = new Command("forget").option("--host <name>").option("--tag <tags>");
+  const respelled = (...words: string[]): string[] => respell(words, [program, forget]);
+  assert.deepEqual(respelled("forget", "--hostname", "a"), ["forget", "--host", "a"]);
+  assert.deepEqual(respelled("forget", "--hostname=a=b"), ["forget", "--host=a=b"]);
+  assert.deepEqual(respelled("--tag", "--hostname"), ["--tag", "--hostname"]);
+  assert.deepEqual(respelled("--", "--hostname"), ["--", "--hostname"]);
+  assert.deepEqual(spelled("backup", "--hostname", "a"), ["backup", "--hostname", "a"]);
+});

@@ -55,6 +55,9 @@ function collect(value: string, earlier: readonly string[] | undefined): readonl
   return [...(earlier ?? []), value];
 }
 
+/** What restic renamed and still takes. */
+const OLD_NAMES: Readonly<Record<string, string>> = { "--hostname": "--host" };
+
 /**
  * The words in commander's spelling: `-r=x` becomes `-r x`, `--json=true` becomes `--json`, `--verbose=2` becomes
  * `--verbose --verbose`. Values and what follows `--` are left alone. `commands` are those whose options can occur.
@@ -67,11 +70,14 @@ export function respell(words: readonly string[], commands: readonly Command[]):
   let isValue = false;
   for (const [at, word] of words.entries()) {
     if (word === "--" && !isValue) return [...spelled, ...words.slice(at)];
-    const [, flag = word, value] = /^(-\w|--[\w-]+)=(.*)$/s.exec(word) ?? [];
+    const [, typed = word, value] = /^(-\w|--[\w-]+)=(.*)$/s.exec(word) ?? [];
+    const flag = isValue || find(typed) ? typed : (OLD_NAMES[typed] ?? typed);
     const option: Option | undefined = isValue ? undefined : find(flag);
     isValue = option?.required === true && value === undefined;
-    if (option === undefined || value === undefined) spelled.push(word);
-    else if (option.required) spelled.push(...(flag === option.short ? [flag, value] : [word]));
+    if (option === undefined) spelled.push(word);
+    else if (value === undefined) spelled.push(flag);
+    else if (option.required)
+      spelled.push(...(flag === option.short ? [flag, value] : [`${flag}=${value}`]));
     else if (flag === "-v" || flag === "--verbose") spelled.push(...repeated(flag, value, word));
     else spelled.push(...(isTrue(value) ? [flag] : isFalse(value) ? [] : [word]));
   }

@@ -45,7 +45,8 @@ interface Parsing {
 }
 
 /** Runs the command that `words` name; resolves with the exit status. */
-export async function runProgram(words: readonly string[]): Promise<number> {
+export async function runProgram(typed: readonly string[]): Promise<number> {
+  const words = renamed(typed);
   const parsing: Parsing = { help: "", failsFrom: undefined, member: undefined };
   try {
     const call = await parse(words, parsing);
@@ -132,6 +133,13 @@ async function parse(words: readonly string[], parsing: Parsing): Promise<Call |
     if (!isAnswer) throw error;
   }
   return calls[0];
+}
+
+/** With the name that `rebuild-index` has today: restic still takes the old one. */
+function renamed(words: readonly string[]): readonly string[] {
+  const at = words.indexOf("rebuild-index");
+  if (at < 0 || verbOf(words) !== undefined) return words;
+  return [...words.slice(0, at), "repair", "index", ...words.slice(at + 1)];
 }
 
 /** `help pg expire` is `pg expire --help`: commander's own help knows the family alone. */

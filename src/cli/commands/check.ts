@@ -1,6 +1,7 @@
 // `check`: looks for errors in the repository, with restic's options. Takes no exclusive lock: backups go on.
 
 import { join } from "node:path";
+import { Option } from "commander";
 import type { Command } from "commander";
 import { parseByteSize } from "../../base/byte-size.ts";
 import { HoldfastError } from "../../base/errors.ts";
@@ -32,6 +33,8 @@ function configure(command: Command): void {
     .option("--budget <size>", "read this much, what was never or longest ago read first")
     .option("--monthly-budget <size>", "read no more than this in 30 days, all runs together")
     .option("--with-cache", "accepted; what is checked never comes from the cache")
+    // It has done nothing in restic for years, and old scripts still give it.
+    .addOption(new Option("--check-unused").hideHelp())
     .addHelpText(
       "after",
       `
