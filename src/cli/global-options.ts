@@ -71,7 +71,7 @@ export function respell(words: readonly string[], commands: readonly Command[]):
   for (const [at, word] of words.entries()) {
     if (word === "--" && !isValue) return [...spelled, ...words.slice(at)];
     const [, typed = word, value] = /^(-\w|--[\w-]+)=(.*)$/s.exec(word) ?? [];
-    const flag = isValue || find(typed) ? typed : (OLD_NAMES[typed] ?? typed);
+    const flag: string = isValue || find(typed) ? typed : (OLD_NAMES[typed] ?? typed);
     const option: Option | undefined = isValue ? undefined : find(flag);
     isValue = option?.required === true && value === undefined;
     if (option === undefined) spelled.push(word);
