@@ -14,9 +14,8 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { hash } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
-import { equalBytes } from "../base/bytes.ts";
+import { equalBytes, isSha256Of } from "../base/bytes.ts";
 import { errnoOf, isHoldfastError, messageOf } from "../base/errors.ts";
 import { BlobOpener, OPENER_BYTES } from "../restic/blob-opener.ts";
 import { CHUNK_BYTES_MAX } from "../restic/chunker.ts";
@@ -174,8 +173,8 @@ class RestoreWorker {
         const length = request.lengths[blob]!;
         if (length > this.#scratch.bytes || !this.#readExactly(descriptor, length)) return false;
         const { at } = this.#scratch;
-        const id = hash("sha256", this.#kernels.bytes.subarray(at, at + length), "buffer");
-        if (!equalBytes(id, request.ids.subarray(blob * 32, blob * 32 + 32))) return false;
+        const content = this.#kernels.bytes.subarray(at, at + length);
+        if (!isSha256Of(content, request.ids.subarray(blob * 32, blob * 32 + 32))) return false;
       }
       return !this.#readExactly(descriptor, 1);
     } catch {

@@ -40,8 +40,10 @@ export async function loadIndex(
   const stored = files.reduce((sum, file) => sum + file.size, 0);
   const builder = new BlobIndexBuilder(Math.ceil(stored / STORED_BYTES_PER_BLOB) + 1024);
   const loaded: Id[] = [];
-  const connections = Math.min(repository.storage.traits.connections, 5);
-  await mapLimit(files, connections, async ({ id }) => {
+  // One is decoded at a time; a disk has the next one ready meanwhile, and more would only wait in memory.
+  const { local, connections } = repository.storage.traits;
+  const atOnce = local ? 2 : Math.min(connections, 5);
+  await mapLimit(files, atOnce, async ({ id }) => {
     try {
       const json = await repository.load("index", id, options.signal);
       const begin = builder.mark().packs;

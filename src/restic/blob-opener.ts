@@ -3,10 +3,10 @@
 //
 // Must never: give out a byte of a blob whose tag or id is wrong.
 
-import { createSecretKey, hash } from "node:crypto";
+import { createSecretKey } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { HoldfastError } from "../base/errors.ts";
-import { equalBytes } from "../base/bytes.ts";
+import { equalBytes, isSha256Of } from "../base/bytes.ts";
 import { BlobMac, MAC_BYTES } from "./blob-mac.ts";
 import { keepOutputMemory, releaseOutput } from "./cipher-output.ts";
 import { ZstdContext } from "./compression.ts";
@@ -74,9 +74,7 @@ export class BlobOpener {
       uncompressedLength === 0
         ? this.#decrypt(at, stored)
         : this.#expand(at, stored, uncompressedLength);
-    return plain !== undefined && equalBytes(hash("sha256", plain, "buffer"), id)
-      ? plain
-      : undefined;
+    return plain !== undefined && isSha256Of(plain, id) ? plain : undefined;
   }
 
   /**
@@ -111,7 +109,7 @@ export class BlobOpener {
       const plain =
         uncompressedLength === 0 ? sealed : bytes.subarray(expanded, expanded + uncompressedLength);
       if (uncompressedLength !== 0 && !this.#zstd.decompress(sealed, plain)) return undefined;
-      if (!equalBytes(hash("sha256", plain, "buffer"), id)) return undefined;
+      if (!isSha256Of(plain, id)) return undefined;
       bytes.set(sealed, target);
       return sealed.length;
     } finally {

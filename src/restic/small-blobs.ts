@@ -5,8 +5,9 @@
 //
 // Must never: call a blob sound of which the tag or the id is wrong.
 
-import { createCipheriv, hash } from "node:crypto";
+import { createCipheriv } from "node:crypto";
 import type { Cipheriv } from "node:crypto";
+import { isSha256Of } from "../base/bytes.ts";
 import { releaseOutput } from "./cipher-output.ts";
 import { ZstdContext } from "./compression.ts";
 import { NONCE_BYTES, SEAL_BYTES, TAG_BYTES } from "./crypto.ts";
@@ -163,10 +164,7 @@ export class SmallBlobs {
       if (!this.#zstd.decompress(plain, output)) return false;
       plain = output;
     }
-    const digest = hash("sha256", plain, "buffer");
-    const id = places.id(blob);
-    for (let byte = 0; byte < digest.length; byte++) if (digest[byte] !== id[byte]) return false;
-    return true;
+    return isSha256Of(plain, places.id(blob));
   }
 }
 
