@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,3 +33,19 @@ test("programs: arguments as they are, variables added, status and both streams 
   });
   await assert.rejects(io.run("/no/such/program", { arguments: [], variables: {} }), /ENOENT/);
 });
+
+test(
+  "a user without a name or a home has no kubeconfig there",
+  { skip: process.getuid?.() !== 0 },
+  () => {
+    const module = join(import.meta.dirname, "cluster-io.ts");
+    const script = `console.log((await import(${JSON.stringify(module)})).clusterIo({}).home)`;
+    const home = execFileSync(process.execPath, ["--input-type=module", "-e", script], {
+      env: {},
+      uid: 65_532,
+      gid: 65_532,
+      encoding: "utf8",
+    });
+    assert.equal(home, "/\n");
+  },
+);

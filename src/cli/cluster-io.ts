@@ -14,7 +14,7 @@ const OUTPUT_MAX = 1024 * 1024;
 export function clusterIo(environment: Readonly<Record<string, string | undefined>>): ClusterIo {
   return {
     environment,
-    home: environment["HOME"] || homedir(),
+    home: environment["HOME"] || homeOfUser(),
     readText: async (path) => {
       try {
         return await readFile(path, "utf8");
@@ -46,4 +46,13 @@ export function clusterIo(environment: Readonly<Record<string, string | undefine
         child.stdin?.end();
       }),
   };
+}
+
+/** A container may run under a number that no name belongs to, and so has no home: there is nothing to be found then. */
+function homeOfUser(): string {
+  try {
+    return homedir();
+  } catch {
+    return "/";
+  }
 }
