@@ -244,6 +244,11 @@ suite("the guide on a cluster", { skip }, () => {
     // As on a new cluster: nothing says whose files they are but the snapshot.
     await cluster.kubectl("delete", "pod", "odoo-0", "-n", NAMESPACE, "--now");
     await cluster.kubectl("delete", "deployment", "odoo", "-n", NAMESPACE);
+    const forget = [{ op: "remove", path: "/status/external/holdfast.dev~1owner" }];
+    const patch = ["patch", "replicationsource", "odoo-filestore", "-n", NAMESPACE, "--type=json"];
+    const text = JSON.stringify(forget);
+    const forgotten = await cluster.kubectl(...patch, "--subresource=status", "-p", text);
+    assert.equal(forgotten.code, 0, forgotten.stderr);
     for (const name of readdirSync(filestore).filter((each) => each !== "lost+found")) {
       rmSync(join(filestore, name), { recursive: true });
     }
