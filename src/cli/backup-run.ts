@@ -1,7 +1,6 @@
 // The work of the `backup` command: from flags to the engine's options, and its progress and report.
 
 import { readFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { Progress } from "../base/progress.ts";
 import { HoldfastError } from "../base/errors.ts";
@@ -19,6 +18,7 @@ import { textToByteString } from "../restic/byte-string.ts";
 import { createBackupEvents, reportBackup } from "./backup-report.ts";
 import type { Context } from "./command.ts";
 import { EXIT } from "./exit-status.ts";
+import { homeFolder } from "./home-folder.ts";
 import { ProgressDisplay } from "./progress.ts";
 import { backupView } from "./progress-views.ts";
 import { namedLocation } from "./session.ts";
@@ -184,11 +184,13 @@ function hasExcludes(flags: BackupFlags, options: ExcludeOptions): boolean {
     flags.iexcludeFile,
     flags.excludeIfPresent,
   ];
+  const home = homeFolder();
   return (
     lists.some((list) => list.length > 0) ||
     options.excludeCaches === true ||
     options.excludeLargerThan !== undefined ||
-    (options.never ?? []).some((path) => path.startsWith(textToByteString(homedir())))
+    (home !== undefined &&
+      (options.never ?? []).some((path) => path.startsWith(textToByteString(home))))
   );
 }
 

@@ -2,9 +2,9 @@
 
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { errnoOf, HoldfastError, messageOf } from "../base/errors.ts";
 import type { ClusterIo } from "../operator/find-cluster.ts";
+import { homeFolder } from "./home-folder.ts";
 
 /** A program that gives a token and asks somebody in front of a screen would hang for ever. */
 const RUN_MAX = 60_000;
@@ -14,7 +14,7 @@ const OUTPUT_MAX = 1024 * 1024;
 export function clusterIo(environment: Readonly<Record<string, string | undefined>>): ClusterIo {
   return {
     environment,
-    home: environment["HOME"] || homeOfUser(),
+    home: environment["HOME"] || (homeFolder() ?? "/"),
     readText: async (path) => {
       try {
         return await readFile(path, "utf8");
@@ -46,13 +46,4 @@ export function clusterIo(environment: Readonly<Record<string, string | undefine
         child.stdin?.end();
       }),
   };
-}
-
-/** A container may run under a number that no name belongs to, and so has no home: there is nothing to be found then. */
-function homeOfUser(): string {
-  try {
-    return homedir();
-  } catch {
-    return "/";
-  }
 }
