@@ -120,7 +120,7 @@ export async function startGcs(): Promise<Service> {
     denied: error(403, "forbidden", denial),
     place: (from, settings = {}) => {
       const bucket: Bucket = double.createBucket({ name: `bucket-${buckets++}`, ...settings });
-      const { denied } = bucket.settings;
+      const { denied, limitWrites } = bucket.settings;
       const beyondRules = <T>(work: () => T): T => {
         const { retentionSeconds } = bucket.settings;
         Object.assign(bucket.settings, {
@@ -131,7 +131,7 @@ export async function startGcs(): Promise<Service> {
         try {
           return work();
         } finally {
-          Object.assign(bucket.settings, { denied, retentionSeconds, limitWrites: true });
+          Object.assign(bucket.settings, { denied, retentionSeconds, limitWrites });
         }
       };
       const place: Place = {
