@@ -53,8 +53,11 @@ test("a new destination restores once; the annotation of the guide asks for no s
   await annotate("1764150000");
   assert.equal(runs, 1, "the first value is the wish for the restore that was made");
   assert.equal(on.destinationNow("back").status?.external?.[EXTERNAL.trigger], "1764150000");
+  const told = (): string[] => on.events().filter((event) => event.startsWith("TriggerAnswered"));
+  assert.match(told().join(), /means the restore that ended at 2026-.*Another value does$/);
   await annotate("1764150001");
   assert.equal(runs, 2, "a new value is a new wish");
+  assert.equal(told().length, 1);
 });
 
 test("a value that is set while a restore is under way means that one", async () => {

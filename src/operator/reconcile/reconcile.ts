@@ -10,8 +10,10 @@ import { annotationSlips, triggerSlip } from "../machine/annotation-slips.ts";
 import { decide, type Decision } from "../machine/decide.ts";
 import { errorStatus } from "../machine/next-status.ts";
 import { requireRestic, requireShortTags } from "../machine/plan-run.ts";
+import { triggerValue } from "../machine/trigger.ts";
 import { endedRun, readRun } from "../mover/run-state.ts";
 import { requireReadable, slimResource } from "../resources/slim-resource.ts";
+import { ANNOTATION, EXTERNAL } from "../names.ts";
 import { moversOf } from "../resources/status-fields.ts";
 import { problemOfError } from "../signals/conditions.ts";
 import { hasLeftOver } from "./left-over.ts";
@@ -94,6 +96,7 @@ async function look<T extends Owner>(
   requireRestic(movers);
   requireShortTags(resource);
   warnOfSlips(context, part, resource);
+  tellAnswered(context, part, resource);
   const run = readRun(context, resource, part.role);
   const { role } = part;
   const decision = decide({ resource, role, now: context.clock.now(), job: seenJob(run) });
@@ -139,4 +142,29 @@ function warnOfSlips<T extends Owner>(
       message: `The ${text}. ${fix}`,
     });
   }
+}
+
+/**
+ * The first value of a destination's trigger means the restore that was made when it was created (machine/trigger.ts). Whoever sets it
+ * long after that restore, and waits for another one, is to know.
+ */
+function tellAnswered<T extends Owner>(
+  { events, memory }: Pick<ReconcileContext, "events" | "memory">,
+  { role }: RolePart<T>,
+  owner: T,
+): void {
+  const { lastSyncTime, lastSyncStartTime, external } = owner.status ?? {};
+  const value = triggerValue(owner);
+  const isFirst = role === "destination" && external?.[EXTERNAL.trigger] === "";
+  if (!isFirst || value === undefined) return;
+  if (lastSyncTime === undefined || lastSyncStartTime !== undefined) return;
+  const { namespace, name, uid } = owner.metadata;
+  if (!memory.isNews(`${role} ${namespace}/${name}`, `${uid} answered ${value}`)) return;
+  events.record({
+    about: owner,
+    type: "Normal",
+    reason: "TriggerAnswered",
+    action: "Synchronizing",
+    message: `annotation ${ANNOTATION.trigger} means the restore that ended at ${lastSyncTime}, and starts no second one. Another value does`,
+  });
 }
