@@ -90,7 +90,7 @@ function isDefect(error: unknown): boolean {
 
 function createMover(given: Context, facts: VerdictFacts): Mover {
   const { environment, output } = given;
-  const context = moverContext(given);
+  const context = moverContext(given, facts);
   const wait = environment[VARIABLE.lockWait];
   const mode = environment[VARIABLE.mode] || "compat";
   if (mode !== "compat" && mode !== "safe") {
@@ -113,14 +113,17 @@ function createMover(given: Context, facts: VerdictFacts): Mover {
 }
 
 /** The context as a mover's variables change it: authorities to trust, and a cache only where one is mounted. */
-function moverContext(context: Context): Context {
+function moverContext(context: Context, facts: VerdictFacts): Context {
   const { environment, settings } = context;
   const ca = environment[VARIABLE.customCa];
+  const named = environment[VARIABLE.cacheFolder];
+  const cacheFolder = usableFolder(context, named);
+  if (named && cacheFolder === undefined) facts.uncached = true;
   return {
     ...context,
     settings: {
       ...settings,
-      cacheFolder: usableFolder(context, environment[VARIABLE.cacheFolder]),
+      cacheFolder,
       ...(ca && { caCertificates: [ca] }),
     },
   };

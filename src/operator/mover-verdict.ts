@@ -25,6 +25,8 @@ export interface MoverVerdict {
   readonly pruned?: boolean | undefined;
   readonly unlocked?: boolean | undefined;
   readonly seconds?: number | undefined;
+  /** There was a place for a cache, and it could not be written to. */
+  readonly uncached?: boolean | undefined;
   /** Why it failed, or what it warns of though it did not fail. */
   readonly problems?: readonly MoverProblem[] | undefined;
   /** With OTHER_OWNER: who the mover should be. Whole numbers that Kubernetes takes; 0 is root. */

@@ -114,6 +114,12 @@ export function logPodName(role: Role, name: string): string {
   return prefix + checksum(name) + suffix;
 }
 
+/** The pod that gives a source's cache to a group. */
+export function cachePodName(name: string): string {
+  const whole = `volsync-src-${name}-cache`;
+  return whole.length <= NAME_MAX ? whole : `volsync-src-${checksum(name)}-cache`;
+}
+
 /** CRC-32 (IEEE) as Go prints it with %x: no leading zeros. */
 function checksum(name: string): string {
   return crc32(name).toString(16);

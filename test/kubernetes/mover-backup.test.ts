@@ -24,6 +24,19 @@ function many(count: number): Record<string, string> {
 }
 
 suite("mover backup", { skip: skipWithout("restic-newest") }, () => {
+  test("a cache that cannot be written to is said, and does not fail the run", async (t) => {
+    const bench = await openMoverBench(t);
+    bench.plant({ a: "a" });
+    const said = async (folder: string): Promise<unknown> => {
+      const run = await bench.mover(["backup"], { env: { RESTIC_CACHE_DIR: folder } });
+      assert.deepEqual([run.status, codesOf(run)], [0, []]);
+      return run.verdict.uncached;
+    };
+    assert.equal(await said(`${bench.data}/a/cache`), true);
+    assert.equal(await said(bench.at("cache")), undefined);
+    assert.equal(await said(""), undefined);
+  });
+
   test("makes the repository, and a snapshot that is VolSync's to real restic", async (t) => {
     const bench = await openMoverBench(t);
     const repository = bench.at("new", "repository");

@@ -43,6 +43,8 @@ export interface MoverJobInput {
     readonly securityContext?: PodSecurityContext | undefined;
     readonly kind?: IdentityKind | undefined;
   };
+  /** In which the mover can write to its cache, where it has no fsGroup. */
+  readonly cacheGroup?: number | undefined;
   /** Movers of the namespace may be root without capabilities. */
   readonly rootAllowed?: boolean | undefined;
   readonly serviceAccount: string;
@@ -192,9 +194,18 @@ function moverArguments({ role, unlock, prune }: RunPlan): string[] {
 }
 
 /** What the user says counts as it is; a profile is added where none is named. */
-function podSecurity({ owner, identity, privileged }: MoverJobInput): PodSecurityContext {
+function podSecurity({
+  owner,
+  identity,
+  privileged,
+  cacheGroup,
+}: MoverJobInput): PodSecurityContext {
   const said = owner.spec.restic?.moverSecurityContext ?? identity.securityContext;
   const context: PodSecurityContext = { ...said };
+  const isOurs = !privileged && owner.spec.restic?.moverSecurityContext === undefined;
+  if (isOurs && cacheGroup !== undefined && context.fsGroup === undefined) {
+    context.supplementalGroups = [...(context.supplementalGroups ?? []), cacheGroup];
+  }
   context.seccompProfile ??= { type: "RuntimeDefault" };
   if (context.fsGroup !== undefined) context.fsGroupChangePolicy ??= "OnRootMismatch";
   if (!privileged && context.runAsUser !== 0) context.runAsNonRoot ??= true;

@@ -41,6 +41,7 @@ export function parseVerdict(
     removed: count("removed"),
     pruned: flagOf(value["pruned"]),
     unlocked: flagOf(value["unlocked"]),
+    uncached: flagOf(value["uncached"]),
     seconds: count("seconds"),
     problems: entries(value["problems"], problemOf),
     owner: ownerOf(value["owner"]),

@@ -12,6 +12,7 @@ import { ensureServiceAccount } from "../mover/service-account.ts";
 import { EXTERNAL, type Role } from "../names.ts";
 import type { RunPlan } from "../run-plan.ts";
 import { chooseAffinity } from "../volumes/affinity.ts";
+import { cacheGroup } from "../volumes/cache-group.ts";
 import { moverRights } from "../volumes/identity.ts";
 import { tellOnce } from "../volumes/told.ts";
 import { asOwnerOfFiles } from "./file-owner.ts";
@@ -58,6 +59,7 @@ export async function makeAttempt<T extends Owner>(
     cache: cache.ready,
     affinity,
     identity,
+    cacheGroup: role === "source" ? await cacheGroup(context, owner, cache.ready) : undefined,
     serviceAccount,
     settings: context.settings,
     ...rights,

@@ -10,6 +10,7 @@ import { lateMover, leftBehind } from "../mover/lost-node.ts";
 import { readMoverSecret } from "../mover/secret.ts";
 import { problemOf, problemOfError } from "../signals/conditions.ts";
 import type { RunCause, RunPlan } from "../run-plan.ts";
+import { settleCache } from "../volumes/cache-group.ts";
 import { COPY_TRIGGER_LATE } from "../volumes/copy-trigger.ts";
 import { makeAttempt } from "./mover-attempt.ts";
 import { stepOf, writeStatus } from "./owner-status.ts";
@@ -81,6 +82,7 @@ async function rest<T extends Owner>(
 ): Promise<Next<T>> {
   const { namespace, name } = owner.metadata;
   const key = `${part.role} ${namespace}/${name}`;
+  if (part.role === "source") await settleCache(context, owner);
   let problem = standingProblem(owner);
   let recheck = next === undefined ? undefined : Math.max(0, next - context.clock.now());
   if (!context.memory.hasChecked(key, owner)) {

@@ -25,6 +25,7 @@ import { VARIABLE } from "../mover-variables.ts";
 import { LABEL } from "../names.ts";
 import type { RunPlan } from "../run-plan.ts";
 import { problemOf, type Problem } from "../signals/conditions.ts";
+import { openCache } from "../volumes/cache-group.ts";
 import { asksForCopies, tellCloned } from "../volumes/copy-trigger.ts";
 import { moverUser, ownerToBe } from "./file-owner.ts";
 import { isMisplaced } from "./misplaced.ts";
@@ -118,6 +119,7 @@ export async function finishRun<T extends Owner>(
     action: "Synchronizing",
     message: successText(verdict),
   });
+  if (part.role === "source" && verdict?.uncached === true) await openCache(context, owner, job);
   return { owner: written };
 }
 

@@ -10,6 +10,8 @@ export const VOLUME_ANNOTATION = {
   copyTrigger: "holdfast.dev/copy-trigger",
   /** On a claim made from a snapshot: when the snapshot's data was cut, though the snapshot itself may be made anew. RFC 3339. */
   pointInTime: "holdfast.dev/point-in-time",
+  /** On a cache: the group whose it is, and in which movers can write to it. */
+  cacheGroup: "holdfast.dev/cache-group",
   /** On an image: the id of the snapshot that was restored into it, or `none`. */
   restored: "holdfast.dev/restored",
 } as const;
