@@ -12,6 +12,8 @@ import {
   VOLUME_SNAPSHOT_CLASS,
 } from "../../src/operator/cluster/kinds.ts";
 import type { KubeObject } from "../../src/operator/cluster/kube-object.ts";
+import { mountedSecrets } from "../../src/operator/mover/mounted-secrets.ts";
+import type { MoverFields } from "../../src/operator/mover/owner.ts";
 import { moverName } from "../../src/operator/names.ts";
 import {
   REPLICATION_DESTINATION,
@@ -96,14 +98,11 @@ function furnish(on: OperatorOnDouble, { object }: CorpusManifest): void {
     if (typeof name === "string" && on.double.objects.get(CLAIM, NAMESPACE, name) === undefined)
       on.claim(name);
   }
-  const secrets = [
-    restic["repository"],
-    (restic["customCA"] as Fields | undefined)?.["secretName"],
-    ...volumes.map(({ volumeSource }) => volumeSource["secret"]?.["secretName"]),
-  ];
-  for (const name of secrets) {
-    if (typeof name === "string" && on.double.objects.get(SECRET, NAMESPACE, name) === undefined)
-      on.secret(name);
+  // With the keys that are mounted of them.
+  const mounted = mountedSecrets(restic as MoverFields);
+  for (const { name, keys } of [{ name: restic["repository"], keys: [] }, ...mounted]) {
+    if (typeof name !== "string" || on.double.objects.get(SECRET, NAMESPACE, name)) continue;
+    on.secret(name, Object.fromEntries(keys.map((key) => [key, "x"])));
   }
   const account = restic["moverServiceAccount"];
   if (typeof account === "string") {
