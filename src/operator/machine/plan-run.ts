@@ -124,7 +124,8 @@ export function pinnedPlan({ status }: SyncResource): RunPlan | undefined {
   return isPlan ? (plan as RunPlan) : undefined;
 }
 
-const TAG_MAX = 65_536;
+/** Well below what of a resource is read at all (resources/slim-resource.ts), so that the field is named that is too long. */
+const TAG_MAX = 32_768;
 
 /** Throws RESOURCE_INVALID for texts that the status could not hold beside the plan: it would never be written, and nobody told. */
 export function requireShortTags({ spec }: SyncResource): void {
