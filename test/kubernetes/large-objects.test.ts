@@ -53,7 +53,7 @@ test("a resource that is too large says so, runs nothing, and is as before when 
   const { status, spec, metadata } = on.sourceNow("files");
   const [, problem] = status?.conditions ?? [];
   assert.equal(problem?.reason, "ResourceInvalid");
-  assert.match(problem?.message ?? "", /have \d{3} KiB, and more than 64 KiB are not read/);
+  assert.match(problem?.message ?? "", /have \d{3} KiB, and more than 128 KiB are not read/);
   assert.deepEqual(on.double.objects.list(JOB), []);
   // A status is written without what was not kept, and takes nothing away.
   assert.equal(Object.keys(spec.restic?.moverPodLabels ?? {}).length, 4000);

@@ -5,8 +5,8 @@ import { HoldfastError } from "../../base/errors.ts";
 import type { KubeObject } from "../cluster/kube-object.ts";
 import { slimMetadata } from "../cluster/slim-metadata.ts";
 
-/** Characters of a spec and of the annotations that are ours, as JSON: some twenty times of what the largest known ones have. */
-const RESOURCE_MAX = 64 * 1024;
+/** Characters of a spec and of the annotations that are ours, as JSON: some forty times of what the largest known ones have. */
+const RESOURCE_MAX = 128 * 1024;
 
 /** How large the resource is of which nothing but its names and its status was kept. Never sent to the API server. */
 const SIZE = Symbol("size");
