@@ -144,7 +144,7 @@ function nestsTooDeep(value: unknown): boolean {
   for (let level = 0; values.length > 0; level++) {
     if (level > LEVELS_MAX) return true;
     values = values.flatMap((one) =>
-      typeof one === "object" && one !== null ? Object.values(one as object) : [],
+      typeof one === "object" && one !== null ? (Object.values(one) as unknown[]) : [],
     );
   }
   return false;
