@@ -13,6 +13,7 @@
 import { HoldfastError, isHoldfastError } from "../base/errors.ts";
 import type { Id } from "../base/bytes.ts";
 import { CheckPool, CheckThreads } from "./check-pool.ts";
+import type { CheckPoolOptions } from "./check-pool.ts";
 import { createEntrySetMemory } from "./entry-set.ts";
 import type { EntrySet } from "./entry-set.ts";
 import { loadIndex } from "./index-loader.ts";
@@ -216,7 +217,8 @@ class Prune {
     const packs = await repository.list("pack", signal);
     this.#events.step?.("trees", snapshots.length);
     const used = createEntrySetMemory(index.count);
-    await using pool = this.#pool(table, used, { threads, bufferBytes: BUFFER_BYTES });
+    const [{ workers }, bufferBytes] = [this.#options, BUFFER_BYTES];
+    await using pool = this.#pool(table, used, { threads, workers, ahead: 0, bufferBytes });
     const usedBlobs = await findUsedBlobs({
       repository,
       table,
@@ -240,19 +242,18 @@ class Prune {
   #pool(
     table: PackTable,
     used: SharedArrayBuffer,
-    { threads, bufferBytes }: { threads: CheckThreads; bufferBytes: number },
+    options: Pick<CheckPoolOptions, "threads" | "workers" | "bufferBytes"> & { ahead: number },
   ): CheckPool {
     const { local, connections } = this.#repository.storage.traits;
     let largest = 0;
     for (const pack of table.packs) largest = Math.max(largest, table.fileBytes(pack));
     return new CheckPool({
-      threads,
+      ...options,
       key: this.#repository.key,
       index: table.index,
       used,
-      workers: this.#options.workers,
-      connections: local ? 1 : connections,
-      bufferBytes: Math.min(bufferBytes, largest),
+      connections: Math.max(local ? 1 : connections, options.ahead + 1),
+      bufferBytes: Math.min(options.bufferBytes, largest),
     });
   }
 
@@ -270,7 +271,9 @@ class Prune {
       await using threads = new CheckThreads();
       const bufferBytes = repackBufferBytes(plan.repack, { table, usual: BUFFER_BYTES });
       const nothing = createEntrySetMemory(0);
-      await using pool = this.#pool(table, nothing, { threads, bufferBytes });
+      // One thread less: this one copies and stores what they have proved, while they prove what comes next.
+      const workers = Math.max(1, this.#options.workers - 1);
+      await using pool = this.#pool(table, nothing, { threads, workers, ahead: 1, bufferBytes });
       await repackPacks(plan.repack, {
         repository,
         table,

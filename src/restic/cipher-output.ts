@@ -17,8 +17,11 @@ export function releaseMemory(bytes: Uint8Array): void {
 /** Node's pools of small Buffers are no larger. */
 const POOL_BYTES_MAX = 128 << 10;
 
-/** As much as the largest output of a cipher or a decompressor on the way of a blob. */
-const LARGEST_OUTPUT_BYTES = 24 << 20;
+/**
+ * As much as the largest output of a cipher or a decompressor on the way of a blob of content, and less than a pack: packs'
+ * buffers live long, and leave holes between what comes and goes beside them.
+ */
+const LARGEST_OUTPUT_BYTES = 9 << 20;
 
 /**
  * Makes large outputs cheap in this process. glibc takes memory for them from the operating system and gives it back
