@@ -109,7 +109,7 @@ export async function findFile(
   if (!/^[0-9a-f]+$/.test(start)) {
     throw new HoldfastError(
       "SNAPSHOT_NOT_FOUND",
-      `not the id of a ${kind}: ${JSON.stringify(start)}`,
+      `not the id of ${kind === "index" ? "an" : "a"} ${kind}: ${JSON.stringify(start)}`,
     );
   }
   const ids = (await repository.list(kind, signal)).map(({ id }) => id);
