@@ -111,6 +111,9 @@ function findDamaged(
   const { index } = options;
   const isHere = (entry: number): boolean =>
     index.offset(entry) + index.storedLength(entry) <= limit;
+  if (entries.every(isHere)) {
+    return findUnsound(options, entries, at).map((entry) => index.idAt(entry));
+  }
   const outside = entries.filter((entry) => !isHere(entry));
   const unsound = findUnsound(options, entries.filter(isHere), at);
   return [...outside, ...unsound].map((entry) => index.idAt(entry));
@@ -127,22 +130,24 @@ export function findUnsound(
 ): number[] {
   const { index, small, scratchBytes } = options;
   const unsound: number[] = [];
-  const together: number[] = [];
-  for (const entry of entries) {
-    const isSmall =
-      index.storedLength(entry) <= SMALL_BLOB_BYTES &&
-      index.uncompressedLength(entry) <= scratchBytes - SMALL_BLOB_BYTES;
-    if (isSmall) together.push(entry);
-    else if (!isSound(options, entry, at + index.offset(entry))) unsound.push(entry);
-  }
+  // Small ones are proved together, a group at a time.
+  const smallOnes = function* (): Generator<number> {
+    for (const entry of entries) {
+      const isSmall =
+        index.storedLength(entry) <= SMALL_BLOB_BYTES &&
+        index.uncompressedLength(entry) <= scratchBytes - SMALL_BLOB_BYTES;
+      if (isSmall) yield entry;
+      else if (!isSound(options, entry, at + index.offset(entry))) unsound.push(entry);
+    }
+  };
   const places: BlobPlaces = {
     at: (entry) => at + index.offset(entry),
     length: (entry) => index.storedLength(entry),
     uncompressedLength: (entry) => index.uncompressedLength(entry),
     id: (entry) => index.idBytes(entry),
   };
-  unsound.push(...small.findDamaged(together, places));
-  return unsound;
+  const damaged = small.findDamaged(smallOnes(), places);
+  return [...unsound, ...damaged];
 }
 
 function gap(offset: number, end: number): string {

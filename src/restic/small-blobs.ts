@@ -66,39 +66,41 @@ export class SmallBlobs {
   }
 
   /** The blobs of `blobs` that are damaged in any way. All stay as they are. */
-  findDamaged(blobs: readonly number[], places: BlobPlaces): number[] {
+  findDamaged(blobs: Iterable<number>, places: BlobPlaces): number[] {
     const damaged: number[] = [];
-    for (let begin = 0; begin < blobs.length;) {
-      const group: number[] = [];
-      let blocks = 0;
-      for (; begin < blobs.length && group.length < BLOBS_MAX; begin++) {
-        const blob = blobs[begin]!;
-        const needed = blocksIn(places.length(blob));
-        if (blocks + needed > BLOCKS_MAX) break;
-        blocks += needed;
-        group.push(blob);
+    const group: number[] = [];
+    let blocks = 0;
+    for (const blob of blobs) {
+      const needed = blocksIn(places.length(blob));
+      if (group.length === BLOBS_MAX || blocks + needed > BLOCKS_MAX) {
+        this.#group(group, blocks, places, damaged);
+        group.length = 0;
+        blocks = 0;
       }
-      this.#group(group, blocks, places, damaged);
+      group.push(blob);
+      blocks += needed;
     }
+    if (group.length > 0) this.#group(group, blocks, places, damaged);
     return damaged;
   }
 
   #group(group: readonly number[], blocks: number, places: BlobPlaces, damaged: number[]): void {
     const { bytes } = this.#kernels;
-    for (const [i, blob] of group.entries()) {
-      const nonce = places.at(blob);
+    for (let i = 0; i < group.length; i++) {
+      const nonce = places.at(group[i]!);
       for (let byte = 0; byte < NONCE_BYTES; byte++) {
         this.#nonces[i * NONCE_BYTES + byte] = bytes[nonce + byte]!;
       }
     }
     const macKeys = this.#macEcb.update(this.#nonces.subarray(0, group.length * NONCE_BYTES));
     let block = 0;
-    for (const [i, blob] of group.entries()) {
-      block = this.#count(i, blocksIn(places.length(blob)), block);
+    for (let i = 0; i < group.length; i++) {
+      block = this.#count(i, blocksIn(places.length(group[i]!)), block);
     }
     const keystream = this.#ecb.update(this.#counters.subarray(0, blocks * BLOCK_BYTES));
     block = 0;
-    for (const [i, blob] of group.entries()) {
+    for (let i = 0; i < group.length; i++) {
+      const blob = group[i]!;
       const length = places.length(blob);
       const isSound =
         length >= SEAL_BYTES &&
