@@ -96,10 +96,21 @@ export class PackTable {
     return trees === entries.length ? "tree" : "mixed";
   }
 
-  /** Calls `visit` for each distinct blob with its first entry, the one that `find` returns, and all its entries. */
+  /**
+   * Calls `visit` for each distinct blob with its first entry, the one that `find` returns, and all its entries, which stand
+   * during the call only.
+   */
   forEachBlob(visit: (first: number, entries: readonly number[]) => void): void {
     const { index } = this;
+    const only = [0];
     for (let begin = 0, end = 0; begin < index.count; begin = end) {
+      end = begin + 1;
+      if (end === index.count || !index.sameId(begin, end)) {
+        // Nearly all; an array for each of a million blobs is more than the garbage collector likes.
+        only[0] = begin;
+        visit(begin, only);
+        continue;
+      }
       const trees: number[] = [];
       const data: number[] = [];
       for (end = begin; end < index.count && index.sameId(begin, end); end++) {
