@@ -8,6 +8,7 @@
 import { fromHex } from "../base/bytes.ts";
 import type { Id } from "../base/bytes.ts";
 import { throwIfCancelled } from "../base/cancellation.ts";
+import { collectGarbage } from "../base/collect-garbage.ts";
 import { isHoldfastError } from "../base/errors.ts";
 import type { HoldfastError } from "../base/errors.ts";
 import { parseTime } from "../restic/go-time.ts";
@@ -183,11 +184,14 @@ class Run {
     const { target, events, signal } = this.#options;
     const wanted = new WantedBlobs(this.#table);
     const walked = await this.#walk(wanted);
+    // Each step has threads of its own, and what they shared would pile up.
+    collectGarbage();
     events.copying?.(wanted.packs);
     if (wanted.blobs > 0) {
       const onPack = (): void => events.pack?.();
       const options = { ...this.#options, table: this.#table, writer: this.#writer, onPack };
       this.result.bytes += await copyBlobs(wanted, options);
+      collectGarbage();
     }
     await this.#writer.finish();
     this.result.blobs += wanted.blobs;
