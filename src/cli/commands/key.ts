@@ -63,7 +63,9 @@ const add: CommandModule = {
   async run(context, _parameters, options) {
     await withRepository(context, "append", async (repository, signal) => {
       const id = await addNewKey(context, repository, options, signal);
-      context.output.print(`saved new key with ID ${id}`);
+      const { output } = context;
+      if (output.isJson) output.json({ message_type: "summary", key_id: id });
+      output.print(`saved new key with ID ${id}`);
     });
     return EXIT.ok;
   },
@@ -78,7 +80,10 @@ const passwd: CommandModule = {
       const id = await addNewKey(context, repository, options, signal);
       // The new one is stored and proved to open before the old one goes.
       await repository.remove("key", repository.keyId, signal);
-      context.output.print(`saved new key as ${id}`);
+      const { output } = context;
+      const message = { message_type: "summary", key_id: id, removed_key_id: repository.keyId };
+      if (output.isJson) output.json(message);
+      output.print(`saved new key as ${id}`);
     });
     return EXIT.ok;
   },
@@ -94,7 +99,9 @@ const remove: CommandModule = {
     await withRepository(context, "exclusive", async (repository, signal) => {
       const id = await findFile(repository, "key", name, signal);
       await removeKey(repository, id, signal);
-      context.output.print(`removed key ${id}`);
+      const { output } = context;
+      if (output.isJson) output.json({ message_type: "summary", removed_key_id: id });
+      output.print(`removed key ${id}`);
     });
     return EXIT.ok;
   },

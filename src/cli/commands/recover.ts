@@ -78,6 +78,9 @@ async function recoverSnapshots(context: Context): Promise<number> {
       });
     }),
   );
+  if (output.isJson) {
+    output.json({ message_type: "summary", roots, snapshot_id: snapshot ?? null });
+  }
   output.print("");
   output.print(`found ${roots} unreferenced roots`);
   if (snapshot === undefined) output.print("no snapshot to write.");

@@ -25,7 +25,7 @@ Packs that the index does not know are added, packs that are gone are forgotten.
   async run(context, _parameters, options) {
     const { output, clock, settings } = context;
     const steps = new StepProgress({ output, clock, framesPerSecond: settings.progressFps });
-    await withRepository(context, "exclusive", (repository, signal) =>
+    const result = await withRepository(context, "exclusive", (repository, signal) =>
       steps.during(() =>
         repairIndex(repository, {
           readAllPacks: options["readAllPacks"] === true,
@@ -34,6 +34,15 @@ Packs that the index does not know are added, packs that are gone are forgotten.
         }),
       ),
     );
+    if (output.isJson) {
+      output.json({
+        message_type: "summary",
+        packs_read: result.packsRead,
+        packs_forgotten: result.packsForgotten,
+        packs_invalid: result.packsInvalid,
+        indexes_invalid: result.indexFilesInvalid,
+      });
+    }
     output.print("done");
     return EXIT.ok;
   },

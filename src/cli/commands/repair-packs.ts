@@ -59,6 +59,9 @@ the repository is better brought back from there.`,
           }),
         ),
     );
+    if (output.isJson) {
+      output.json({ message_type: "summary", saved_blobs: blobsSaved, lost_blobs: blobsLost });
+    }
     output.print(`saved ${blobsSaved} blobs, lost ${blobsLost}`);
     if (blobsLost > 0) {
       output.warn("\nUse `repair snapshots --forget` to remove what is lost from all snapshots");

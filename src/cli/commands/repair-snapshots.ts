@@ -74,8 +74,9 @@ which may bring it back. A snapshot file that cannot be read goes with --forget 
         },
         signal,
       });
-      output.print("");
       const count = changed + removed.size;
+      if (output.isJson) output.json({ message_type: "summary", changed_snapshots: count });
+      output.print("");
       const would = dryRun ? "would be modified" : "were modified";
       if (count === 0) output.print(`no snapshots ${would}`);
       else output.print(`${dryRun ? "would modify" : "modified"} ${count} snapshots`);
@@ -100,12 +101,16 @@ async function removeUnreadable(
     const id: Id = await findFile(repository, "snapshot", name, options.signal);
     if (!(await removeUnreadableSnapshot(repository, id, options))) continue;
     output.print(`${options.dryRun ? "would remove" : "removed"} unreadable snapshot ${id}`);
+    if (output.isJson && !options.dryRun) {
+      output.json({ message_type: "removed", old_snapshot_id: id });
+    }
     removed.add(name);
   }
   return removed;
 }
 
 function tell(output: Output, outcome: SnapshotOutcome): void {
+  if (output.isJson) return tellJson(output, outcome);
   const { kind } = outcome;
   if (kind === "removed") output.print(`removed empty snapshot ${shortId(outcome.id)}`);
   if (kind === "would remove") output.print("would delete empty snapshot");
@@ -116,5 +121,15 @@ function tell(output: Output, outcome: SnapshotOutcome): void {
   if (kind === "saved") {
     output.print(`saved new snapshot ${shortId(outcome.id)}`);
     if (outcome.removed) output.print(`removed old snapshot ${shortId(outcome.old)}`);
+  }
+}
+
+function tellJson(output: Output, outcome: SnapshotOutcome): void {
+  if (outcome.kind === "removed") {
+    output.json({ message_type: "removed", old_snapshot_id: outcome.id });
+  }
+  if (outcome.kind === "saved") {
+    const { old, id } = outcome;
+    output.json({ message_type: "changed", old_snapshot_id: old, new_snapshot_id: id });
   }
 }

@@ -99,7 +99,12 @@ Examples:
         count++;
         if (dryRun) printWouldRewrite(output, request);
         else printRewritten(output, request, { old: snapshot.id, fresh: id });
+        if (output.isJson && !dryRun) {
+          const [old, fresh] = [snapshot.id, id];
+          output.json({ message_type: "changed", old_snapshot_id: old, new_snapshot_id: fresh });
+        }
       }
+      if (output.isJson) output.json({ message_type: "summary", changed_snapshots: count });
       printTotal(output, count, dryRun);
       return complete ? EXIT.ok : EXIT.incomplete;
     });

@@ -26,7 +26,9 @@ only when nothing else works in the repository: who loses a lock may lose data t
     const removed = await withRepository(context, "none", (repository, signal) =>
       removeLocks(repository, { all, signal }),
     );
-    if (removed > 0) context.output.print(`successfully removed ${removed} locks`);
+    const { output } = context;
+    if (output.isJson) output.json({ message_type: "summary", removed_locks: removed });
+    if (removed > 0) output.print(`successfully removed ${removed} locks`);
     return EXIT.ok;
   },
 };
