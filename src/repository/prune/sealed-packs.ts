@@ -24,7 +24,7 @@ export interface SealedPacksOptions {
   repository: Repository;
   /** Bytes of blobs at which a pack is closed. */
   packSize: number;
-  /** Have one pack in memory at a time, and no other while that is being stored. */
+  /** Memory is short: no pack is opened while as many as keep the storage at work are being stored, one on a disk. */
   isFrugal?: boolean;
   signal?: AbortSignal | undefined;
 }
@@ -65,7 +65,7 @@ export class SealedPacks {
     this.#options = options;
     this.#indexWriter = new IndexWriter(options.repository);
     const { local, connections } = options.repository.storage.traits;
-    this.#storingMax = local || options.isFrugal === true ? 1 : Math.min(connections, 4);
+    this.#storingMax = local ? 1 : Math.min(connections, options.isFrugal === true ? 2 : 4);
   }
 
   /** Index files that name the new packs, after `finish`. */
