@@ -1,7 +1,11 @@
 // Keys derived in threads, against the vectors of RFC 7914 §12 and against Node's scrypt.
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { scryptSync } from "node:crypto";
+import { join } from "node:path";
 import { suite, test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { seededBytes } from "../../test/seeded-bytes.ts";
 import { deriveKey } from "../restic/crypto.ts";
 import type { MasterKey } from "../restic/crypto.ts";
@@ -32,7 +36,7 @@ suite("keys derived in threads", () => {
       [32768, 1, 8, 3],
       [8192, 17, 2, 2],
       [1024, 128, 3, 2],
-      [4, 2, 20_000, 2],
+      [16, 2, 4096, 2],
     ] as const) {
       const parameters = { N, r, p, salt };
       assert.equal(
@@ -43,12 +47,25 @@ suite("keys derived in threads", () => {
     }
   });
 
-  test("one lane, small costs and more memory than allowed are Node's", async () => {
+  test("without memory for a thread it goes without", () => {
+    const url = pathToFileURL(join(import.meta.dirname, "derive-key.ts"));
+    const program = `
+      const { deriveKeyInThreads } = await import("${url.href}");
+      const parameters = { N: 16384, r: 8, p: 2, salt: Buffer.from("NaCl") };
+      console.log(Buffer.from((await deriveKeyInThreads("x", parameters, 2)).encrypt).toString("hex"));`;
+    const options = ["--wasm-max-mem-pages=100", "--input-type=module", "-e", program];
+    const { stdout, stderr } = spawnSync(process.execPath, options, { encoding: "utf8" });
+    const want = scryptSync("x", "NaCl", 32, { N: 16384, r: 8, p: 2, maxmem: 64 << 20 });
+    assert.equal(stdout.trim(), want.toString("hex"), stderr);
+  });
+
+  test("one lane, many lanes, small costs and more memory than allowed are Node's", async () => {
     const salt = seededBytes("salt", 64);
     for (const [N, r, p] of [
       [16384, 8, 1],
       [16, 8, 2],
       [131072, 8, 2],
+      [4, 2, 20_000],
     ] as const) {
       const parameters = { N, r, p, salt };
       const key = await deriveKeyInThreads("x", parameters, 2);

@@ -14,7 +14,11 @@ import type { ScryptLanes } from "./scrypt-worker.ts";
 const pbkdf2Async = promisify(pbkdf2);
 
 /** Bytes that all threads may take together, for a moment: two of them with restic's usual keys, N = 32768 and r = 8. */
-const MEMORY_MAX = 65 << 20;
+const MEMORY_MAX = 82 << 20;
+/** Of these, what a thread takes by itself. */
+const THREAD_BYTES = 8 << 20;
+/** Bytes of lanes, of which there are some copies; restic's keys have 8 KiB. */
+const LANES_BYTES_MAX = 1 << 20;
 /** N·r·p from which on threads are worth their start: a twentieth of a second in one. */
 const WORK_MIN = 1 << 17;
 
@@ -24,23 +28,38 @@ export async function deriveKeyInThreads(
   parameters: ScryptParameters,
   threads: number,
 ): Promise<MasterKey> {
-  const { N, r, p, salt } = parameters;
-  const laneBytes = 128 * r;
-  const pairs = Math.ceil(p / 2);
+  const { N, r, p } = parameters;
   // What a container allows counts as well: half of it, for others take memory too.
   const memory = Math.min(MEMORY_MAX, process.availableMemory() / 2);
-  const workers = Math.min(threads, pairs, Math.floor(memory / romixBytes(N, laneBytes)));
-  if (p === 1 || workers < 1 || N * r * p < WORK_MIN) return await deriveKey(password, parameters);
+  const affordable = Math.floor(memory / (THREAD_BYTES + romixBytes(N, 128 * r)));
+  const workers = Math.min(threads, Math.ceil(p / 2), affordable);
+  const isWorthIt = p > 1 && N * r * p >= WORK_MIN && 128 * r * p <= LANES_BYTES_MAX;
+  if (isWorthIt && workers > 0) {
+    try {
+      return await deriveShared(password, parameters, workers);
+    } catch {
+      // No thread or no memory for one to be had: it goes without.
+    }
+  }
+  return await deriveKey(password, parameters);
+}
 
+async function deriveShared(
+  password: string,
+  { N, r, p, salt }: ScryptParameters,
+  workers: number,
+): Promise<MasterKey> {
+  const laneBytes = 128 * r;
   const lanes = await pbkdf2Async(password, salt, 1, p * laneBytes, "sha256");
+  const pairs = Math.ceil(p / 2);
   // Where p is odd, a lane of zeros keeps the last one company.
-  const padded = Buffer.alloc(pairs * 2 * laneBytes);
+  const padded = new Uint8Array(pairs * 2 * laneBytes);
   padded.set(lanes);
-  const pairsEach = Math.ceil(pairs / workers);
-  const bytesEach = pairsEach * 2 * laneBytes;
+  const bytesEach = Math.ceil(pairs / workers) * 2 * laneBytes;
   const parts: Promise<Uint8Array>[] = [];
   for (let at = 0; at < padded.length; at += bytesEach) {
-    parts.push(mix({ lanes: padded.subarray(at, at + bytesEach), N, r }));
+    // Not a view: it would take along all that it is a view of.
+    parts.push(mix({ lanes: padded.slice(at, at + bytesEach), N, r }));
   }
   const mixed = Buffer.concat(await Promise.all(parts)).subarray(0, p * laneBytes);
   return splitKey(await pbkdf2Async(password, mixed, 1, 64, "sha256"));

@@ -152,6 +152,12 @@ suite("references of a listing", () => {
     assert.equal(read(large(most + 1)), undefined);
   });
 
+  test("at the very end of the memory are left to the thorough reader", () => {
+    const text = tree(NODES);
+    assert.equal(read(text, kernels.bytes.length - text.length), undefined);
+    assert.equal(read(text, kernels.bytes.length - text.length - 16)?.length, 5);
+  });
+
   test("in memory of somebody else are left to the thorough reader", () => {
     assert.equal(references.read(Buffer.from(tree(NODES))), undefined);
   });

@@ -7,6 +7,8 @@ import type { Kernels } from "./kernels.ts";
 
 /** Kernel memory for the references of one listing. */
 export const TREE_REFERENCES_BYTES: number = 1 << 19;
+/** So many bytes behind a listing may be looked at. */
+const READ_BEHIND = 16;
 const MAX: number = Math.floor(TREE_REFERENCES_BYTES / TREE_RECORD_BYTES);
 
 export class TreeReferences {
@@ -30,6 +32,7 @@ export class TreeReferences {
    */
   read(plain: Uint8Array): number | undefined {
     if (plain.buffer !== this.bytes.buffer) return undefined;
+    if (plain.byteOffset + plain.length + READ_BEHIND > this.bytes.length) return undefined;
     const count = this.#kernels.scanTree(plain.byteOffset, plain.length, this.#at, MAX);
     return count < 0 ? undefined : count;
   }
