@@ -14,6 +14,7 @@ import type { Output } from "../output.ts";
 import { withRepository } from "../session.ts";
 import { addSnapshotFilter, collectSnapshots, snapshotFilter } from "../snapshot-choice.ts";
 import type { FilterFlags } from "../snapshot-choice.ts";
+import { changedMessage } from "../snapshot-message.ts";
 import { describeSnapshot } from "../snapshot-table.ts";
 
 interface RepairFlags extends FilterFlags {
@@ -128,8 +129,5 @@ function tellJson(output: Output, outcome: SnapshotOutcome): void {
   if (outcome.kind === "removed") {
     output.json({ message_type: "removed", old_snapshot_id: outcome.id });
   }
-  if (outcome.kind === "saved") {
-    const { old, id } = outcome;
-    output.json({ message_type: "changed", old_snapshot_id: old, new_snapshot_id: id });
-  }
+  if (outcome.kind === "saved") output.json(changedMessage(outcome.old, outcome.id));
 }

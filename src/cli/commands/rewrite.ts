@@ -26,6 +26,7 @@ import {
   snapshotFilter,
 } from "../snapshot-choice.ts";
 import type { FilterFlags } from "../snapshot-choice.ts";
+import { changedMessage } from "../snapshot-message.ts";
 import { parseTimeOption } from "../time-option.ts";
 
 interface RewriteFlags extends Required<SelectionOptions>, FilterFlags {
@@ -99,10 +100,7 @@ Examples:
         count++;
         if (dryRun) printWouldRewrite(output, request);
         else printRewritten(output, request, { old: snapshot.id, fresh: id });
-        if (output.isJson && !dryRun) {
-          const [old, fresh] = [snapshot.id, id];
-          output.json({ message_type: "changed", old_snapshot_id: old, new_snapshot_id: fresh });
-        }
+        if (output.isJson && !dryRun) output.json(changedMessage(snapshot.id, id));
       }
       if (output.isJson) output.json({ message_type: "summary", changed_snapshots: count });
       printTotal(output, count, dryRun);

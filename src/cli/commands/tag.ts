@@ -9,6 +9,7 @@ import { collect } from "../option-values.ts";
 import { withRepository } from "../session.ts";
 import { addSnapshotFilter, collectSnapshots, snapshotFilter } from "../snapshot-choice.ts";
 import type { FilterFlags } from "../snapshot-choice.ts";
+import { changedMessage } from "../snapshot-message.ts";
 
 interface TagFlags extends FilterFlags {
   set: string[];
@@ -54,9 +55,7 @@ Examples:
           const id = await replaceSnapshot(repository, old, { ...old.snapshot, tags }, signal);
           changed++;
           output.verbose(`old snapshot ID: ${old.id} -> new snapshot ID: ${id}`);
-          if (output.isJson) {
-            output.json({ message_type: "changed", old_snapshot_id: old.id, new_snapshot_id: id });
-          }
+          if (output.isJson) output.json(changedMessage(old.id, id));
         } catch (error) {
           if (signal.aborted || !isHoldfastError(error)) throw error;
           failed = true;

@@ -3,16 +3,13 @@
 // Must never: lose a field that a decision is made from, or an owner: what is patched later writes all owners anew.
 
 import type { Job, KubeObject, PersistentVolumeClaim, VolumeSnapshot } from "./kube-object.ts";
+import { VARIABLE } from "../mover-variables.ts";
 import { slimMetadata, withoutAbsent } from "./slim-metadata.ts";
 
 /** Characters of a value that somebody else gave an object of his own. */
 const VALUE_MAX = 1024;
-/** Variables of a mover that are looked up in its Job (variables that movers get are in mover-variables.ts). */
-const VARIABLES: readonly string[] = [
-  "RESTIC_REPOSITORY",
-  "HOLDFAST_POINT_IN_TIME",
-  "HOLDFAST_IDENTITY",
-];
+/** Variables of a mover that are looked up in its Job. */
+const VARIABLES: readonly string[] = ["RESTIC_REPOSITORY", VARIABLE.pointInTime, VARIABLE.identity];
 
 export function slimClaim({
   apiVersion,
